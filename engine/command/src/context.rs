@@ -1,0 +1,93 @@
+//! What a handler is given.
+
+use bytes::Bytes;
+use ringlane_base::{Database, KeyHash, Slot};
+use ringlane_store::{Key, Store};
+
+use crate::Reply;
+
+/// The arguments of one command, its name first.
+#[derive(Clone, Copy)]
+pub struct Args<'a> {
+    slices: &'a [&'a [u8]],
+    blobs: &'a [Bytes],
+}
+
+impl<'a> Args<'a> {
+    /// `blobs` are those arguments (16 KiB or more) that arrived in an allocation of their own.
+    pub fn new(slices: &'a [&'a [u8]], blobs: &'a [Bytes]) -> Self {
+        Self { slices, blobs }
+    }
+
+    /// How many there are, the name included.
+    #[allow(clippy::len_without_is_empty)] // The name is always there.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.slices.len()
+    }
+
+    #[inline]
+    pub fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.slices.get(index).copied()
+    }
+
+    /// All from `start` on; empty beyond the end.
+    #[inline]
+    pub fn from(&self, start: usize) -> &'a [&'a [u8]] {
+        self.slices.get(start..).unwrap_or_default()
+    }
+
+    /// The allocation that holds argument `index` alone, if it came in one: taking a share of it
+    /// stores the value without copying it.
+    #[inline]
+    pub fn blob(&self, index: usize) -> Option<&'a Bytes> {
+        if self.blobs.is_empty() {
+            return None;
+        }
+        let slice = self.get(index)?;
+        self.blobs.iter().find(|blob| blob.as_ptr() == slice.as_ptr() && blob.len() == slice.len())
+    }
+}
+
+impl std::ops::Index<usize> for Args<'_> {
+    type Output = [u8];
+
+    #[inline]
+    fn index(&self, index: usize) -> &[u8] {
+        self.slices[index]
+    }
+}
+
+/// The key by which the command was routed, hashed once when it was parsed.
+#[derive(Clone, Copy, Debug)]
+pub struct RoutedKey {
+    /// Which argument it is.
+    pub index: usize,
+    pub slot: Slot,
+    pub hash: KeyHash,
+}
+
+/// One command at its lane: what it may read, change and say. The time is the store's
+/// (`Store::now`), set once a turn.
+pub struct Context<'a> {
+    pub store: &'a mut Store,
+    pub args: Args<'a>,
+    pub routed: Option<RoutedKey>,
+    /// The connection's selected database.
+    pub database: Database,
+    pub reply: &'a mut dyn Reply,
+}
+
+impl<'a> Context<'a> {
+    /// Argument `index` as a key of the selected database.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.args.get(index).expect("arity was checked");
+        match self.routed {
+            Some(routed) if routed.index == index => {
+                Key { bytes, slot: routed.slot, hash: routed.hash, database: self.database }
+            }
+            Some(_) | None => self.store.key(self.database, bytes),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a command can be refused with. The texts are those Redis sends, since clients match them.
+
+use std::fmt;
+
+/// A refusal. Unless a variant says otherwise the store is unchanged and the connection stays open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CommandError {
+    /// The key holds another type.
+    WrongType,
+    Syntax,
+    NotAnInteger,
+    NotAFloat,
+    /// An increment or decrement would leave the range of 64 bits.
+    Overflow,
+    /// An INCRBYFLOAT would give NaN or infinity.
+    NotFinite,
+    NoSuchKey,
+    /// The value would pass `proto-max-bulk-len`.
+    StringTooLong,
+    OffsetOutOfRange,
+    /// An expiry that is not positive or overflows; the command's name in lower case.
+    InvalidExpire(&'static str),
+    DatabaseOutOfRange,
+    /// `maxmemory` is reached and nothing can be evicted.
+    OutOfMemory,
+    /// The command's name in lower case.
+    WrongArity(&'static str),
+    /// Any other fixed text, with its code: `ERR …`.
+    Fixed(&'static str),
+    /// Any other text, with its code: `ERR …`. No line breaks.
+    Text(String),
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::Syntax => "ERR syntax error",
+            Self::NotAnInteger => "ERR value is not an integer or out of range",
+            Self::NotAFloat => "ERR value is not a valid float",
+            Self::Overflow => "ERR increment or decrement would overflow",
+            Self::NotFinite => "ERR increment would produce NaN or Infinity",
+            Self::NoSuchKey => "ERR no such key",
+            Self::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Self::OffsetOutOfRange => "ERR offset is out of range",
+            Self::InvalidExpire(name) => {
+                return write!(formatter, "ERR invalid expire time in '{name}' command");
+            }
+            Self::DatabaseOutOfRange => "ERR DB index is out of range",
+            Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+            Self::WrongArity(name) => {
+                return write!(formatter, "ERR wrong number of arguments for '{name}' command");
+            }
+            Self::Fixed(text) => text,
+            Self::Text(text) => text,
+        };
+        formatter.write_str(text)
+    }
+}
+
+impl std::error::Error for CommandError {}

@@ -1,0 +1,34 @@
+//! What a handler answers, independent of the protocol version that carries it.
+
+use bytes::Bytes;
+
+use crate::CommandError;
+
+/// The answer of one command, in the order it is written. The implementation chooses RESP2 or RESP3.
+/// Every `array`, `map` or `set` is followed by exactly that many elements (a map by twice as many).
+pub trait Reply {
+    /// `+text`, one line.
+    fn simple(&mut self, text: &'static str);
+    /// `-CODE message`, one line.
+    fn error(&mut self, error: &CommandError);
+    fn integer(&mut self, value: i64);
+    /// A string of bytes, copied.
+    fn bulk(&mut self, bytes: &[u8]);
+    /// A string of bytes, shared: a large value goes to the socket without being copied.
+    fn blob(&mut self, blob: &Bytes);
+    /// RESP2 `$-1`, RESP3 `_`.
+    fn null(&mut self);
+    /// RESP2 `*-1`, RESP3 `_`.
+    fn null_array(&mut self);
+    fn array(&mut self, length: usize);
+    /// RESP2: an array of `2 * pairs`.
+    fn map(&mut self, pairs: usize);
+    /// RESP2: an array.
+    fn set(&mut self, length: usize);
+    /// RESP2: a bulk string of the shortest spelling that reads back the same.
+    fn double(&mut self, value: f64);
+    /// RESP2: `:1` or `:0`.
+    fn boolean(&mut self, value: bool);
+    /// RESP3 `=txt:`; RESP2: a bulk string.
+    fn verbatim(&mut self, text: &str);
+}
