@@ -1,0 +1,85 @@
+//! What a store says of every change: absolute, deterministic, in order. Replication, migration,
+//! snapshots and invalidation live on it.
+
+use ringlane_base::{Database, KeyHash, Millis, Slot};
+
+use crate::{Key, OwnedValue, Removal, Value};
+
+/// One change that has just been made.
+#[derive(Clone, Copy, Debug)]
+pub enum Effect<'a> {
+    /// The key now has this value and this expiry, whatever it had before.
+    Set {
+        key: Key<'a>,
+        value: Value<'a>,
+        expiry: Option<Millis>,
+    },
+    /// The key's expiry is now this; the value stays.
+    Expire {
+        key: Key<'a>,
+        expiry: Option<Millis>,
+    },
+    Remove {
+        key: Key<'a>,
+        cause: Removal,
+    },
+    /// Every key of the database, or of all of them, is gone.
+    Flush {
+        database: Option<Database>,
+    },
+    Swap {
+        a: Database,
+        b: Database,
+    },
+}
+
+/// Listens to a store.
+pub trait EffectSink: Send {
+    /// Called after each change, before the primitive that made it returns.
+    fn effect(&mut self, effect: &Effect<'_>);
+}
+
+/// A key that travels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnedKey {
+    pub bytes: Box<[u8]>,
+    pub slot: Slot,
+    pub hash: KeyHash,
+    pub database: Database,
+}
+
+impl OwnedKey {
+    pub fn as_key(&self) -> Key<'_> {
+        Key { bytes: &self.bytes, slot: self.slot, hash: self.hash, database: self.database }
+    }
+}
+
+impl From<Key<'_>> for OwnedKey {
+    fn from(key: Key<'_>) -> Self {
+        Self { bytes: key.bytes.into(), slot: key.slot, hash: key.hash, database: key.database }
+    }
+}
+
+/// An effect that travels to another lane or node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnedEffect {
+    Set { key: OwnedKey, value: OwnedValue, expiry: Option<Millis> },
+    Expire { key: OwnedKey, expiry: Option<Millis> },
+    Remove { key: OwnedKey, cause: Removal },
+    Flush { database: Option<Database> },
+    Swap { a: Database, b: Database },
+}
+
+impl Effect<'_> {
+    pub fn to_owned(&self) -> OwnedEffect {
+        match *self {
+            Self::Set { key, value, expiry } => {
+                OwnedEffect::Set { key: key.into(), value: value.to_owned(), expiry }
+            }
+            Self::Expire { key, expiry } => OwnedEffect::Expire { key: key.into(), expiry },
+            Self::Remove { key, cause } => OwnedEffect::Remove { key: key.into(), cause },
+            Self::Flush { database } => OwnedEffect::Flush { database },
+            Self::Swap { a, b } => OwnedEffect::Swap { a, b },
+        }
+    }
+}
