@@ -1,0 +1,69 @@
+//! The reference page, written from the table.
+
+use std::fmt::Write;
+
+use crate::sources::variable;
+use crate::table::{Group, Preset, ROWS, Row, When};
+
+const HEAD: &str = "\
+# Settings
+
+Written by `ringlane --print-settings-reference` from the table in `net/settings/src/table.rs`; a test
+holds it equal. Every setting can be given in four places, each overriding the one before:
+
+1. its default,
+2. a TOML file (`ringlane ringlane.toml`): `maxmemory = \"1gb\"`,
+3. a variable of the environment: `RINGLANE_MAXMEMORY=1gb`,
+4. the command line: `--maxmemory 1gb`.
+
+A *live* setting also follows `CONFIG SET`; `CONFIG REWRITE` writes what holds into the file and keeps
+its comments. Sizes take Redis's units: `1k` is 1000 bytes, `1kb` 1024, so `mb`, `gb`.
+";
+
+/// All of `docs/settings.md`.
+pub fn reference() -> String {
+    let mut page = HEAD.to_owned();
+    for group in Group::ALL {
+        let heading = format!("\n## {}\n", group.title());
+        page.push_str(&heading);
+        for row in ROWS.iter().filter(|row| row.group == group) {
+            entry(&mut page, row);
+        }
+    }
+    page
+}
+
+fn entry(page: &mut String, row: &Row) {
+    let default = match row.default {
+        Preset::Fixed("") => "empty".to_owned(),
+        Preset::Fixed(text) => format!("`{text}`"),
+        Preset::Machine { words, .. } => words.to_owned(),
+    };
+    let when = match row.when {
+        When::Live => "live",
+        When::Start => "at start",
+    };
+    let Row { name, meaning, kind, .. } = row;
+    let (words, variable) = (kind.words(), variable(name));
+    writeln!(
+        page,
+        "\n### {name}\n{meaning}.\n\n- takes: {words}\n- default: {default}\n- changes: {when}\n- variable: `{variable}`"
+    )
+    .expect("a String takes everything");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_in_docs_is_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        let page = std::fs::read_to_string(path).expect("docs/settings.md is readable");
+        assert!(
+            page == reference(),
+            "docs/settings.md is behind the table: \
+             cargo run -- --print-settings-reference > docs/settings.md"
+        );
+    }
+}
