@@ -1,1 +1,12 @@
-//! Built in steps; see ARCHITECTURE.md.
+//! RESP2 and RESP3: a resumable parser of requests, a writer of replies, a reader of replies.
+//! Holds no socket, reads no clock, imports nothing of ours.
+
+pub mod error;
+pub mod limits;
+pub mod parser;
+
+mod inline;
+
+pub use error::ProtocolError;
+pub use limits::Limits;
+pub use parser::{Arg, BLOB_BYTES_MIN, Parser, Step};

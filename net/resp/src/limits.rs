@@ -1,0 +1,50 @@
+//! How much one connection may send. Every number a client names is held to one of these.
+
+/// The most arguments of a command, as in Redis before 7 (1024 * 1024).
+pub const ARGS_MAX: usize = 1_048_576;
+/// Redis's `PROTO_INLINE_MAX_SIZE`.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Redis's `client-query-buffer-limit`, by default. Positions are `u32`: never more than 4 GiB.
+pub const COMMAND_BYTES_MAX: usize = 1 << 30;
+
+/// Bounds of what one connection may send; they may differ from call to call (AUTH raises them).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Arguments of one command, its name included.
+    pub args_max: usize,
+    /// Bytes of one argument (`proto-max-bulk-len`).
+    pub bulk_bytes_max: usize,
+    /// Bytes of an inline command's line, without its end.
+    pub inline_bytes_max: usize,
+    /// Bytes of one command in all, headers included.
+    pub command_bytes_max: usize,
+    /// Only chooses the words of an error.
+    pub authenticated: bool,
+}
+
+impl Limits {
+    /// What a client may send that still owes its password: what HELLO and AUTH need, and no more.
+    pub const fn unauthenticated() -> Self {
+        Self {
+            args_max: 10,
+            bulk_bytes_max: 16 << 10,
+            inline_bytes_max: 16 << 10,
+            command_bytes_max: 1 << 20,
+            authenticated: false,
+        }
+    }
+
+    /// `bulk_bytes_max`: the setting `proto-max-bulk-len`.
+    pub fn authenticated(bulk_bytes_max: usize) -> Self {
+        Self {
+            args_max: ARGS_MAX,
+            bulk_bytes_max,
+            inline_bytes_max: INLINE_BYTES_MAX,
+            // Two of the longest arguments fit, whatever is set.
+            command_bytes_max: bulk_bytes_max
+                .saturating_mul(2)
+                .clamp(COMMAND_BYTES_MAX, u32::MAX as usize),
+            authenticated: true,
+        }
+    }
+}
