@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use ringlane_base::{Database, KeyHash, Slot};
-use ringlane_store::{Key, Store};
+use ringlane_store::{KEY_BYTES_MAX, Key, Store};
 
-use crate::Reply;
+use crate::{CommandError, Reply};
 
 /// The arguments of one command, its name first.
 #[derive(Clone, Copy)]
@@ -37,6 +37,12 @@ impl<'a> Args<'a> {
         self.slices.get(start..).unwrap_or_default()
     }
 
+    /// Those arguments that arrived in an allocation of their own.
+    #[inline]
+    pub fn blobs(&self) -> &'a [Bytes] {
+        self.blobs
+    }
+
     /// The allocation that holds argument `index` alone, if it came in one: taking a share of it
     /// stores the value without copying it.
     #[inline]
@@ -67,6 +73,22 @@ pub struct RoutedKey {
     pub hash: KeyHash,
 }
 
+/// The settings that handlers obey.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HandlerLimits {
+    /// `proto-max-bulk-len`: the longest string that APPEND, SETRANGE, … may make.
+    pub value_bytes_max: usize,
+    /// `databases`.
+    pub databases: u8,
+}
+
+impl Default for HandlerLimits {
+    /// 512 MiB and 16 databases.
+    fn default() -> Self {
+        Self { value_bytes_max: 512 << 20, databases: 16 }
+    }
+}
+
 /// One command at its lane: what it may read, change and say. The time is the store's
 /// (`Store::now`), set once a turn.
 pub struct Context<'a> {
@@ -75,6 +97,7 @@ pub struct Context<'a> {
     pub routed: Option<RoutedKey>,
     /// The connection's selected database.
     pub database: Database,
+    pub limits: HandlerLimits,
     pub reply: &'a mut dyn Reply,
 }
 
@@ -89,5 +112,15 @@ impl<'a> Context<'a> {
             }
             Some(_) | None => self.store.key(self.database, bytes),
         }
+    }
+
+    /// The same for a key that may be created: refused when it is too long to be stored.
+    #[inline]
+    pub fn new_key(&self, index: usize) -> Result<Key<'a>, CommandError> {
+        let key = self.key(index);
+        if key.bytes.len() > KEY_BYTES_MAX {
+            return Err(CommandError::KeyTooLong);
+        }
+        Ok(key)
     }
 }

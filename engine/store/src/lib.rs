@@ -3,7 +3,7 @@
 mod effect;
 mod memory;
 mod options;
-mod scan;
+pub mod scan;
 mod stats;
 mod store;
 mod value;

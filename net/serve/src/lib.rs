@@ -1,1 +1,32 @@
-//! Built in steps; see ARCHITECTURE.md.
+//! The network: sockets, lanes, parcels between lanes, routing, doors, sessions.
+//! One lane is one thread; what is not in `shared` or a mailbox belongs to exactly one of them.
+
+pub mod admin;
+pub mod ask;
+pub mod clock;
+pub mod core;
+pub mod reply_buffer;
+pub mod ring;
+pub mod session;
+pub mod shared;
+pub mod stats;
+
+mod clients;
+mod connection;
+mod controller;
+mod doors;
+mod execute;
+mod gather;
+mod jobs;
+mod lane;
+mod locks;
+mod mailbox;
+mod outbox;
+mod parcel;
+mod pause;
+mod plan;
+mod reply;
+mod server;
+mod together;
+
+pub use server::{Server, StartError, Stopper, start};

@@ -1,0 +1,206 @@
+//! The comings and goings of connections: who is let in, how they spread over the lanes, when they
+//! are paused for output or input, closed for a limit, or left alone for too long.
+
+use std::os::fd::OwnedFd;
+use std::sync::atomic::Ordering;
+
+use ringlane_base::LaneId;
+use tracing::{debug, warn};
+
+use crate::connection::{
+    Connection, INPUT_PAUSE_BYTES, Phase, UNAUTHENTICATED_OUTPUT_BYTES_MAX,
+};
+use crate::core::Core;
+use crate::doors;
+use crate::ring::{ConnectionId, Ring};
+use crate::session::{Door, Session};
+
+/// Connections that a tick looks at for idleness.
+const IDLE_CHECKS_A_TICK: usize = 256;
+/// Idle this long, a connection gives its buffers back, in milliseconds.
+const BUFFERS_KEPT_MS: u64 = 1000;
+/// A lane hands connections over when it has this many more than its share.
+const SURPLUS_MIN: usize = 2;
+/// Connections handed over in one tick.
+const HANDED_OVER_A_TICK: usize = 64;
+
+const PROTECTED: &str = "-DENIED Ringlane is running in protected mode because no password is set. \
+    In this mode connections are only accepted from the loopback interface. To accept others: set \
+    a password with CONFIG SET requirepass, or turn this off with CONFIG SET protected-mode no.\r\n";
+const FULL: &str = "-ERR max number of clients reached\r\n";
+
+impl Core {
+    /// The session of a socket that has just been accepted; None if it is turned away.
+    pub fn open_session(&mut self, door: Door, socket: &OwnedFd) -> Option<Session> {
+        // The peer may have gone again before it was looked at.
+        let (peer, local) = doors::addresses(socket).ok()?;
+        let open = self.live.requirepass.is_none();
+        let refusal = if self.shared.clients.load(Ordering::Relaxed) >= self.live.maxclients {
+            self.shared.rejected_clients.fetch_add(1, Ordering::Relaxed);
+            Some(FULL)
+        } else if open && self.live.protected_mode && !doors::is_loopback(peer.ip()) {
+            Some(PROTECTED)
+        } else {
+            None
+        };
+        if let Some(text) = refusal {
+            debug!(%peer, "connection turned away");
+            // A new socket has room for a line; if not, closing says enough.
+            let _ = rustix::io::write(socket, text.as_bytes());
+            return None;
+        }
+        self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        if let Some(seconds) = self.live.tcp_keepalive_seconds {
+            doors::keep_alive(socket, seconds);
+        }
+        let id = self.shared.next_client_id();
+        let mut session = Session::new(id, door, peer, local, self.store.now().0);
+        session.authenticated = open;
+        Some(session)
+    }
+
+    /// The lane with the fewest connections of the front door; this one if it is among them.
+    pub fn lane_with_fewest(&self) -> LaneId {
+        let count =
+            |lane: usize| self.shared.lines[lane].front_connections.load(Ordering::Relaxed);
+        let mut best = self.lane;
+        for lane in 0..self.shared.lanes() {
+            if count(lane) < count(best.index()) {
+                best = LaneId(lane as u16);
+            }
+        }
+        best
+    }
+
+    /// Hands over quiet connections while this lane has more than its share.
+    pub fn even_out(&mut self, ring: &mut Ring) {
+        let lanes = self.shared.lanes();
+        if lanes == 1 {
+            return;
+        }
+        let counts: Vec<usize> = self
+            .shared
+            .lines
+            .iter()
+            .map(|line| line.front_connections.load(Ordering::Relaxed))
+            .collect();
+        let mine = counts[self.lane.index()];
+        let share = counts.iter().sum::<usize>().div_ceil(lanes);
+        if mine < share + SURPLUS_MIN {
+            return;
+        }
+        let mut room: Vec<usize> = counts.iter().map(|count| share.saturating_sub(*count)).collect();
+        let mut surplus = (mine - share).min(HANDED_OVER_A_TICK);
+        for index in 0..self.connections.places() {
+            if surplus == 0 {
+                break;
+            }
+            let Some(connection) = self.connections.at(index) else { continue };
+            let movable = connection.is_quiet()
+                && connection.session.door == Door::Front
+                && connection.leaving_for.is_none()
+                && connection.receiving;
+            if !movable {
+                continue;
+            }
+            let Some(to) = room.iter().position(|room| *room > 0) else { break };
+            room[to] -= 1;
+            surplus -= 1;
+            let id = connection.id;
+            ring.cancel_receive(id);
+            let connection = self.connections.get(id).expect("just seen");
+            connection.leaving_for = Some(LaneId(to as u16));
+        }
+    }
+
+    /// Stops reading from a connection whose input piles up unexecuted.
+    pub fn pause_reading_if_full(&mut self, id: ConnectionId, ring: &mut Ring) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.paused
+            || connection.may_execute()
+            || connection.input_len() < INPUT_PAUSE_BYTES
+        {
+            return;
+        }
+        connection.paused = true;
+        if connection.receiving {
+            ring.cancel_receive(id);
+        }
+    }
+
+    /// Whether the output of a connection has passed `client-output-buffer-limit`, or the small
+    /// bound of one that has not authenticated. Counted and logged.
+    pub fn output_limit_reached(&mut self, id: ConnectionId) -> bool {
+        let now = self.store.now().0;
+        let limits = self.live.output_limits.normal;
+        let Some(connection) = self.connections.get(id) else { return false };
+        let waiting = connection.output_len();
+        if !connection.session.authenticated && waiting > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
+            self.stats.unauthenticated_closed += 1;
+            warn!(peer = %connection.session.peer, waiting, "closed: too much pending output for a client without password");
+            return true;
+        }
+        if waiting as u64 > limits.soft_bytes && limits.soft_bytes > 0 {
+            connection.above_soft_since_ms.get_or_insert(now);
+        } else {
+            connection.above_soft_since_ms = None;
+        }
+        let soft = connection
+            .above_soft_since_ms
+            .is_some_and(|since| now.saturating_sub(since) > u64::from(limits.soft_seconds) * 1000);
+        let hard = limits.hard_bytes > 0 && waiting as u64 > limits.hard_bytes;
+        if hard || soft {
+            self.stats.output_limit_closed += 1;
+            warn!(
+                peer = %connection.session.peer,
+                waiting,
+                "closed: pending output passed client-output-buffer-limit"
+            );
+        }
+        hard || soft
+    }
+
+    /// Looks at some connections, from `from` on: closes those idle beyond `timeout`, and those whose
+    /// output has waited too long; takes the buffers of those that rest. Returns where to go on.
+    pub fn check_idle(&mut self, from: usize) -> usize {
+        let places = self.connections.places();
+        let until = (from + IDLE_CHECKS_A_TICK).min(places);
+        let now = self.store.now().0;
+        for index in from..until {
+            let Some(connection) = self.connections.at(index) else { continue };
+            let id = connection.id;
+            let idle_ms = now.saturating_sub(connection.session.active_ms);
+            if self.is_overdue(id, idle_ms) {
+                self.stats.timeouts += 1;
+                self.close(id);
+            } else if self.output_limit_reached(id) {
+                self.close(id);
+            } else if idle_ms > BUFFERS_KEPT_MS
+                && let Some(connection) = self.connections.get(id)
+            {
+                connection.release_buffers();
+            }
+        }
+        if until == places { 0 } else { until }
+    }
+
+    fn is_overdue(&mut self, id: ConnectionId, idle_ms: u64) -> bool {
+        let Some(seconds) = self.live.timeout_seconds else { return false };
+        let waits = |connection: &mut Connection| {
+            connection.phase == Phase::Open
+                && !connection.barrier
+                && connection.places_waiting() == 0
+        };
+        idle_ms > u64::from(seconds) * 1000 && self.connections.get(id).is_some_and(waits)
+    }
+
+    /// Writes this lane's line for the others to read.
+    pub fn publish(&self) {
+        let line = &self.shared.lines[self.lane.index()];
+        let keys: usize = (0..self.live.databases)
+            .map(|database| self.store.len(ringlane_base::Database(database)))
+            .sum();
+        line.keys.store(keys, Ordering::Relaxed);
+        line.memory.store(self.store.memory().total(), Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,355 @@
+//! One client's socket: bytes in, replies out, in the order of the requests.
+//! Never executes anything; the lane does.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use ringlane_resp::Parser;
+
+use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
+use crate::ring::{GENERATION_MASK, ConnectionId};
+use crate::session::Session;
+
+/// Replies a connection may wait for from other lanes; then its input waits.
+pub const PLACES_MAX: usize = 4096;
+/// Output that may wait before the connection's requests wait too.
+pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+/// Unparsed input that may wait before the connection is not read any more.
+pub const INPUT_PAUSE_BYTES: usize = 64 << 10;
+/// Pending output of a connection that still owes its password (CVE-2025-21605).
+pub const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
+/// Pieces of one vectored send.
+pub const SEND_PIECES_MAX: usize = 64;
+/// A buffer that has grown beyond this is not kept for reuse.
+const KEEP_BYTES_MAX: usize = 64 << 10;
+
+/// Where a reply stands that could not be written at once.
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    /// Another lane owes it.
+    Waiting,
+    /// It is in `held`.
+    Held(Stretch),
+    /// Another lane owes it, and the client does not want it.
+    Muted,
+}
+
+/// What is being sent. Untouched from submission to completion.
+#[derive(Default)]
+pub struct Flight {
+    pub buffer: ReplyBuffer,
+    /// Bytes that the kernel has taken.
+    pub sent: usize,
+    pub active: bool,
+    /// For vectored sends; boxed, since the kernel reads them where they are.
+    pub pieces: Vec<libc::iovec>,
+    pub header: Option<Box<libc::msghdr>>,
+}
+
+/// How far a connection's life has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Open,
+    /// Nothing more is read or executed; closes when the output has left.
+    Draining,
+    /// Its receiving and sending are being ended; then the socket closes.
+    Closing,
+}
+
+/// One client's connection.
+pub struct Connection {
+    pub id: ConnectionId,
+    socket: OwnedFd,
+    pub session: Session,
+    pub parser: Parser,
+    /// Bytes received and not yet executed, from `input_start` on.
+    pub input: Vec<u8>,
+    pub input_start: usize,
+    /// Replies written, in order, not yet handed to the kernel.
+    pub output: ReplyBuffer,
+    pub flight: Flight,
+    places: VecDeque<Place>,
+    /// The sequence number of `places[0]`.
+    first_place: u32,
+    held: ReplyBuffer,
+    /// Where the newest reply in `output` begins.
+    newest: Mark,
+    pub phase: Phase,
+    /// A multishot receive is with the kernel.
+    pub receiving: bool,
+    /// Its receive was cancelled because input or output has piled up.
+    pub paused: bool,
+    /// A command is under way that later commands of this connection must wait for.
+    pub barrier: bool,
+    /// In the lane's list of those that have input to parse.
+    pub ready: bool,
+    /// Its bytes are part of the batch that is being planned or executed.
+    pub in_batch: bool,
+    /// Its requests to the kernel have been cancelled; what is left is to hear of it.
+    pub cancelled: bool,
+    /// In the lane's list of those that have output to send.
+    pub dirty: bool,
+    /// To be handed to another lane as soon as its receive has ended.
+    pub leaving_for: Option<ringlane_base::LaneId>,
+    /// Since when the output has been above the soft limit, in Unix milliseconds.
+    pub above_soft_since_ms: Option<u64>,
+    /// The peer has shut down its sending side, or its reading failed.
+    pub input_ended: bool,
+}
+
+impl Connection {
+    pub fn new(id: ConnectionId, socket: OwnedFd, session: Session) -> Self {
+        Self {
+            id,
+            socket,
+            session,
+            parser: Parser::new(),
+            input: Vec::new(),
+            input_start: 0,
+            output: ReplyBuffer::default(),
+            flight: Flight::default(),
+            places: VecDeque::new(),
+            first_place: 0,
+            held: ReplyBuffer::default(),
+            newest: ReplyBuffer::default().mark(),
+            phase: Phase::Open,
+            receiving: false,
+            paused: false,
+            barrier: false,
+            ready: false,
+            in_batch: false,
+            cancelled: false,
+            dirty: false,
+            leaving_for: None,
+            above_soft_since_ms: None,
+            input_ended: false,
+        }
+    }
+
+    pub fn socket(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// Gives up the socket and the session, to go on elsewhere.
+    pub fn into_parts(self) -> (OwnedFd, Session) {
+        (self.socket, self.session)
+    }
+
+    /// Bytes of input that wait.
+    pub fn input_len(&self) -> usize {
+        self.input.len() - self.input_start
+    }
+
+    /// Bytes of output that the kernel has not taken yet.
+    pub fn output_len(&self) -> usize {
+        self.output.len() + self.held.len() + self.flight.buffer.len() - self.flight.sent
+    }
+
+    /// Bytes of memory of its buffers, shared values not included.
+    pub fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.input.capacity()
+            + self.parser.pending_bytes()
+            + self.output.bytes.capacity()
+            + self.held.bytes.capacity()
+            + self.flight.buffer.bytes.capacity()
+    }
+
+    /// Replies that other lanes owe, and those that wait behind them.
+    pub fn places_waiting(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Where the reply of the next command goes: straight out, or behind those that are waited for.
+    #[inline]
+    pub fn reply_target(&mut self) -> &mut ReplyBuffer {
+        if self.places.is_empty() { &mut self.output } else { &mut self.held }
+    }
+
+    /// The reply written to `reply_target` since `from` is complete.
+    #[inline]
+    pub fn reply_written(&mut self, from: Mark) {
+        if self.places.is_empty() {
+            self.newest = from;
+        } else {
+            let to = self.held.mark();
+            self.places.push_back(Place::Held(Stretch { from, to }));
+        }
+    }
+
+    /// The newest reply, written or awaited, is not to be sent.
+    pub fn muffle_last(&mut self) {
+        match self.places.back_mut() {
+            None => self.output.truncate(self.newest),
+            Some(place @ Place::Waiting) => *place = Place::Muted,
+            Some(Place::Held(stretch)) => stretch.to = stretch.from,
+            Some(Place::Muted) => {}
+        }
+    }
+
+    /// Reserves the place of a reply that comes later; returns its sequence number.
+    pub fn reserve_place(&mut self) -> u32 {
+        let sequence = self.first_place.wrapping_add(self.places.len() as u32);
+        self.places.push_back(Place::Waiting);
+        sequence
+    }
+
+    /// Puts a reply into its reserved place, and lets out what may now go.
+    pub fn fill_place(&mut self, sequence: u32, reply: &ReplyBuffer, stretch: Stretch) {
+        let index = sequence.wrapping_sub(self.first_place) as usize;
+        let wanted = match self.places.get(index) {
+            Some(Place::Waiting) => true,
+            Some(Place::Muted) => false,
+            Some(Place::Held(_)) | None => panic!("a reply came for a place that waits for none"),
+        };
+        if index > 0 {
+            let from = self.held.mark();
+            if wanted {
+                self.held.append(reply, stretch);
+            }
+            self.places[index] = Place::Held(Stretch { from, to: self.held.mark() });
+            return;
+        }
+        self.newest = self.output.mark();
+        if wanted {
+            self.output.append(reply, stretch);
+        }
+        self.places.pop_front();
+        self.first_place = self.first_place.wrapping_add(1);
+        while let Some(Place::Held(stretch)) = self.places.front() {
+            self.output.append(&self.held, *stretch);
+            self.places.pop_front();
+            self.first_place = self.first_place.wrapping_add(1);
+        }
+        if self.places.is_empty() {
+            self.held.clear();
+        }
+    }
+
+    /// Whether it could move to another lane now: nothing in hand in either direction.
+    pub fn is_quiet(&self) -> bool {
+        self.phase == Phase::Open
+            && self.parser.is_idle()
+            && self.input_len() == 0
+            && !self.barrier
+            && !self.ready
+            && self.places.is_empty()
+            && self.output.is_empty()
+            && !self.flight.active
+            && !self.input_ended
+    }
+
+    /// Whether commands of it may be parsed and executed now.
+    pub fn may_execute(&self) -> bool {
+        self.phase == Phase::Open
+            && !self.barrier
+            && self.leaving_for.is_none()
+            && self.places.len() < PLACES_MAX
+            && self.output_len() < OUTPUT_PAUSE_BYTES
+    }
+
+    /// Moves the written output into an idle flight; false if there is none or one is under way.
+    pub fn load_flight(&mut self) -> bool {
+        if self.flight.active || self.output.is_empty() {
+            return false;
+        }
+        std::mem::swap(&mut self.flight.buffer, &mut self.output);
+        self.flight.sent = 0;
+        true
+    }
+
+    /// The flight has landed: its memory is kept for the next, unless it grew large.
+    pub fn clear_flight(&mut self) {
+        self.flight.buffer.clear();
+        self.flight.sent = 0;
+        self.flight.header = None;
+        if self.flight.buffer.bytes.capacity() > KEEP_BYTES_MAX {
+            self.flight.buffer = ReplyBuffer::default();
+        }
+        if self.held.is_empty() && self.held.bytes.capacity() > KEEP_BYTES_MAX {
+            self.held = ReplyBuffer::default();
+        }
+    }
+
+    /// Gives back the buffers of a connection that has nothing in hand. Returns whether any were held.
+    pub fn release_buffers(&mut self) -> bool {
+        if !self.is_quiet() {
+            return false;
+        }
+        let held = self.input.capacity() + self.output.bytes.capacity() > 0;
+        self.input = Vec::new();
+        self.input_start = 0;
+        self.output = ReplyBuffer::default();
+        self.held = ReplyBuffer::default();
+        self.flight = Flight::default();
+        self.places = VecDeque::new();
+        held
+    }
+}
+
+/// The connections of a lane, by place; a place's generation grows with each occupant.
+#[derive(Default)]
+pub struct Connections {
+    places: Vec<(u32, Option<Box<Connection>>)>,
+    free: Vec<u32>,
+    count: usize,
+}
+
+impl Connections {
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Adds a connection.
+    pub fn insert(&mut self, socket: OwnedFd, session: Session) -> ConnectionId {
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push((0, None));
+            self.places.len() as u32 - 1
+        });
+        let place = &mut self.places[index as usize];
+        place.0 = (place.0 + 1) & GENERATION_MASK;
+        let id = ConnectionId { index, generation: place.0 };
+        place.1 = Some(Box::new(Connection::new(id, socket, session)));
+        self.count += 1;
+        id
+    }
+
+    /// The connection, unless it has gone.
+    #[inline]
+    pub fn get(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let (generation, connection) = self.places.get_mut(id.index as usize)?;
+        if *generation != id.generation {
+            return None;
+        }
+        connection.as_deref_mut()
+    }
+
+    pub fn remove(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let (generation, connection) = self.places.get_mut(id.index as usize)?;
+        if *generation != id.generation {
+            return None;
+        }
+        let connection = connection.take()?;
+        self.free.push(id.index);
+        self.count -= 1;
+        Some(connection)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.places.iter().filter_map(|(_, connection)| connection.as_deref())
+    }
+
+    /// The connection at a place of the table, whoever it is; None beyond or where nobody is.
+    pub fn at(&self, index: usize) -> Option<&Connection> {
+        self.places.get(index)?.1.as_deref()
+    }
+
+    /// How many places there are, empty ones included.
+    pub fn places(&self) -> usize {
+        self.places.len()
+    }
+}

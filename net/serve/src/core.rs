@@ -1,0 +1,226 @@
+//! One lane's state: its store, its connections, what it waits for. Knows no system call: what must
+//! reach the kernel is left in lists (`dirty`, `closing`) that the turn works off.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ringlane_base::{LaneId, Millis, Slot};
+use ringlane_command::{CommandError, HandlerLimits};
+use ringlane_resp::Limits;
+use ringlane_settings::{LiveSettings, Settings};
+use ringlane_store::{Options, Store};
+
+use crate::clock;
+use crate::connection::{Connection, Connections, Phase};
+use crate::gather::Gathers;
+use crate::locks::Locks;
+use crate::outbox::Outbox;
+use crate::reply::RespReply;
+use crate::reply_buffer::{ReplyBuffer, Stretch};
+use crate::ring::ConnectionId;
+use crate::shared::Shared;
+use crate::stats::LaneStats;
+use crate::together::Togethers;
+
+/// Everything a lane owns but its ring.
+pub struct Core {
+    pub lane: LaneId,
+    pub shared: Arc<Shared>,
+    pub settings: Arc<Settings>,
+    pub live: Arc<LiveSettings>,
+    live_version: u64,
+    pub store: Store,
+    pub connections: Connections,
+    pub outbox: Outbox,
+    pub gathers: Gathers,
+    pub togethers: Togethers,
+    pub locks: Locks,
+    pub stats: LaneStats,
+    /// The settings that handlers obey.
+    pub handler_limits: HandlerLimits,
+    /// Commands of at least this many ticks go into the slow log.
+    pub slow_ticks: u64,
+    pub ticks_per_us: u64,
+    /// What an authenticated client may send.
+    pub limits: Limits,
+    /// Connections with input to parse.
+    pub ready: VecDeque<ConnectionId>,
+    /// Connections with output to send.
+    pub dirty: Vec<ConnectionId>,
+    /// Connections whose end has been decided.
+    pub closing: Vec<ConnectionId>,
+    /// Connections whose receiving may go on.
+    pub resume: Vec<ConnectionId>,
+    /// Connections to hand to another lane, once quiet.
+    pub leaving: Vec<ConnectionId>,
+    /// Work on the whole keyspace, done in slices.
+    pub jobs: VecDeque<crate::jobs::Job>,
+    /// What `CLIENT PAUSE` holds back, while it does.
+    pub pause: Option<crate::pause::Pause>,
+    pub random: fastrand::Rng,
+    /// Reused for replies on their way through this lane.
+    pub scratch: ReplyBuffer,
+}
+
+impl Core {
+    pub fn new(lane: LaneId, shared: Arc<Shared>, settings: Arc<Settings>, now: Millis) -> Self {
+        let live = settings.live();
+        let mut random = fastrand::Rng::new();
+        let mut store = Store::new(Options {
+            hash_seed: shared.hash_seed,
+            random_seed: random.u64(..),
+            databases: live.databases,
+            slots: shared.slots_of(lane),
+        });
+        store.begin_turn(now);
+        let lanes = shared.lanes();
+        Self {
+            lane,
+            settings,
+            live_version: u64::MAX,
+            limits: Limits::authenticated(live.proto_max_bulk_bytes),
+            live,
+            store,
+            connections: Connections::default(),
+            outbox: Outbox::new(lane, lanes),
+            gathers: Gathers::default(),
+            togethers: Togethers::default(),
+            locks: Locks::default(),
+            stats: LaneStats::new(),
+            handler_limits: HandlerLimits::default(),
+            slow_ticks: u64::MAX,
+            ticks_per_us: clock::ticks_per_us(),
+            ready: VecDeque::new(),
+            dirty: Vec::new(),
+            closing: Vec::new(),
+            resume: Vec::new(),
+            leaving: Vec::new(),
+            jobs: VecDeque::new(),
+            pause: None,
+            random,
+            scratch: ReplyBuffer::default(),
+            shared,
+        }
+    }
+
+    /// Whether this lane owns the slot.
+    #[inline]
+    pub fn owns(&self, slot: Slot) -> bool {
+        self.shared.lane_of(slot) == self.lane
+    }
+
+    /// Where clients find this server's other doors: the first bound address that is not a wildcard
+    /// is what they already reached.
+    pub fn door_host(&mut self, id: ConnectionId) -> std::net::IpAddr {
+        let unspecified = std::net::IpAddr::from([127, 0, 0, 1]);
+        self.connections.get(id).map_or(unspecified, |it| it.session.local.ip().to_canonical())
+    }
+
+    /// Takes over settings that have changed, and the memory that the controller allows.
+    pub fn refresh_settings(&mut self) {
+        let version = self.settings.version();
+        if version != self.live_version {
+            self.live_version = version;
+            self.live = self.settings.live();
+            self.limits = Limits::authenticated(self.live.proto_max_bulk_bytes);
+            self.handler_limits = HandlerLimits {
+                value_bytes_max: self.live.proto_max_bulk_bytes,
+                databases: self.live.databases,
+            };
+            self.slow_ticks = self
+                .live
+                .slowlog_log_slower_than_us
+                .map_or(u64::MAX, |slower| slower.saturating_mul(self.ticks_per_us));
+        }
+        let budget = self.shared.lines[self.lane.index()].budget.load(Ordering::Relaxed);
+        let bytes_max = self.live.maxmemory.and((budget > 0).then_some(budget));
+        self.store.set_limits(ringlane_store::Limits {
+            bytes_max,
+            entries_max: None,
+            policy: self.live.policy,
+        });
+    }
+
+    /// Puts a connection that has input into the list of those to parse.
+    pub fn mark_ready(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(id)
+            && !connection.ready
+            && connection.input_len() > 0
+        {
+            connection.ready = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Puts a connection that has output into the list of those to send.
+    #[inline]
+    pub fn mark_dirty(dirty: &mut Vec<ConnectionId>, connection: &mut Connection) {
+        if !connection.dirty {
+            connection.dirty = true;
+            dirty.push(connection.id);
+        }
+    }
+
+    /// Writes one reply of a connection, in its order.
+    pub fn reply(&mut self, id: ConnectionId, write: impl FnOnce(&mut RespReply<'_>)) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let version = connection.session.version;
+        let target = connection.reply_target();
+        let from = target.mark();
+        write(&mut RespReply::new(target, version));
+        connection.reply_written(from);
+        Self::mark_dirty(&mut self.dirty, connection);
+    }
+
+    /// Answers with an error.
+    pub fn refuse(&mut self, id: ConnectionId, error: &CommandError) {
+        self.stats.errors += 1;
+        self.reply(id, |reply| reply.error_line(error));
+    }
+
+    /// Nothing more is read from a connection; it closes when its output has left.
+    pub fn drain(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(id)
+            && connection.phase == Phase::Open
+        {
+            connection.phase = Phase::Draining;
+            Self::mark_dirty(&mut self.dirty, connection);
+        }
+    }
+
+    /// Ends a connection now, whatever it still has to send.
+    pub fn close(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(id)
+            && connection.phase != Phase::Closing
+        {
+            connection.phase = Phase::Closing;
+            self.closing.push(id);
+        }
+    }
+
+    /// A reply that a connection reserved a place for has come.
+    pub fn fill_place(
+        &mut self,
+        id: ConnectionId,
+        sequence: u32,
+        reply: &ReplyBuffer,
+        stretch: Stretch,
+    ) {
+        let Some(connection) = self.connections.get(id) else { return };
+        connection.fill_place(sequence, reply, stretch);
+        let waits_for_room = connection.input_len() > 0;
+        Self::mark_dirty(&mut self.dirty, connection);
+        if waits_for_room {
+            self.mark_ready(id);
+        }
+    }
+
+    /// The command that held up a connection is done.
+    pub fn lift_barrier(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(id) {
+            connection.barrier = false;
+        }
+        self.mark_ready(id);
+    }
+}

@@ -1,0 +1,649 @@
+//! Runs planned commands: here, on the lane that owns the key, or on several. The parent branches;
+//! what a command does is its handler's matter, how answers merge its row's.
+
+use ringlane_base::{Database, LaneId};
+use ringlane_command::{
+    Args, CommandError, CommandSpec, Context, Flags, Handler, HandlerLimits, Merge, RoutedKey, Run,
+};
+use ringlane_resp::Version;
+use ringlane_store::Store;
+use smallvec::SmallVec;
+
+use crate::admin;
+use crate::ask::{Answer, Answers, Step};
+use crate::clock;
+use crate::connection::Phase;
+use crate::core::Core;
+use crate::gather::{Gather, Kind, merge_replies};
+use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
+use crate::plan::{Action, Batch, Target};
+use crate::reply::{RespReply, SumReply};
+use crate::reply_buffer::{ReplyBuffer, Stretch};
+use crate::ring::{ConnectionId, Ring};
+use crate::session::{Door, ReplyMode};
+
+/// Arguments of one command; more than these go to the heap.
+pub type Slices<'a> = SmallVec<[&'a [u8]; 8]>;
+
+/// How a handler is to run.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    pub database: Database,
+    pub version: Version,
+    pub no_touch: bool,
+    pub limits: HandlerLimits,
+}
+
+/// Runs a handler on a store and writes its reply.
+#[inline]
+pub fn run_handler(
+    store: &mut Store,
+    handler: Handler,
+    args: Args<'_>,
+    routed: Option<RoutedKey>,
+    manner: Manner,
+    out: &mut ReplyBuffer,
+) -> bool {
+    let before = out.mark();
+    let mut reply = RespReply::new(out, manner.version);
+    let mut context = Context {
+        store,
+        args,
+        routed,
+        database: manner.database,
+        limits: manner.limits,
+        reply: &mut reply,
+    };
+    match handler(&mut context) {
+        Ok(()) => true,
+        Err(error) => {
+            out.truncate(before);
+            RespReply::new(out, manner.version).error_line(&error);
+            false
+        }
+    }
+}
+
+impl Core {
+    /// Runs the commands of a batch in order.
+    pub fn execute_batch(&mut self, batch: &Batch, ring: &Ring) {
+        let mut ticks = clock::ticks();
+        for command in &batch.commands {
+            let Some(connection) = self.connections.get(command.connection) else { continue };
+            if connection.phase != Phase::Open {
+                continue;
+            }
+            let mut slices = Slices::new();
+            let blobs = batch.arguments(command, ring, &mut slices);
+            let args = Args::new(&slices, blobs);
+            match command.action {
+                Action::Command { spec, target, routed } => {
+                    self.execute(command.connection, spec, target, routed, args);
+                    let now = clock::ticks();
+                    self.observe(command.connection, spec, now.wrapping_sub(ticks), &slices);
+                    ticks = now;
+                }
+                Action::Unknown => {
+                    let error = if connection.session.authenticated {
+                        ringlane_command::table::unknown_command(&args)
+                    } else {
+                        CommandError::Fixed(admin::auth::NOAUTH)
+                    };
+                    self.refuse(command.connection, &error);
+                }
+                Action::WrongArity(spec) => {
+                    self.stats.commands[usize::from(spec.id)].rejected += 1;
+                    self.refuse(command.connection, &CommandError::WrongArity(spec.name));
+                }
+                Action::Malformed(error) => {
+                    self.stats.protocol_errors += 1;
+                    let text = format!("ERR Protocol error: {error}");
+                    self.refuse(command.connection, &CommandError::Text(text));
+                    self.drain(command.connection);
+                }
+            }
+        }
+    }
+
+    /// Runs one command of a connection.
+    #[inline]
+    fn execute(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        target: Target,
+        routed: Option<RoutedKey>,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let session = &mut connection.session;
+        session.commands += 1;
+        session.last_command = Some(spec.id);
+        let mode = session.reply_mode;
+        if self.pause.is_some() && self.is_paused(spec) {
+            self.hold_for_pause(id, spec, target, routed, args);
+        } else {
+            self.dispatch(id, spec, target, routed, args);
+        }
+        if mode != ReplyMode::On {
+            self.muffle(id, mode);
+        }
+    }
+
+    /// Runs one command that nothing holds back.
+    #[inline]
+    pub fn dispatch(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        target: Target,
+        routed: Option<RoutedKey>,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let session = &mut connection.session;
+        if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+            return self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
+        }
+        let manner = Manner {
+            database: session.database,
+            version: session.version,
+            no_touch: session.no_touch,
+            limits: self.handler_limits,
+        };
+        if session.door == Door::Lane
+            && let Some(error) = self.wrong_door(id, spec, args)
+        {
+            return self.refuse(id, &error);
+        }
+        match (spec.run, target) {
+            (Run::Serve(command), _) => self.serve(id, spec, command, args),
+            (Run::Store(handler), Target::Here) => {
+                if self.locks.any() && self.touches_held_slot(spec, args) {
+                    self.execute_here_later(id, spec, routed, manner, args);
+                } else {
+                    self.execute_here(id, spec, handler, routed, manner, args);
+                }
+            }
+            (Run::Store(_), Target::Lane(lane)) => {
+                self.forward(id, spec, lane, routed, manner, args);
+            }
+            (Run::Store(handler), Target::Several) => {
+                self.execute_on_several(id, spec, handler, manner, args);
+            }
+        }
+    }
+
+    /// On this lane's store, the reply straight into the connection's output.
+    #[inline]
+    fn execute_here(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        handler: Handler,
+        routed: Option<RoutedKey>,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let out = connection.reply_target();
+        let from = out.mark();
+        let fine = run_here(&mut self.store, spec, handler, args, routed, manner, out);
+        connection.reply_written(from);
+        Self::mark_dirty(&mut self.dirty, connection);
+        if !fine {
+            self.stats.failed(spec.id);
+        }
+    }
+
+    /// A key's slot is held by a command over several lanes: the request waits in its queue.
+    #[cold]
+    fn execute_here_later(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        routed: Option<RoutedKey>,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
+        let mut parcel = Box::<Parcel>::default();
+        parcel.push(head(return_to, spec, routed, manner), args.from(1), args.blobs());
+        self.park_or_run(self.lane, parcel);
+    }
+
+    /// To the lane that owns the key; the reply gets a reserved place.
+    #[inline]
+    fn forward(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        lane: LaneId,
+        routed: Option<RoutedKey>,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
+        let head = head(return_to, spec, routed, manner);
+        self.outbox.request(lane, head, args.from(1), args.blobs());
+    }
+
+    /// As the row's `merge` says.
+    fn execute_on_several(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        handler: Handler,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let lane_alone = connection.session.door == Door::Lane || self.shared.lanes() == 1;
+        match spec.merge {
+            Merge::Ordered | Merge::Sum => self.scatter_keys(id, spec, manner, args),
+            Merge::Together => self.begin_together(id, spec, manner, args),
+            Merge::SpreadJoin => self.begin_join(id, spec, manner, args, lane_alone),
+            Merge::Cursor => self.begin_cursor(id, spec, manner, args, lane_alone),
+            Merge::SpreadSum | Merge::SpreadOk | Merge::Pick if lane_alone => {
+                self.execute_here(id, spec, handler, None, manner, args);
+            }
+            Merge::SpreadSum | Merge::SpreadOk | Merge::Pick => {
+                self.spread(id, spec, manner, args);
+            }
+            Merge::Single => unreachable!("a command of one key has one lane"),
+        }
+    }
+
+    /// One request a key, to the lane of each.
+    fn scatter_keys(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let keys = args.len() - 1;
+        let gather = self.begin_gather(id, spec.merge, manner.version, keys, false);
+        let mut local = Box::<Parcel>::default();
+        for (part, key) in args.from(1).iter().enumerate() {
+            let key_of = self.store.key(manner.database, key);
+            let routed = RoutedKey { index: 1, slot: key_of.slot, hash: key_of.hash };
+            let return_to = ReturnTo::Part { gather, part: part as u32 };
+            let head = head(return_to, spec, Some(routed), manner);
+            let lane = self.shared.lane_of(key_of.slot);
+            if lane == self.lane {
+                local.push(head, &[key], &[]);
+            } else {
+                self.outbox.request(lane, head, &[key], &[]);
+            }
+        }
+        self.run_parcel(self.lane, local);
+    }
+
+    /// The same request to every lane.
+    fn spread(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let lanes = self.shared.lanes();
+        let barrier = spec.merge == Merge::Pick;
+        let gather = self.begin_gather(id, spec.merge, manner.version, lanes, barrier);
+        for part in 0..lanes as u16 {
+            let return_to = ReturnTo::Part { gather, part: u32::from(part) };
+            let head = head(return_to, spec, None, manner);
+            if LaneId(part) == self.lane {
+                let mut local = Box::<Parcel>::default();
+                local.push(head, args.from(1), args.blobs());
+                self.run_parcel(self.lane, local);
+            } else {
+                self.outbox.request(LaneId(part), head, args.from(1), args.blobs());
+            }
+        }
+    }
+
+    /// Reserves the place of an answer that comes in parts.
+    pub fn begin_gather(
+        &mut self,
+        id: ConnectionId,
+        merge: Merge,
+        version: Version,
+        parts: usize,
+        barrier: bool,
+    ) -> u32 {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        connection.barrier |= barrier;
+        let sequence = connection.reserve_place();
+        self.gathers.insert(Gather {
+            connection: id,
+            sequence,
+            version,
+            remaining: parts,
+            kind: Kind::Replies {
+                merge,
+                replies: ReplyBuffer::default(),
+                stretches: vec![None; parts],
+            },
+            barrier,
+        })
+    }
+
+    /// Runs a command about connections or the server.
+    fn serve(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        command: ringlane_command::ServeCommand,
+        args: Args<'_>,
+    ) {
+        match admin::run(self, id, spec, command, args) {
+            Ok(Step::Done) => {}
+            Err(error) => {
+                self.stats.failed(spec.id);
+                self.refuse(id, &error);
+            }
+            Ok(Step::Ask(question, finish)) => {
+                let Some(connection) = self.connections.get(id) else { return };
+                connection.barrier = true;
+                let lanes = self.shared.lanes();
+                let gather = Gather {
+                    connection: id,
+                    sequence: connection.reserve_place(),
+                    version: connection.session.version,
+                    remaining: lanes,
+                    kind: Kind::Answers {
+                        answers: (0..lanes).map(|_| None).collect(),
+                        finish,
+                        args: args.from(0).iter().map(|arg| arg.to_vec()).collect(),
+                    },
+                    barrier: true,
+                };
+                let gather = self.gathers.insert(gather);
+                for part in 0..lanes as u32 {
+                    let to = LaneId(part as u16);
+                    if to != self.lane {
+                        let question = Box::new(question.clone());
+                        self.outbox.post(to, Mail::Ask { gather, part, question });
+                    }
+                }
+                let answer = admin::answer(self, &question);
+                self.take_answer(gather, u32::from(self.lane.0), answer);
+            }
+        }
+    }
+
+    /// A lane has answered a question.
+    pub fn take_answer(&mut self, gather: u32, part: u32, answer: Answer) {
+        self.gathers.get(gather).add_answer(part, answer);
+        self.finish_gather(gather);
+    }
+
+    /// Delivers an answer whose parts are all there.
+    fn finish_gather(&mut self, index: u32) {
+        let Some(gather) = self.gathers.take_complete(index) else { return };
+        let mut out = std::mem::take(&mut self.scratch);
+        let from = out.mark();
+        match gather.kind {
+            Kind::Replies { merge, replies, stretches } => {
+                let mut weights = self.shared.lines.iter().map(|line| {
+                    line.keys.load(std::sync::atomic::Ordering::Relaxed)
+                });
+                let weights: SmallVec<[usize; 16]> = weights.by_ref().collect();
+                let random = &mut self.random;
+                let mut pick = |found: &[usize]| pick_weighted(found, &weights, random);
+                merge_replies(merge, gather.version, &replies, &stretches, &mut pick, &mut out);
+            }
+            Kind::Answers { answers, finish, args } => {
+                let answers =
+                    answers.into_iter().map(|it| it.expect("all lanes have answered")).collect();
+                let answers = Answers { connection: gather.connection, args: &args, answers };
+                finish(self, answers, &mut RespReply::new(&mut out, gather.version));
+            }
+        }
+        let stretch = Stretch { from, to: out.mark() };
+        self.fill_place(gather.connection, gather.sequence, &out, stretch);
+        out.clear();
+        self.scratch = out;
+        if gather.barrier {
+            self.lift_barrier(gather.connection);
+        }
+    }
+
+    /// Runs the requests of a parcel on this lane's store and sends or delivers the answers.
+    pub fn run_parcel(&mut self, from: LaneId, mut parcel: Box<Parcel>) {
+        let requests = std::mem::take(&mut parcel.requests);
+        let mut replies = std::mem::take(&mut parcel.replies);
+        let mut answers = std::mem::take(&mut parcel.answers);
+        for routed in requests.iter().filter_map(|request| request.routed) {
+            self.store.prefetch_slot(routed.slot);
+        }
+        for routed in requests.iter().filter_map(|request| request.routed) {
+            self.store.prefetch_entry(routed.slot, routed.hash);
+        }
+        for request in &requests {
+            let mut slices = Slices::new();
+            parcel.slices(request, &mut slices);
+            let args = Args::new(&slices, &parcel.blobs);
+            if self.locks.any() && self.touches_held_slot(request.spec, args) {
+                self.park_copy(from, request, args);
+                continue;
+            }
+            if request.spec.merge == Merge::SpreadJoin {
+                self.start_job(from, request, args);
+                continue;
+            }
+            let start = replies.mark();
+            self.run_request(request, args, &mut replies);
+            answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
+        }
+        parcel.requests = requests;
+        parcel.clear_requests();
+        parcel.replies = replies;
+        parcel.answers = answers;
+        if from == self.lane {
+            self.take_answers(parcel);
+        } else if parcel.answers.is_empty() {
+            self.outbox.recycle(parcel);
+        } else {
+            self.outbox.post_answers(from, parcel);
+        }
+    }
+
+    /// One request of a parcel.
+    fn run_request(&mut self, request: &Request, args: Args<'_>, replies: &mut ReplyBuffer) {
+        let Run::Store(handler) = request.spec.run else {
+            unreachable!("only commands on data travel");
+        };
+        let manner = Manner {
+            database: request.database,
+            version: request.version,
+            no_touch: request.no_touch,
+            limits: self.handler_limits,
+        };
+        let spec = request.spec;
+        let part = matches!(request.return_to, ReturnTo::Part { .. });
+        let fine = if part {
+            let from = replies.mark();
+            let fine =
+                run_handler(&mut self.store, handler, args, request.routed, manner, replies);
+            if spec.merge == Merge::Cursor {
+                self.carry_cursor_on(replies, from);
+            }
+            fine
+        } else {
+            run_here(&mut self.store, spec, handler, args, request.routed, manner, replies)
+        };
+        if !fine {
+            self.stats.failed(spec.id);
+        }
+    }
+
+    /// Parks a request whose slot is held.
+    #[cold]
+    fn park_copy(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
+        let mut alone = Box::<Parcel>::default();
+        let head = RequestHead {
+            return_to: request.return_to,
+            spec: request.spec,
+            routed: request.routed,
+            database: request.database,
+            version: request.version,
+            no_touch: request.no_touch,
+        };
+        alone.push(head, args.from(1), args.blobs());
+        self.park_or_run(from, alone);
+    }
+
+    /// Answers to requests of this lane have come.
+    pub fn take_answers(&mut self, mut parcel: Box<Parcel>) {
+        let replies = std::mem::take(&mut parcel.replies);
+        for (return_to, stretch) in parcel.answers.drain(..) {
+            match return_to {
+                ReturnTo::Place { connection, sequence } => {
+                    self.fill_place(connection, sequence, &replies, stretch);
+                }
+                ReturnTo::Part { gather, part } => {
+                    self.gathers.get(gather).add_reply(part, &replies, stretch);
+                    self.finish_gather(gather);
+                }
+            }
+        }
+        parcel.replies = replies;
+        self.outbox.recycle(parcel);
+    }
+
+    /// What a lane door answers to a key of another lane, or to keys of several slots.
+    #[cold]
+    fn wrong_door(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> Option<CommandError> {
+        let mut slots = spec
+            .key_positions(args.len())
+            .map(|index| ringlane_base::Slot::of(args.get(index).unwrap_or_default()));
+        let first = slots.next()?;
+        if !slots.all(|slot| slot == first) {
+            self.stats.cross_slots += 1;
+            return Some(CommandError::Fixed(
+                "CROSSSLOT Keys in request don't hash to the same slot",
+            ));
+        }
+        if self.owns(first) {
+            return None;
+        }
+        self.stats.moved += 1;
+        let owner = self.shared.lane_of(first);
+        let port = self.shared.lane_ports[owner.index()];
+        let host = self.door_host(id);
+        Some(CommandError::Text(format!("MOVED {} {host}:{port}", first.number())))
+    }
+
+    /// `CLIENT REPLY OFF` and `SKIP`: what was just written is taken back.
+    #[cold]
+    fn muffle(&mut self, id: ConnectionId, mode_before: ReplyMode) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if connection.session.reply_mode == ReplyMode::On {
+            return; // It was `CLIENT REPLY ON`, which is answered.
+        }
+        connection.muffle_last();
+        if mode_before == ReplyMode::Skip {
+            connection.session.reply_mode = ReplyMode::On;
+        }
+    }
+
+    /// Whether any key of the command lies in a held slot.
+    #[cold]
+    pub fn touches_held_slot(&self, spec: &CommandSpec, args: Args<'_>) -> bool {
+        spec.key_positions(args.len()).any(|index| {
+            args.get(index).is_some_and(|key| self.locks.holds(ringlane_base::Slot::of(key)))
+        })
+    }
+}
+
+/// Runs a command whose keys are all here; commands of many keys call their handler once a key.
+#[inline]
+fn run_here(
+    store: &mut Store,
+    spec: &CommandSpec,
+    handler: Handler,
+    args: Args<'_>,
+    routed: Option<RoutedKey>,
+    manner: Manner,
+    out: &mut ReplyBuffer,
+) -> bool {
+    match spec.merge {
+        Merge::Ordered => {
+            RespReply::new(out, manner.version).array_header(args.len() - 1);
+            let mut fine = true;
+            for key in args.from(1) {
+                let one = [&args[0], *key];
+                fine &= run_handler(store, handler, Args::new(&one, &[]), None, manner, out);
+            }
+            fine
+        }
+        Merge::Sum => {
+            let mut sum = SumReply::default();
+            for key in args.from(1) {
+                let one = [&args[0], *key];
+                let mut context = Context {
+                    store,
+                    args: Args::new(&one, &[]),
+                    routed: None,
+                    database: manner.database,
+                    limits: manner.limits,
+                    reply: &mut sum,
+                };
+                if let Err(error) = handler(&mut context) {
+                    RespReply::new(out, manner.version).error_line(&error);
+                    return false;
+                }
+            }
+            RespReply::new(out, manner.version).integer_line(sum.total);
+            true
+        }
+        Merge::Single
+        | Merge::Together
+        | Merge::SpreadSum
+        | Merge::SpreadOk
+        | Merge::SpreadJoin
+        | Merge::Cursor
+        | Merge::Pick => run_handler(store, handler, args, routed, manner, out),
+    }
+}
+
+pub fn head(
+    return_to: ReturnTo,
+    spec: &'static CommandSpec,
+    routed: Option<RoutedKey>,
+    manner: Manner,
+) -> RequestHead {
+    RequestHead {
+        return_to,
+        spec,
+        routed,
+        database: manner.database,
+        version: manner.version,
+        no_touch: manner.no_touch,
+    }
+}
+
+/// One of `found`, each as likely as its weight says.
+fn pick_weighted(found: &[usize], weights: &[usize], random: &mut fastrand::Rng) -> usize {
+    let total: usize = found.iter().map(|&part| weights[part].max(1)).sum();
+    let mut ticket = random.usize(..total);
+    for &part in found {
+        let weight = weights[part].max(1);
+        if ticket < weight {
+            return part;
+        }
+        ticket -= weight;
+    }
+    found[0]
+}
+

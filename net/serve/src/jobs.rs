@@ -1,0 +1,167 @@
+//! Commands that walk a whole keyspace, in slices between other requests: KEYS.
+
+use ringlane_base::{Database, LaneId};
+use ringlane_command::{Args, CommandSpec, keyspace};
+use ringlane_resp::Version;
+
+use crate::connection::Phase;
+use crate::core::Core;
+use crate::execute::{Manner, head};
+use crate::parcel::{Parcel, Request, ReturnTo};
+use crate::reply::RespReply;
+use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
+use crate::ring::ConnectionId;
+
+/// Entries that a slice of a job looks at, some 100 ns each.
+const JOB_UNITS: usize = 1000;
+
+/// One walk under way: KEYS over this lane's store.
+pub struct Job {
+    from: LaneId,
+    return_to: ReturnTo,
+    database: Database,
+    version: Version,
+    pattern: Vec<u8>,
+    cursor: u64,
+    found: usize,
+    keys: ReplyBuffer,
+}
+
+impl Core {
+    /// Starts a command whose arrays are joined, on every lane or on this one alone.
+    pub fn begin_join(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        manner: Manner,
+        args: Args<'_>,
+        lane_alone: bool,
+    ) {
+        let lanes = if lane_alone { 1 } else { self.shared.lanes() };
+        let gather = self.begin_gather(id, spec.merge, manner.version, lanes, true);
+        for part in 0..lanes as u16 {
+            let return_to = ReturnTo::Part { gather, part: u32::from(part) };
+            let head = head(return_to, spec, None, manner);
+            if lane_alone || LaneId(part) == self.lane {
+                let mut local = Box::<Parcel>::default();
+                local.push(head, args.from(1), &[]);
+                self.run_parcel(self.lane, local);
+            } else {
+                self.outbox.request(LaneId(part), head, args.from(1), &[]);
+            }
+        }
+    }
+
+    /// Starts a command that visits the lanes one after another: the cursor says which is next.
+    pub fn begin_cursor(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        manner: Manner,
+        args: Args<'_>,
+        lane_alone: bool,
+    ) {
+        let cursor = std::str::from_utf8(&args[1]).ok().and_then(|text| text.parse::<u64>().ok());
+        let lane = match cursor {
+            Some(cursor) if !lane_alone => {
+                self.shared.lane_of(ringlane_store::scan::cursor_slot(cursor))
+            }
+            Some(_) | None => self.lane,
+        };
+        if lane_alone {
+            let ringlane_command::Run::Store(handler) = spec.run else {
+                unreachable!("cursors walk data");
+            };
+            let connection = self.connections.get(id).expect("looked up by the caller");
+            let out = connection.reply_target();
+            let from = out.mark();
+            crate::execute::run_handler(&mut self.store, handler, args, None, manner, out);
+            connection.reply_written(from);
+            return Self::mark_dirty(&mut self.dirty, connection);
+        }
+        let gather =
+            self.begin_gather(id, ringlane_command::Merge::Cursor, manner.version, 1, true);
+        let head = head(ReturnTo::Part { gather, part: 0 }, spec, None, manner);
+        if lane == self.lane {
+            let mut local = Box::<Parcel>::default();
+            local.push(head, args.from(1), &[]);
+            self.run_parcel(self.lane, local);
+        } else {
+            self.outbox.request(lane, head, args.from(1), &[]);
+        }
+    }
+
+    /// A scan of this lane that has ended goes on at the next lane.
+    pub fn carry_cursor_on(&self, out: &mut ReplyBuffer, from: Mark) {
+        const ENDED: &[u8] = b"*2\r\n$1\r\n0\r\n";
+        let next = LaneId(self.lane.0 + 1);
+        if next.index() >= self.shared.lanes() {
+            return;
+        }
+        let whole = Stretch { from, to: out.mark() };
+        if !out.plain(whole).starts_with(ENDED) {
+            return;
+        }
+        let rest = out.plain(whole)[ENDED.len()..].to_vec();
+        let first = ringlane_base::Slot::new(self.shared.slots_of(next).start)
+            .expect("every lane has slots");
+        let cursor = ringlane_store::scan::cursor_at(first).to_string();
+        out.truncate(from);
+        let mut reply = RespReply::new(out, Version::Resp2);
+        reply.array_header(2);
+        reply.bulk_line(cursor.as_bytes());
+        out.bytes.extend_from_slice(&rest);
+    }
+
+    /// Begins a walk over this lane's store for a request.
+    pub fn start_job(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
+        self.jobs.push_back(Job {
+            from,
+            return_to: request.return_to,
+            database: request.database,
+            version: request.version,
+            pattern: args.get(1).unwrap_or(b"*").to_vec(),
+            cursor: 0,
+            found: 0,
+            keys: ReplyBuffer::default(),
+        });
+    }
+
+    /// Goes on with the walk at the head of the queue for one slice.
+    pub fn work_on_jobs(&mut self) {
+        let Some(mut job) = self.jobs.pop_front() else { return };
+        let mut reply = RespReply::new(&mut job.keys, job.version);
+        let mut found = 0;
+        job.cursor = keyspace::keys_step(
+            &mut self.store,
+            job.database,
+            &job.pattern,
+            job.cursor,
+            JOB_UNITS,
+            &mut |key| {
+                found += 1;
+                reply.bulk_line(key);
+            },
+        );
+        job.found += found;
+        if job.cursor != 0 {
+            return self.jobs.push_back(job);
+        }
+        let mut parcel = Box::<Parcel>::default();
+        RespReply::new(&mut parcel.replies, job.version).array_header(job.found);
+        parcel.replies.append_all(&mut job.keys);
+        let stretch =
+            Stretch { from: ReplyBuffer::default().mark(), to: parcel.replies.mark() };
+        parcel.answers.push((job.return_to, stretch));
+        if job.from == self.lane {
+            self.take_answers(parcel);
+        } else {
+            self.outbox.post_answers(job.from, parcel);
+        }
+    }
+
+    /// Whether a connection is still being served.
+    pub fn is_open(&mut self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.phase == Phase::Open)
+    }
+}

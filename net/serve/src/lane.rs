@@ -1,0 +1,620 @@
+//! One lane's turn: enter the ring, take what came, execute it, post what goes to other lanes, send
+//! what was answered. The only place where a lane waits.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use ringlane_base::LaneId;
+use ringlane_store::Budget;
+
+use crate::clock;
+use crate::connection::{INPUT_PAUSE_BYTES, OUTPUT_PAUSE_BYTES, Phase, SEND_PIECES_MAX};
+use crate::core::Core;
+use crate::doors::{Doors, Listener};
+use crate::outbox::Peer;
+use crate::parcel::{Letter, Mail, Migrant};
+use crate::plan::{Batch, Place, Source};
+use crate::ring::{Completion, ConnectionId, Ring, Token};
+use crate::session::{Door, Session};
+use crate::shared::Running;
+
+/// Microseconds of a turn after which no further batch is begun.
+const TURN_BUDGET_US: u64 = 200;
+/// Entries that upkeep may touch in one slice, some 100 ns each.
+const UPKEEP_UNITS: u32 = 1000;
+/// Letters taken from one mailbox in a turn.
+const LETTERS_MAX: usize = 64;
+/// Turns between two looks at the settings.
+const TURNS_A_REFRESH: u64 = 64;
+
+/// Bytes that have arrived and wait for their batch.
+struct Arrival {
+    connection: ConnectionId,
+    buffer: u16,
+    length: usize,
+}
+
+/// A lane: its state and its ring.
+pub struct Lane {
+    pub core: Core,
+    ring: Ring,
+    doors: Doors,
+    peers: Vec<Option<Peer>>,
+    doorbell: OwnedFd,
+    completions: Vec<Completion>,
+    arrivals: std::collections::VecDeque<Arrival>,
+    batch: Batch,
+    upkeep_due: bool,
+    ticked: bool,
+    /// Doors whose accepting stopped for want of descriptors; tried again with each tick.
+    resting_doors: Vec<u32>,
+    draining: bool,
+    next_idle_check: usize,
+}
+
+impl Lane {
+    /// Brings the lane's ring to life; its mailboxes and doors are ready before.
+    ///
+    /// # Errors
+    /// What the kernel answers to the ring's creation.
+    pub fn new(
+        core: Core,
+        ring: Ring,
+        doors: Doors,
+        peers: Vec<Option<Peer>>,
+    ) -> std::io::Result<Self> {
+        let doorbell = rustix::event::eventfd(
+            0,
+            rustix::event::EventfdFlags::NONBLOCK | rustix::event::EventfdFlags::CLOEXEC,
+        )?;
+        let mut lane = Self {
+            core,
+            ring,
+            doors,
+            peers,
+            doorbell,
+            completions: Vec::with_capacity(1024),
+            arrivals: std::collections::VecDeque::new(),
+            batch: Batch::default(),
+            upkeep_due: false,
+            ticked: false,
+            resting_doors: Vec::new(),
+            draining: false,
+            next_idle_check: 0,
+        };
+        let line = &lane.core.shared.lines[lane.core.lane.index()];
+        line.ring.store(lane.ring.descriptor(), Ordering::Release);
+        line.doorbell.store(lane.doorbell.as_raw_fd(), Ordering::Release);
+        lane.ring.listen_doorbell(lane.doorbell.as_raw_fd());
+        lane.ring.start_ticking();
+        for door in 0..lane.doors.listeners.len() {
+            lane.ring.accept(door as u32, lane.doors.listeners[door].socket.as_raw_fd());
+        }
+        lane.core.refresh_settings();
+        Ok(lane)
+    }
+
+    /// Whether background work waits for its share of the core.
+    pub fn upkeep_due(&self) -> bool {
+        self.upkeep_due || !self.core.jobs.is_empty()
+    }
+
+    /// One slice of background work: expiry, eviction ahead of need, draining, walks.
+    pub fn upkeep(&mut self) {
+        self.core.store.begin_turn(clock::now());
+        self.upkeep_due = self.core.store.work(Budget { units: UPKEEP_UNITS }).more;
+        self.core.work_on_jobs();
+    }
+
+    /// One turn. Returns false once the server has stopped.
+    ///
+    /// # Errors
+    /// A failure of the ring itself, after which the lane cannot go on.
+    pub fn turn(&mut self) -> std::io::Result<bool> {
+        let wait = self.prepare_to_wait();
+        self.ring.enter(wait)?;
+        if wait {
+            self.core.shared.lines[self.core.lane.index()].doze.awake();
+        }
+        let started = Instant::now();
+        let cpu_before = clock::thread_cpu_ns();
+        self.core.store.begin_turn(clock::now());
+        self.core.stats.turns += 1;
+        self.reap();
+        if self.ticked || self.core.stats.turns % TURNS_A_REFRESH == 0 {
+            self.core.refresh_settings();
+        }
+        if std::mem::take(&mut self.ticked) {
+            self.tick();
+        }
+        loop {
+            let batch_was_empty = !self.run_batch();
+            self.read_mail();
+            if batch_was_empty || started.elapsed().as_micros() as u64 > TURN_BUDGET_US {
+                break;
+            }
+        }
+        self.send_parcels();
+        self.send_replies();
+        self.close_connections();
+        self.note_turn(started, cpu_before);
+        Ok(self.core.shared.running() != Running::Stopped)
+    }
+
+    /// Decides whether this turn may sleep: nothing is at hand, and nobody has posted anything since
+    /// the others were told that they must wake this lane.
+    fn prepare_to_wait(&mut self) -> bool {
+        let at_hand = !self.arrivals.is_empty()
+            || !self.core.ready.is_empty()
+            || !self.core.dirty.is_empty()
+            || !self.core.closing.is_empty()
+            || self.upkeep_due()
+            || self.core.outbox.backlog() > 0
+            || self.mail_waits();
+        if at_hand {
+            return false;
+        }
+        let line = &self.core.shared.lines[self.core.lane.index()];
+        line.doze.prepare_sleep();
+        if self.mail_waits() {
+            line.doze.awake();
+            return false;
+        }
+        true
+    }
+
+    fn mail_waits(&self) -> bool {
+        self.peers.iter().flatten().any(|peer| !peer.receiver.is_empty())
+    }
+
+    /// Sorts what the kernel has completed.
+    fn reap(&mut self) {
+        let mut completions = std::mem::take(&mut self.completions);
+        self.ring.reap(&mut completions);
+        for completion in completions.drain(..) {
+            match completion.token {
+                Token::Accept(door) => self.accepted(door, completion),
+                Token::Receive(id) => self.received(id, completion),
+                Token::Send(id) => self.sent(id, completion.result),
+                Token::Wake | Token::Ignore => {}
+                Token::Doorbell => {
+                    let mut count = [0; 8];
+                    let _ = rustix::io::read(&self.doorbell, &mut count);
+                    self.ring.listen_doorbell(self.doorbell.as_raw_fd());
+                    self.ticked = true;
+                }
+                Token::Tick => {
+                    self.ticked = true;
+                    if !completion.more {
+                        self.ring.start_ticking();
+                    }
+                }
+            }
+        }
+        self.completions = completions;
+    }
+
+    /// A connection has come in, or accepting has failed.
+    fn accepted(&mut self, door: u32, completion: Completion) {
+        if completion.result >= 0 {
+            // SAFETY: the kernel has just made this descriptor for us; nobody else owns it.
+            let socket = unsafe { OwnedFd::from_raw_fd(completion.result) };
+            self.admit(door, socket);
+        } else if completion.result != -libc::ECANCELED {
+            self.core.stats.accept_errors += 1;
+        }
+        if !completion.more && !self.draining {
+            if matches!(-completion.result, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) {
+                self.resting_doors.push(door);
+            } else {
+                self.accept_on(door);
+            }
+        }
+    }
+
+    fn accept_on(&mut self, door: u32) {
+        let listener: &Listener = &self.doors.listeners[door as usize];
+        self.ring.accept(door, listener.socket.as_raw_fd());
+    }
+
+    /// Takes a new connection, or hands it to the lane that has fewest.
+    fn admit(&mut self, door: u32, socket: OwnedFd) {
+        let door = self.doors.listeners[door as usize].door;
+        self.core.stats.connections_received += 1;
+        let Some(session) = self.core.open_session(door, &socket) else { return };
+        if door == Door::Front {
+            let to = self.core.lane_with_fewest();
+            let line = &self.core.shared.lines[to.index()];
+            line.front_connections.fetch_add(1, Ordering::Relaxed);
+            if to != self.core.lane {
+                let migrant = Box::new(Migrant { socket, session });
+                self.core.outbox.post(to, Mail::Adopt(migrant));
+                return;
+            }
+        }
+        self.adopt(socket, session);
+    }
+
+    /// Serves a connection from now on.
+    fn adopt(&mut self, socket: OwnedFd, session: Session) {
+        let descriptor: RawFd = socket.as_raw_fd();
+        let id = self.core.connections.insert(socket, session);
+        let line = &self.core.shared.lines[self.core.lane.index()];
+        line.connections.fetch_add(1, Ordering::Relaxed);
+        let connection = self.core.connections.get(id).expect("just inserted");
+        connection.receiving = true;
+        self.ring.receive(id, descriptor);
+    }
+
+    /// Bytes have come, or the peer has said its last.
+    fn received(&mut self, id: ConnectionId, completion: Completion) {
+        let Some(connection) = self.core.connections.get(id) else {
+            if let Some(buffer) = completion.buffer {
+                self.ring.recycle(buffer);
+            }
+            return;
+        };
+        if !completion.more {
+            connection.receiving = false;
+        }
+        match (completion.result, completion.buffer) {
+            (length, Some(buffer)) if length > 0 => {
+                let length = length as usize;
+                connection.session.bytes_in += length as u64;
+                self.core.stats.bytes_in += length as u64;
+                self.arrivals.push_back(Arrival { connection: id, buffer, length });
+            }
+            (result, buffer) => {
+                if let Some(buffer) = buffer {
+                    self.ring.recycle(buffer);
+                }
+                match -result {
+                    0 => connection.input_ended = true,
+                    libc::ENOBUFS => self.core.stats.receive_buffers_exhausted += 1,
+                    libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+                    _ => return self.core.close(id),
+                }
+            }
+        }
+        if !completion.more {
+            self.core.resume.push(id);
+        }
+    }
+
+    /// Parses, fetches and executes one batch. False if there was nothing to do.
+    fn run_batch(&mut self) -> bool {
+        let mut batch = std::mem::take(&mut self.batch);
+        while !batch.is_full() && batch.sources.len() < usize::from(crate::ring::RECEIVE_BUFFERS) {
+            let Some(source) = self.next_source() else { break };
+            batch.sources.push(source);
+            let index = batch.sources.len() as u32 - 1;
+            self.core.plan(&mut batch, index, &self.ring);
+        }
+        let any = !batch.sources.is_empty();
+        if batch.commands.len() > 1 {
+            self.core.prefetch(&batch);
+        }
+        self.core.execute_batch(&batch, &self.ring);
+        self.core.settle(&mut batch, &mut self.ring);
+        self.batch = batch;
+        any
+    }
+
+    /// The next connection's bytes: fresh ones, or those it had to leave for later.
+    fn next_source(&mut self) -> Option<Source> {
+        while let Some(arrival) = self.arrivals.pop_front() {
+            let (id, buffer, length) = (arrival.connection, arrival.buffer, arrival.length);
+            let Some(connection) = self.core.connections.get(id) else {
+                self.ring.recycle(buffer);
+                continue;
+            };
+            connection.session.active_ms = self.core.store.now().0;
+            let waits = connection.input_len() > 0 || !connection.may_execute();
+            if !waits && !connection.in_batch {
+                connection.in_batch = true;
+                let bytes = Place::Received { buffer, length };
+                return Some(Source { connection: id, bytes, from: 0, starved: false });
+            }
+            if connection.in_batch {
+                // Its bytes before these are in this very batch: these wait for the next.
+                self.arrivals.push_front(Arrival { connection: id, buffer, length });
+                break;
+            }
+            connection.input.extend_from_slice(self.ring.received(buffer, length));
+            self.ring.recycle(buffer);
+            self.core.pause_reading_if_full(id, &mut self.ring);
+            self.core.mark_ready(id);
+        }
+        for _ in 0..self.core.ready.len() {
+            let id = self.core.ready.pop_front()?;
+            let Some(connection) = self.core.connections.get(id) else { continue };
+            if connection.in_batch {
+                self.core.ready.push_back(id);
+                continue;
+            }
+            connection.ready = false;
+            if connection.input_len() == 0 || !connection.may_execute() {
+                continue;
+            }
+            connection.in_batch = true;
+            let bytes = Place::Kept(std::mem::take(&mut connection.input));
+            let from = std::mem::take(&mut connection.input_start);
+            return Some(Source { connection: id, bytes, from, starved: false });
+        }
+        None
+    }
+
+    /// Takes what other lanes have posted.
+    fn read_mail(&mut self) {
+        for peer in 0..self.peers.len() {
+            for _ in 0..LETTERS_MAX {
+                let Some(letter) =
+                    self.peers[peer].as_mut().and_then(|peer| peer.receiver.pop())
+                else {
+                    break;
+                };
+                self.take_letter(letter);
+            }
+        }
+    }
+
+    fn take_letter(&mut self, letter: Letter) {
+        self.core.stats.parcels_received += 1;
+        match letter.mail {
+            Mail::Requests(parcel) => {
+                self.core.stats.requests_received += parcel.requests.len() as u64;
+                self.core.run_parcel(letter.from, parcel);
+            }
+            Mail::Answers(parcel) => self.core.take_answers(parcel),
+            Mail::Adopt(migrant) => self.adopt(migrant.socket, migrant.session),
+            Mail::Lock(request) => self.core.take_lock_request(letter.from, request, 0),
+            Mail::Grant(grant) => self.core.take_grant(grant),
+            Mail::Release(release) => self.core.take_release(release),
+            Mail::Ask { gather, part, question } => {
+                let answer = Box::new(crate::admin::answer(&mut self.core, &question));
+                self.core.outbox.post(letter.from, Mail::Answer { gather, part, answer });
+            }
+            Mail::Answer { gather, part, answer } => self.core.take_answer(gather, part, *answer),
+        }
+    }
+
+    /// Posts this turn's parcels and wakes the lanes that sleep.
+    fn send_parcels(&mut self) {
+        if self.core.outbox.is_empty() {
+            return;
+        }
+        for (index, peer) in self.peers.iter_mut().enumerate() {
+            let Some(peer) = peer else { continue };
+            if self.core.outbox.deliver(LaneId(index as u16), &mut peer.sender) {
+                let line = &self.core.shared.lines[index];
+                if line.doze.sender_should_wake() {
+                    self.ring.wake_lane(line.ring.load(Ordering::Acquire));
+                }
+            }
+        }
+    }
+
+    /// Submits what was answered, one send a connection.
+    fn send_replies(&mut self) {
+        let mut dirty = std::mem::take(&mut self.core.dirty);
+        for id in dirty.drain(..) {
+            if let Some(connection) = self.core.connections.get(id) {
+                connection.dirty = false;
+                self.send_reply(id);
+            }
+        }
+        // What was added meanwhile (there is none today) is kept.
+        if self.core.dirty.is_empty() {
+            self.core.dirty = dirty;
+        }
+    }
+
+    fn send_reply(&mut self, id: ConnectionId) {
+        if self.core.output_limit_reached(id) {
+            return self.core.close(id);
+        }
+        let Some(connection) = self.core.connections.get(id) else { return };
+        if connection.phase == Phase::Closing {
+            return;
+        }
+        if connection.load_flight() {
+            self.launch(id);
+        } else if connection.phase == Phase::Draining
+            && !connection.flight.active
+            && connection.places_waiting() == 0
+        {
+            self.core.close(id);
+        }
+    }
+
+    /// Submits the flight of a connection from where it stands.
+    fn launch(&mut self, id: ConnectionId) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        let socket = connection.socket();
+        let flight = &mut connection.flight;
+        flight.active = true;
+        if flight.buffer.has_blobs() {
+            let mut pieces = std::mem::take(&mut flight.pieces);
+            flight.buffer.pieces(flight.sent, SEND_PIECES_MAX, &mut pieces);
+            flight.pieces = pieces;
+            // SAFETY: all zeroes is a valid message header without name and control data.
+            let mut header: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
+            header.msg_iov = flight.pieces.as_mut_ptr();
+            header.msg_iovlen = flight.pieces.len();
+            let address = &raw const *header;
+            flight.header = Some(header);
+            // SAFETY: the header, the list and the buffers belong to the flight, which nothing
+            // changes while it is active; a connection is dropped only after its flight has landed.
+            unsafe { self.ring.send_pieces(id, socket, address) };
+        } else {
+            let bytes = &flight.buffer.bytes[flight.sent..];
+            // SAFETY: as above.
+            unsafe { self.ring.send(id, socket, bytes.as_ptr(), bytes.len()) };
+        }
+    }
+
+    /// A send has ended.
+    fn sent(&mut self, id: ConnectionId, result: i32) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        connection.flight.active = false;
+        if connection.phase == Phase::Closing {
+            return self.core.closing.push(id);
+        }
+        if result < 0 {
+            if matches!(-result, libc::EINTR | libc::EAGAIN) {
+                return self.launch(id);
+            }
+            return self.core.close(id);
+        }
+        let flight = &mut connection.flight;
+        flight.sent += result as usize;
+        connection.session.bytes_out += result as u64;
+        self.core.stats.bytes_out += result as u64;
+        if flight.sent < flight.buffer.len() {
+            return self.launch(id);
+        }
+        connection.clear_flight();
+        if !connection.output.is_empty() || connection.phase == Phase::Draining {
+            Core::mark_dirty(&mut self.core.dirty, connection);
+        }
+        if connection.output_len() < OUTPUT_PAUSE_BYTES / 2 {
+            self.core.mark_ready(id);
+            self.core.resume.push(id);
+        }
+    }
+
+    /// Arms the receiving of connections again whose reason to rest may have gone, and lets go of
+    /// those whose end or move has been decided.
+    fn close_connections(&mut self) {
+        for id in std::mem::take(&mut self.core.resume) {
+            self.resume(id);
+        }
+        for id in std::mem::take(&mut self.core.leaving) {
+            self.leave(id);
+        }
+        for id in std::mem::take(&mut self.core.closing) {
+            self.finish_closing(id);
+        }
+    }
+
+    fn resume(&mut self, id: ConnectionId) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        if connection.phase == Phase::Closing {
+            return self.core.closing.push(id);
+        }
+        if connection.receiving {
+            return;
+        }
+        if connection.input_ended {
+            // Half closed: what it has sent is still answered, then the connection ends.
+            let unread = self.arrivals.iter().any(|arrival| arrival.connection == id);
+            if !unread && !connection.ready && !connection.barrier && connection.may_execute() {
+                self.core.drain(id);
+            }
+            return;
+        }
+        if connection.leaving_for.is_some() {
+            return self.core.leaving.push(id);
+        }
+        if connection.input_len() >= INPUT_PAUSE_BYTES && !connection.may_execute() {
+            return;
+        }
+        connection.paused = false;
+        connection.receiving = true;
+        let socket = connection.socket();
+        self.ring.receive(id, socket);
+    }
+
+    /// Hands a quiet connection to another lane, once the kernel has let go of it.
+    fn leave(&mut self, id: ConnectionId) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        let Some(to) = connection.leaving_for else { return };
+        if connection.receiving {
+            return; // The cancellation is under way; its completion brings us back.
+        }
+        let has_bytes = self.arrivals.iter().any(|arrival| arrival.connection == id);
+        let Some(connection) = self.core.connections.get(id) else { return };
+        connection.leaving_for = None;
+        if has_bytes || !connection.is_quiet() {
+            return self.core.resume.push(id);
+        }
+        let connection = self.core.connections.remove(id).expect("just looked up");
+        let (socket, session) = connection.into_parts();
+        let lines = &self.core.shared.lines;
+        lines[self.core.lane.index()].front_connections.fetch_sub(1, Ordering::Relaxed);
+        lines[self.core.lane.index()].connections.fetch_sub(1, Ordering::Relaxed);
+        lines[to.index()].front_connections.fetch_add(1, Ordering::Relaxed);
+        self.core.stats.handed_over += 1;
+        self.core.outbox.post(to, Mail::Adopt(Box::new(Migrant { socket, session })));
+    }
+
+    /// Ends receiving and sending, then drops the connection when the kernel has let go of both.
+    fn finish_closing(&mut self, id: ConnectionId) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        if connection.flight.active || connection.receiving {
+            if !connection.cancelled {
+                connection.cancelled = true;
+                let (sending, receiving) = (connection.flight.active, connection.receiving);
+                if sending {
+                    self.ring.cancel_send(id);
+                }
+                if receiving {
+                    self.ring.cancel_receive(id);
+                }
+            }
+            return;
+        }
+        let Some(connection) = self.core.connections.remove(id) else { return };
+        let line = &self.core.shared.lines[self.core.lane.index()];
+        line.connections.fetch_sub(1, Ordering::Relaxed);
+        if connection.session.door == Door::Front {
+            line.front_connections.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.core.shared.clients.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// What is looked at a few times a second.
+    fn tick(&mut self) {
+        self.upkeep_due = true;
+        self.core.refresh_pause();
+        self.core.publish();
+        for door in std::mem::take(&mut self.resting_doors) {
+            self.accept_on(door);
+        }
+        if self.core.lane == LaneId(0) {
+            crate::controller::share_memory(&mut self.core);
+        }
+        self.core.even_out(&mut self.ring);
+        self.next_idle_check = self.core.check_idle(self.next_idle_check);
+        match self.core.shared.running() {
+            Running::Serving | Running::Stopped => {}
+            Running::Draining => self.drain_all(),
+        }
+    }
+
+    /// Shutdown: no more commands; every connection closes when its replies have left.
+    fn drain_all(&mut self) {
+        if !std::mem::replace(&mut self.draining, true) {
+            self.doors.listeners.iter().for_each(Listener::stop);
+            let ids: Vec<ConnectionId> =
+                self.core.connections.iter().map(|connection| connection.id).collect();
+            ids.into_iter().for_each(|id| self.core.drain(id));
+        }
+        if self.core.connections.is_empty() && self.core.outbox.is_empty() {
+            let line = &self.core.shared.lines[self.core.lane.index()];
+            line.drained.store(true, Ordering::Release);
+        }
+    }
+
+    /// Keeps the longest turn, by CPU time and by the wall clock.
+    fn note_turn(&mut self, started: Instant, cpu_before: u64) {
+        let stats = &mut self.core.stats;
+        let wall = started.elapsed().as_micros() as u64;
+        stats.longest_turn_wall_us = stats.longest_turn_wall_us.max(wall);
+        if wall > stats.longest_turn_us {
+            let cpu = (clock::thread_cpu_ns() - cpu_before) / 1000;
+            stats.longest_turn_us = stats.longest_turn_us.max(cpu);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Slots of this lane that a command over several lanes holds. A held slot queues what comes for
+//! it; other slots go on. Slots are always taken in ascending order, lane after lane, so no two
+//! commands can wait for each other.
+
+use std::collections::{HashMap, VecDeque};
+
+use ringlane_base::{LaneId, Slot};
+
+use crate::parcel::{LockRequest, Parcel};
+
+/// Something that waits for a slot, in the order it came.
+pub enum Waiter {
+    /// A single request, alone in its parcel, and the lane that sent it.
+    Request(LaneId, Box<Parcel>),
+    /// A command that has got the slots before `next` and wants this one.
+    Lock { from: LaneId, request: Box<LockRequest>, next: usize },
+}
+
+/// The held slots and their queues.
+#[derive(Default)]
+pub struct Locks {
+    held: HashMap<Slot, VecDeque<Waiter>>,
+    waiting: usize,
+}
+
+impl Locks {
+    /// Whether any slot is held: the one branch that requests pay.
+    #[inline]
+    pub fn any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    pub fn holds(&self, slot: Slot) -> bool {
+        self.held.contains_key(&slot)
+    }
+
+    /// Requests and commands that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
+    }
+
+    /// Takes the slots from `next` on; true when all are held. Otherwise the command waits in the
+    /// queue of the first that is not free.
+    pub fn acquire(
+        &mut self,
+        from: LaneId,
+        request: Box<LockRequest>,
+        next: usize,
+    ) -> Option<Box<LockRequest>> {
+        for index in next..request.slots.len() {
+            let slot = request.slots[index];
+            if let Some(queue) = self.held.get_mut(&slot) {
+                queue.push_back(Waiter::Lock { from, request, next: index });
+                self.waiting += 1;
+                return None;
+            }
+            self.held.insert(slot, VecDeque::new());
+        }
+        Some(request)
+    }
+
+    /// Queues a request for a held slot.
+    pub fn park(&mut self, slot: Slot, from: LaneId, request: Box<Parcel>) {
+        self.held
+            .get_mut(&slot)
+            .expect("only requests for held slots are parked")
+            .push_back(Waiter::Request(from, request));
+        self.waiting += 1;
+    }
+
+    /// Frees a slot; hands out who may go on: requests up to the next command that wants the slot,
+    /// and that command, which then holds it.
+    pub fn release(&mut self, slot: Slot) -> Vec<Waiter> {
+        let mut queue = self.held.remove(&slot).expect("a slot is released once, by its holder");
+        let mut free = Vec::new();
+        while let Some(waiter) = queue.pop_front() {
+            self.waiting -= 1;
+            let locks = matches!(waiter, Waiter::Lock { .. });
+            free.push(waiter);
+            if locks {
+                self.held.insert(slot, queue);
+                break;
+            }
+        }
+        free
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlane_base::Database;
+
+    use super::*;
+
+    fn request(together: u32, slots: &[u16]) -> Box<LockRequest> {
+        let slots = slots.iter().map(|&slot| Slot::new(slot).expect("a slot")).collect();
+        Box::new(LockRequest { together, slots, keys: Vec::new(), database: Database(0) })
+    }
+
+    #[test]
+    fn a_held_slot_queues_and_hands_over_in_order() {
+        let mut locks = Locks::default();
+        let lane = LaneId(0);
+        let slot = Slot::new(5).expect("a slot");
+        assert!(locks.acquire(lane, request(1, &[3, 5]), 0).is_some());
+        locks.park(slot, lane, Box::default());
+        assert!(locks.acquire(lane, request(2, &[1, 5, 9]), 0).is_none());
+        locks.park(slot, lane, Box::default());
+        assert_eq!(locks.waiting(), 3);
+
+        let free = locks.release(slot);
+        assert!(matches!(free[0], Waiter::Request(..)));
+        let Some(Waiter::Lock { request, next, .. }) = free.into_iter().nth(1) else {
+            panic!("the second command was next");
+        };
+        assert!(locks.holds(slot), "the slot goes over to the waiting command");
+        assert!(locks.acquire(lane, request, next + 1).is_some());
+        assert!(matches!(locks.release(slot)[..], [Waiter::Request(..)]));
+        assert!(!locks.holds(slot));
+    }
+}

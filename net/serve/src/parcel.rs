@@ -1,0 +1,188 @@
+//! What lanes send each other: requests in batches, their answers, and the rarer messages.
+//! Everything in it is owned; nothing refers to another lane's memory.
+
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use ringlane_base::{Database, LaneId, Slot};
+use ringlane_command::{CommandSpec, RoutedKey};
+use ringlane_resp::Version;
+use ringlane_store::{Exported, OwnedEffect};
+
+use crate::ask::{Answer, Question};
+use crate::reply_buffer::{ReplyBuffer, Stretch};
+use crate::ring::ConnectionId;
+use crate::session::Session;
+
+/// Buffers that came back larger than this are not kept for reuse.
+const KEEP_BYTES_MAX: usize = 64 << 10;
+
+/// Whom an answer is for, at the lane that asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnTo {
+    /// A reserved place of a connection.
+    Place { connection: ConnectionId, sequence: u32 },
+    /// One part of an answer that is put together from several.
+    Part { gather: u32, part: u32 },
+}
+
+/// One command for another lane.
+#[derive(Clone, Copy)]
+pub struct Request {
+    pub return_to: ReturnTo,
+    pub spec: &'static CommandSpec,
+    /// Of `Parcel::args`: the arguments after the name.
+    args: (u32, u32),
+    pub routed: Option<RoutedKey>,
+    pub database: Database,
+    pub version: Version,
+    /// Reads leave the eviction bits alone.
+    pub no_touch: bool,
+}
+
+/// What a request carries beside its arguments.
+#[derive(Clone, Copy)]
+pub struct RequestHead {
+    pub return_to: ReturnTo,
+    pub spec: &'static CommandSpec,
+    pub routed: Option<RoutedKey>,
+    pub database: Database,
+    pub version: Version,
+    pub no_touch: bool,
+}
+
+/// Where an argument of a request lies.
+#[derive(Clone, Copy)]
+enum Place {
+    Bytes(u32, u32),
+    Blob(u32),
+}
+
+/// A batch of requests on its way out, of answers on its way back. The same box travels both ways.
+#[derive(Default)]
+pub struct Parcel {
+    pub requests: Vec<Request>,
+    bytes: Vec<u8>,
+    args: Vec<Place>,
+    pub blobs: Vec<Bytes>,
+    pub replies: ReplyBuffer,
+    pub answers: Vec<(ReturnTo, Stretch)>,
+}
+
+impl Parcel {
+    /// Adds a request; `args` without the name. An argument that is one of `blobs` is shared.
+    pub fn push(&mut self, head: RequestHead, args: &[&[u8]], blobs: &[Bytes]) {
+        let first = self.args.len() as u32;
+        for arg in args {
+            let place = match blobs.iter().find(|blob| blob.as_ptr() == arg.as_ptr()) {
+                Some(blob) if blob.len() == arg.len() && !arg.is_empty() => {
+                    self.blobs.push(blob.clone());
+                    Place::Blob(self.blobs.len() as u32 - 1)
+                }
+                Some(_) | None => {
+                    let start = self.bytes.len() as u32;
+                    self.bytes.extend_from_slice(arg);
+                    Place::Bytes(start, self.bytes.len() as u32)
+                }
+            };
+            self.args.push(place);
+        }
+        self.requests.push(Request {
+            return_to: head.return_to,
+            spec: head.spec,
+            args: (first, self.args.len() as u32),
+            routed: head.routed,
+            database: head.database,
+            version: head.version,
+            no_touch: head.no_touch,
+        });
+    }
+
+    /// The arguments of a request, its name first.
+    pub fn slices<'a>(&'a self, request: &Request, slices: &mut impl Extend<&'a [u8]>) {
+        slices.extend(std::iter::once(request.spec.name.as_bytes()));
+        let Range { start, end } = request.args.0 as usize..request.args.1 as usize;
+        slices.extend(self.args[start..end].iter().map(|place| match *place {
+            Place::Bytes(start, end) => &self.bytes[start as usize..end as usize],
+            Place::Blob(index) => &self.blobs[index as usize][..],
+        }));
+    }
+
+    /// Bytes of requests it carries, shared values not counted.
+    pub fn request_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.answers.is_empty()
+    }
+
+    /// Ready for the next batch.
+    pub fn clear(&mut self) {
+        self.clear_requests();
+        self.replies.clear();
+        self.answers.clear();
+        if self.replies.bytes.capacity() > KEEP_BYTES_MAX {
+            self.replies = ReplyBuffer::default();
+        }
+    }
+
+    /// The requests are answered; only the answers travel on.
+    pub fn clear_requests(&mut self) {
+        self.requests.clear();
+        self.args.clear();
+        self.blobs.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEEP_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+/// A connection that moves to another lane.
+pub struct Migrant {
+    pub socket: OwnedFd,
+    pub session: Session,
+}
+
+/// Slots of one lane that a command over several lanes needs to itself.
+pub struct LockRequest {
+    /// The command's number at the lane that runs it.
+    pub together: u32,
+    /// Ascending, no duplicates.
+    pub slots: Vec<Slot>,
+    /// The keys whose entries must travel, with their position among the command's arguments.
+    pub keys: Vec<(usize, Vec<u8>)>,
+    pub database: Database,
+}
+
+/// The slots are held and these are the entries.
+pub struct Grant {
+    pub together: u32,
+    pub entries: Vec<(usize, Option<Exported>)>,
+}
+
+/// The command has run: what it changed on this lane, and the slots to free.
+pub struct Release {
+    pub slots: Vec<Slot>,
+    pub effects: Vec<OwnedEffect>,
+}
+
+/// One message between two lanes. Small: what is large is boxed.
+pub enum Mail {
+    Requests(Box<Parcel>),
+    Answers(Box<Parcel>),
+    Adopt(Box<Migrant>),
+    Lock(Box<LockRequest>),
+    Grant(Box<Grant>),
+    Release(Box<Release>),
+    Ask { gather: u32, part: u32, question: Box<Question> },
+    Answer { gather: u32, part: u32, answer: Box<Answer> },
+}
+
+/// A message and who sent it.
+pub struct Letter {
+    pub from: LaneId,
+    pub mail: Mail,
+}

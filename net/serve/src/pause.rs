@@ -1,0 +1,85 @@
+//! `CLIENT PAUSE`: commands are held back until its time is over.
+
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use ringlane_command::{Access, Args, CommandSpec, RoutedKey, Run, ServeCommand};
+
+use crate::core::Core;
+use crate::execute::Slices;
+use crate::plan::Target;
+use crate::ring::ConnectionId;
+
+/// A command that is held back.
+struct Held {
+    connection: ConnectionId,
+    spec: &'static CommandSpec,
+    target: Target,
+    routed: Option<RoutedKey>,
+    args: Vec<Bytes>,
+}
+
+/// The pause as this lane sees it.
+#[derive(Default)]
+pub struct Pause {
+    writes_only: bool,
+    /// One a connection at most: its later commands wait behind it.
+    held: Vec<Held>,
+}
+
+impl Core {
+    /// Whether the pause holds this command. CLIENT itself always passes, or nothing could unpause.
+    #[cold]
+    pub fn is_paused(&self, spec: &CommandSpec) -> bool {
+        let Some(pause) = &self.pause else { return false };
+        match spec.run {
+            Run::Serve(ServeCommand::Client | ServeCommand::Shutdown) => false,
+            Run::Serve(_) | Run::Store(_) => {
+                !pause.writes_only || spec.access == Access::Write
+            }
+        }
+    }
+
+    /// Keeps a command until the pause is over; the connection waits.
+    #[cold]
+    pub fn hold_for_pause(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        target: Target,
+        routed: Option<RoutedKey>,
+        args: Args<'_>,
+    ) {
+        let Some(connection) = self.connections.get(id) else { return };
+        connection.barrier = true;
+        let args = (0..args.len())
+            .map(|index| match args.blob(index) {
+                Some(blob) => blob.clone(),
+                None => Bytes::copy_from_slice(&args[index]),
+            })
+            .collect();
+        let held = Held { connection: id, spec, target, routed, args };
+        self.pause.as_mut().expect("asked by the caller").held.push(held);
+    }
+
+    /// Begins, changes or ends the pause as all lanes have been told.
+    pub fn refresh_pause(&mut self) {
+        let until = self.shared.pause_until_ms.load(Ordering::Acquire);
+        if until > self.store.now().0 {
+            let writes_only = self.shared.pause_writes_only.load(Ordering::Acquire);
+            self.pause.get_or_insert_default().writes_only = writes_only;
+            return;
+        }
+        let Some(pause) = self.pause.take() else { return };
+        for held in pause.held {
+            if self.is_open(held.connection) {
+                let slices: Slices<'_> = held.args.iter().map(|arg| &arg[..]).collect();
+                let connection = self.connections.get(held.connection).expect("is open");
+                connection.barrier = false;
+                let args = Args::new(&slices, &held.args);
+                self.dispatch(held.connection, held.spec, held.target, held.routed, args);
+                self.mark_ready(held.connection);
+            }
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! From bytes to commands: parses what a turn brought in, finds rows, slots and hashes, and gets
+//! the memory system going before anything is executed.
+
+use bytes::Bytes;
+use ringlane_base::{KeyHash, LaneId, Slot};
+use ringlane_command::{CommandSpec, Keys, Merge, RoutedKey, Run, ServeCommand, table};
+use ringlane_resp::{Arg, Limits, ProtocolError, Step};
+
+use crate::connection::Phase;
+use crate::core::Core;
+use crate::ring::{ConnectionId, Ring};
+
+/// Commands that are planned, and their memory fetched, before the first of them runs.
+pub const BATCH_COMMANDS_MAX: usize = 512;
+
+/// Where a command's bytes are until it has run.
+pub enum Place {
+    /// In a receive buffer of the ring.
+    Received { buffer: u16, length: usize },
+    /// Taken from the connection, which had kept them.
+    Kept(Vec<u8>),
+}
+
+/// One connection's input in a batch.
+pub struct Source {
+    pub connection: ConnectionId,
+    pub bytes: Place,
+    /// Where unparsed bytes begin.
+    pub from: usize,
+    /// What is left is the beginning of a command: only more bytes help.
+    pub starved: bool,
+}
+
+/// Where a command runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// On this lane: it owns all keys of it.
+    Here,
+    /// On the lane that owns all its keys.
+    Lane(LaneId),
+    /// On several lanes, or as the row says.
+    Several,
+}
+
+/// What a client sent.
+#[derive(Clone, Copy)]
+pub enum Action {
+    Command { spec: &'static CommandSpec, target: Target, routed: Option<RoutedKey> },
+    Unknown,
+    WrongArity(&'static CommandSpec),
+    Malformed(ProtocolError),
+}
+
+/// One command of a batch.
+#[derive(Clone, Copy)]
+pub struct Planned {
+    pub connection: ConnectionId,
+    pub source: u32,
+    /// The command's first byte in its source.
+    start: u32,
+    args: (u32, u32),
+    blobs: (u32, u32),
+    pub action: Action,
+}
+
+/// The commands of a batch and what they point to.
+#[derive(Default)]
+pub struct Batch {
+    pub commands: Vec<Planned>,
+    pub sources: Vec<Source>,
+    args: Vec<Arg>,
+    blobs: Vec<Bytes>,
+}
+
+impl Batch {
+    pub fn is_full(&self) -> bool {
+        self.commands.len() >= BATCH_COMMANDS_MAX
+    }
+
+    /// The bytes of a source.
+    pub fn input<'a>(&'a self, source: u32, ring: &'a Ring) -> &'a [u8] {
+        match &self.sources[source as usize].bytes {
+            Place::Received { buffer, length } => ring.received(*buffer, *length),
+            Place::Kept(bytes) => bytes,
+        }
+    }
+
+    /// A command's arguments, and those of them that have an allocation of their own.
+    #[inline]
+    pub fn arguments<'a>(
+        &'a self,
+        command: &Planned,
+        ring: &'a Ring,
+        slices: &mut impl Extend<&'a [u8]>,
+    ) -> &'a [Bytes] {
+        let input = &self.input(command.source, ring)[command.start as usize..];
+        let blobs = &self.blobs[command.blobs.0 as usize..command.blobs.1 as usize];
+        let args = &self.args[command.args.0 as usize..command.args.1 as usize];
+        slices.extend(args.iter().map(|arg| arg.resolve(input, blobs)));
+        blobs
+    }
+
+    pub fn clear(&mut self) {
+        self.commands.clear();
+        self.sources.clear();
+        self.args.clear();
+        self.blobs.clear();
+    }
+}
+
+impl Core {
+    /// Parses a source from where it stands until its input ends, the batch is full, or a command
+    /// must be waited for.
+    pub fn plan(&mut self, batch: &mut Batch, source: u32, ring: &Ring) {
+        let id = batch.sources[source as usize].connection;
+        let mut from = batch.sources[source as usize].from;
+        while !batch.is_full() {
+            let Some(connection) = self.connections.get(id) else { break };
+            if !connection.may_execute() {
+                break;
+            }
+            let authenticated = connection.session.authenticated;
+            let limits = if authenticated { self.limits } else { Limits::unauthenticated() };
+            let (first_arg, first_blob) = (batch.args.len(), batch.blobs.len());
+            // Not through `Batch::input`: the argument lists are filled while the input is read.
+            let input = match &batch.sources[source as usize].bytes {
+                Place::Received { buffer, length } => ring.received(*buffer, *length),
+                Place::Kept(bytes) => bytes,
+            };
+            if from == input.len() {
+                break;
+            }
+            let rest = &input[from..];
+            let step =
+                connection.parser.parse(rest, &limits, &mut batch.args, &mut batch.blobs);
+            let action = match step {
+                Ok(Step::Incomplete { consumed }) => {
+                    from += consumed;
+                    batch.sources[source as usize].starved = true;
+                    break;
+                }
+                Ok(Step::Empty { consumed }) => {
+                    from += consumed;
+                    continue;
+                }
+                Ok(Step::Command { .. }) => {
+                    self.classify(&batch.args[first_arg..], rest, &batch.blobs[first_blob..])
+                }
+                Err(error) => Action::Malformed(error),
+            };
+            batch.commands.push(Planned {
+                connection: id,
+                source,
+                start: from as u32,
+                args: (first_arg as u32, batch.args.len() as u32),
+                blobs: (first_blob as u32, batch.blobs.len() as u32),
+                action,
+            });
+            let Ok(Step::Command { consumed }) = step else { break };
+            from += consumed;
+            if !authenticated || holds_up(action) {
+                break;
+            }
+        }
+        batch.sources[source as usize].from = from;
+    }
+
+    /// Finds the command's row, and where it runs.
+    #[inline]
+    fn classify(&self, args: &[Arg], input: &[u8], blobs: &[Bytes]) -> Action {
+        let Some(spec) = table::lookup(args[0].resolve(input, blobs)) else {
+            return Action::Unknown;
+        };
+        if spec.check_arity(args.len()).is_err() {
+            return Action::WrongArity(spec);
+        }
+        let (target, routed) = match (spec.keys, spec.merge) {
+            (Keys::First, Merge::Single) => self.locate(1, args[1].resolve(input, blobs)),
+            (_, Merge::Single) => {
+                match spec.key_positions(args.len()).next().filter(|_| is_store(spec)) {
+                    Some(index) => self.locate(index, args[index].resolve(input, blobs)),
+                    None => (Target::Here, None),
+                }
+            }
+            (_, Merge::Ordered | Merge::Sum | Merge::Together) => {
+                let slots = spec
+                    .key_positions(args.len())
+                    .map(|index| Slot::of(args[index].resolve(input, blobs)));
+                (self.common_lane(slots), None)
+            }
+            _ => (Target::Several, None),
+        };
+        Action::Command { spec, target, routed }
+    }
+
+    #[inline]
+    fn locate(&self, index: usize, key: &[u8]) -> (Target, Option<RoutedKey>) {
+        let slot = Slot::of(key);
+        let hash = KeyHash::of(self.shared.hash_seed, key);
+        let lane = self.shared.lane_of(slot);
+        let target = if lane == self.lane { Target::Here } else { Target::Lane(lane) };
+        (target, Some(RoutedKey { index, slot, hash }))
+    }
+
+    /// The lane that owns all these slots, if one does.
+    fn common_lane(&self, mut slots: impl Iterator<Item = Slot>) -> Target {
+        let Some(first) = slots.next() else { return Target::Here };
+        let lane = self.shared.lane_of(first);
+        if !slots.all(|slot| self.shared.lane_of(slot) == lane) {
+            return Target::Several;
+        }
+        if lane == self.lane { Target::Here } else { Target::Lane(lane) }
+    }
+
+    /// Gets the memory of a planned batch on its way: first the slots, then the entries.
+    pub fn prefetch(&self, batch: &Batch) {
+        let local = || {
+            batch.commands.iter().filter_map(|command| match command.action {
+                Action::Command { target: Target::Here, routed: Some(routed), .. } => Some(routed),
+                Action::Command { .. }
+                | Action::Unknown
+                | Action::WrongArity(_)
+                | Action::Malformed(_) => None,
+            })
+        };
+        for routed in local() {
+            self.store.prefetch_slot(routed.slot);
+        }
+        for routed in local() {
+            self.store.prefetch_entry(routed.slot, routed.hash);
+        }
+    }
+
+    /// Puts back what a batch did not parse, and readies the connections for more.
+    pub fn settle(&mut self, batch: &mut Batch, ring: &mut Ring) {
+        for source in batch.sources.drain(..) {
+            let connection = self.connections.get(source.connection);
+            match source.bytes {
+                Place::Received { buffer, length } => {
+                    if let Some(connection) = connection
+                        && connection.phase == Phase::Open
+                        && source.from < length
+                    {
+                        let rest = &ring.received(buffer, length)[source.from..];
+                        connection.input.extend_from_slice(rest);
+                    }
+                    ring.recycle(buffer);
+                }
+                Place::Kept(mut bytes) => {
+                    let Some(connection) = connection else { continue };
+                    if source.from == bytes.len() {
+                        bytes.clear();
+                        connection.input_start = 0;
+                    } else {
+                        connection.input_start = source.from;
+                    }
+                    connection.input = bytes;
+                }
+            }
+            if !source.starved {
+                self.mark_ready(source.connection);
+            }
+            if let Some(connection) = self.connections.get(source.connection) {
+                connection.in_batch = false;
+                if connection.paused || connection.input_ended {
+                    self.resume.push(source.connection);
+                }
+            }
+        }
+        batch.clear();
+    }
+}
+
+fn is_store(spec: &CommandSpec) -> bool {
+    matches!(spec.run, Run::Store(_))
+}
+
+/// Whether later commands of the connection must wait until this one has been answered.
+fn holds_up(action: Action) -> bool {
+    match action {
+        Action::Command { spec, target, .. } => match spec.run {
+            Run::Store(_) => match spec.merge {
+                Merge::Together => target == Target::Several,
+                Merge::SpreadJoin | Merge::Cursor | Merge::Pick => true,
+                Merge::Single
+                | Merge::Ordered
+                | Merge::Sum
+                | Merge::SpreadSum
+                | Merge::SpreadOk => false,
+            },
+            Run::Serve(command) => !matches!(
+                command,
+                ServeCommand::Ping
+                    | ServeCommand::Echo
+                    | ServeCommand::Time
+                    | ServeCommand::Asking
+                    | ServeCommand::ReadOnly
+                    | ServeCommand::ReadWrite
+            ),
+        },
+        Action::Unknown | Action::WrongArity(_) => false,
+        Action::Malformed(_) => true,
+    }
+}

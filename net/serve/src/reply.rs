@@ -1,0 +1,174 @@
+//! The two ways a handler's answer goes: encoded for a client, or added up.
+
+use bytes::Bytes;
+use ringlane_command::{CommandError, Reply};
+use ringlane_resp::{Version, Writer};
+
+use crate::reply_buffer::ReplyBuffer;
+
+/// Values of this size and more are shared with the socket, smaller ones copied.
+const SHARED_BYTES_MIN: usize = 16 << 10;
+
+/// Writes answers as RESP2 or RESP3 into a buffer.
+pub struct RespReply<'a> {
+    out: &'a mut ReplyBuffer,
+    version: Version,
+}
+
+impl<'a> RespReply<'a> {
+    #[inline]
+    pub fn new(out: &'a mut ReplyBuffer, version: Version) -> Self {
+        Self { out, version }
+    }
+
+    #[inline]
+    fn writer(&mut self) -> Writer<'_> {
+        Writer::new(&mut self.out.bytes, self.version)
+    }
+
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// An error, for code that has no `dyn Reply` at hand.
+    pub fn error_line(&mut self, error: &CommandError) {
+        self.writer().error(error);
+    }
+
+    pub fn array_header(&mut self, length: usize) {
+        self.writer().array(length);
+    }
+
+    pub fn integer_line(&mut self, value: i64) {
+        self.writer().integer(value);
+    }
+
+    pub fn bulk_line(&mut self, bytes: &[u8]) {
+        self.writer().bulk(bytes);
+    }
+}
+
+impl Reply for RespReply<'_> {
+    fn simple(&mut self, text: &'static str) {
+        self.writer().simple(text);
+    }
+
+    fn error(&mut self, error: &CommandError) {
+        self.writer().error(error);
+    }
+
+    fn integer(&mut self, value: i64) {
+        self.writer().integer(value);
+    }
+
+    #[inline]
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.writer().bulk(bytes);
+    }
+
+    fn blob(&mut self, blob: &Bytes) {
+        if blob.len() < SHARED_BYTES_MIN {
+            return self.writer().bulk(blob);
+        }
+        self.writer().bulk_header(blob.len());
+        self.out.push_blob(blob.clone());
+        self.writer().line_end();
+    }
+
+    fn null(&mut self) {
+        self.writer().null();
+    }
+
+    fn null_array(&mut self) {
+        self.writer().null_array();
+    }
+
+    fn array(&mut self, length: usize) {
+        self.writer().array(length);
+    }
+
+    fn map(&mut self, pairs: usize) {
+        self.writer().map(pairs);
+    }
+
+    fn set(&mut self, length: usize) {
+        self.writer().set(length);
+    }
+
+    fn double(&mut self, value: f64) {
+        self.writer().double(value);
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.writer().boolean(value);
+    }
+
+    fn verbatim(&mut self, text: &str) {
+        self.writer().verbatim(text);
+    }
+}
+
+/// Adds up the integers that handlers answer (`Merge::Sum`).
+#[derive(Default)]
+pub struct SumReply {
+    pub total: i64,
+}
+
+impl Reply for SumReply {
+    fn integer(&mut self, value: i64) {
+        self.total += value;
+    }
+
+    fn simple(&mut self, _: &'static str) {
+        not_an_integer();
+    }
+
+    fn error(&mut self, _: &CommandError) {
+        not_an_integer();
+    }
+
+    fn bulk(&mut self, _: &[u8]) {
+        not_an_integer();
+    }
+
+    fn blob(&mut self, _: &Bytes) {
+        not_an_integer();
+    }
+
+    fn null(&mut self) {
+        not_an_integer();
+    }
+
+    fn null_array(&mut self) {
+        not_an_integer();
+    }
+
+    fn array(&mut self, _: usize) {
+        not_an_integer();
+    }
+
+    fn map(&mut self, _: usize) {
+        not_an_integer();
+    }
+
+    fn set(&mut self, _: usize) {
+        not_an_integer();
+    }
+
+    fn double(&mut self, _: f64) {
+        not_an_integer();
+    }
+
+    fn boolean(&mut self, _: bool) {
+        not_an_integer();
+    }
+
+    fn verbatim(&mut self, _: &str) {
+        not_an_integer();
+    }
+}
+
+/// A row that says `Merge::Sum` promises a handler that answers with an integer.
+fn not_an_integer() -> ! {
+    panic!("a command whose answers are summed answered with something else");
+}

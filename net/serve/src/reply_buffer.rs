@@ -1,0 +1,162 @@
+//! Bytes on their way to a client: written replies, with large values by reference between them.
+
+use bytes::Bytes;
+
+/// Encoded replies. A large value is not copied in: it stands beside the bytes, at its offset.
+#[derive(Debug, Default)]
+pub struct ReplyBuffer {
+    /// Everything but the large values.
+    pub bytes: Vec<u8>,
+    /// Large values and where in `bytes` each one belongs, in ascending order.
+    blobs: Vec<(usize, Bytes)>,
+    blob_bytes: usize,
+}
+
+/// A position in a `ReplyBuffer`: what was written before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    bytes: usize,
+    blobs: usize,
+}
+
+/// A stretch of a `ReplyBuffer`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    pub from: Mark,
+    pub to: Mark,
+}
+
+impl ReplyBuffer {
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty() && self.blobs.is_empty()
+    }
+
+    /// All bytes to send, large values included.
+    pub fn len(&self) -> usize {
+        self.bytes.len() + self.blob_bytes
+    }
+
+    /// A large value at the end; its header must have been written to `bytes` before.
+    pub fn push_blob(&mut self, blob: Bytes) {
+        self.blob_bytes += blob.len();
+        self.blobs.push((self.bytes.len(), blob));
+    }
+
+    #[inline]
+    pub fn mark(&self) -> Mark {
+        Mark { bytes: self.bytes.len(), blobs: self.blobs.len() }
+    }
+
+    /// Takes back everything written since `mark`.
+    pub fn truncate(&mut self, mark: Mark) {
+        self.bytes.truncate(mark.bytes);
+        for (_, blob) in self.blobs.drain(mark.blobs..) {
+            self.blob_bytes -= blob.len();
+        }
+    }
+
+    /// Appends a stretch of another buffer; large values are shared.
+    pub fn append(&mut self, other: &Self, stretch: Stretch) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes[stretch.from.bytes..stretch.to.bytes]);
+        for (offset, blob) in &other.blobs[stretch.from.blobs..stretch.to.blobs] {
+            self.blob_bytes += blob.len();
+            self.blobs.push((base + offset - stretch.from.bytes, blob.clone()));
+        }
+    }
+
+    /// Appends all of another buffer and empties it.
+    pub fn append_all(&mut self, other: &mut Self) {
+        let base = self.bytes.len();
+        self.bytes.extend_from_slice(&other.bytes);
+        for (offset, blob) in other.blobs.drain(..) {
+            self.blobs.push((base + offset, blob));
+        }
+        self.blob_bytes += other.blob_bytes;
+        other.clear();
+    }
+
+    /// The bytes of a stretch, without its large values.
+    pub fn plain(&self, stretch: Stretch) -> &[u8] {
+        &self.bytes[stretch.from.bytes..stretch.to.bytes]
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.blobs.clear();
+        self.blob_bytes = 0;
+    }
+
+    pub fn has_blobs(&self) -> bool {
+        !self.blobs.is_empty()
+    }
+
+    /// The pieces to send, in order, from `skip` bytes on; at most `pieces_max` of them.
+    pub fn pieces(&self, skip: usize, pieces_max: usize, pieces: &mut Vec<libc::iovec>) {
+        pieces.clear();
+        let mut skip = skip;
+        let mut from = 0;
+        let mut add = |piece: &[u8], pieces: &mut Vec<libc::iovec>| {
+            if skip >= piece.len() {
+                skip -= piece.len();
+                return;
+            }
+            let piece = &piece[std::mem::take(&mut skip)..];
+            pieces.push(libc::iovec {
+                iov_base: piece.as_ptr().cast_mut().cast(),
+                iov_len: piece.len(),
+            });
+        };
+        for (offset, blob) in &self.blobs {
+            if pieces.len() + 2 > pieces_max {
+                return;
+            }
+            add(&self.bytes[from..*offset], pieces);
+            add(blob, pieces);
+            from = *offset;
+        }
+        add(&self.bytes[from..], pieces);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flat(buffer: &ReplyBuffer, skip: usize) -> Vec<u8> {
+        let mut pieces = Vec::new();
+        buffer.pieces(skip, 1024, &mut pieces);
+        let mut all = Vec::new();
+        for piece in pieces {
+            // SAFETY: the pieces point into `buffer`, which is borrowed for longer.
+            let bytes =
+                unsafe { std::slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len) };
+            all.extend_from_slice(bytes);
+        }
+        all
+    }
+
+    #[test]
+    fn large_values_keep_their_place() {
+        let mut buffer = ReplyBuffer::default();
+        buffer.bytes.extend_from_slice(b"ab");
+        buffer.push_blob(Bytes::from_static(b"CDE"));
+        buffer.bytes.extend_from_slice(b"fg");
+        let middle = buffer.mark();
+        buffer.push_blob(Bytes::from_static(b"HI"));
+        buffer.bytes.extend_from_slice(b"j");
+        assert_eq!(buffer.len(), 10);
+        for skip in 0..10 {
+            assert_eq!(flat(&buffer, skip), &b"abCDEfgHIj"[skip..], "skip {skip}");
+        }
+        let mut other = ReplyBuffer::default();
+        other.bytes.extend_from_slice(b"x");
+        other.append(&buffer, Stretch { from: middle, to: buffer.mark() });
+        assert_eq!(flat(&other, 0), b"xHIj");
+        buffer.truncate(middle);
+        assert_eq!(flat(&buffer, 0), b"abCDEfg");
+        other.append_all(&mut buffer);
+        assert_eq!(flat(&other, 0), b"xHIjabCDEfg");
+        assert!(buffer.is_empty());
+    }
+}

@@ -1,0 +1,384 @@
+//! A lane's private `io_uring`: submissions, completions, and the buffers the kernel receives into.
+//! Knows sockets and user data, nothing of connections or commands. The one file of the network
+//! turn with `unsafe`: every address handed to the kernel is argued for here.
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU16, Ordering, fence};
+
+use io_uring::{IoUring, cqueue, opcode, squeue, types};
+
+/// Submissions that fit before the ring must be entered.
+pub const SUBMISSIONS_MAX: u32 = 1024;
+/// Completions that fit; more are kept by the kernel and delivered at the next entry.
+pub const COMPLETIONS_MAX: u32 = 8192;
+/// How many receive buffers a lane lends to the kernel.
+pub const RECEIVE_BUFFERS: u16 = 256;
+/// Bytes of one receive buffer.
+pub const RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
+/// The multishot tick that wakes an idle lane for its clock.
+pub const TICK_MS: u64 = 50;
+
+const BUFFER_GROUP: u16 = 1;
+const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
+
+/// What a completion belongs to. Packed into the 64 bits of user data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// A listening socket, by its position among the lane's doors.
+    Accept(u32),
+    /// Bytes arrived on a connection, or its reading ended.
+    Receive(ConnectionId),
+    /// A send of a connection ended.
+    Send(ConnectionId),
+    /// Another lane has put something into a mailbox.
+    Wake,
+    /// A thread that is no lane has something to say.
+    Doorbell,
+    /// The clock's tick.
+    Tick,
+    /// A completion nobody waits for: cancellations, closes.
+    Ignore,
+}
+
+/// A connection of this lane: its place in the table, and which occupant of that place is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId {
+    pub index: u32,
+    /// Counts the occupants of the place (24 bits), so that a late completion finds nobody.
+    pub generation: u32,
+}
+
+/// Bits of a generation; the rest of the upper half is the kind.
+pub const GENERATION_MASK: u32 = 0x00FF_FFFF;
+
+impl Token {
+    fn pack(self) -> u64 {
+        let of = |kind: u64, id: ConnectionId| {
+            kind << 56 | u64::from(id.generation & GENERATION_MASK) << 32 | u64::from(id.index)
+        };
+        match self {
+            Self::Ignore => 0,
+            Self::Accept(door) => 1 << 56 | u64::from(door),
+            Self::Receive(id) => of(2, id),
+            Self::Send(id) => of(3, id),
+            Self::Wake => 4 << 56,
+            Self::Doorbell => 5 << 56,
+            Self::Tick => 6 << 56,
+        }
+    }
+
+    fn unpack(bits: u64) -> Self {
+        let id = ConnectionId {
+            index: bits as u32,
+            generation: (bits >> 32) as u32 & GENERATION_MASK,
+        };
+        match bits >> 56 {
+            1 => Self::Accept(id.index),
+            2 => Self::Receive(id),
+            3 => Self::Send(id),
+            4 => Self::Wake,
+            5 => Self::Doorbell,
+            6 => Self::Tick,
+            _ => Self::Ignore,
+        }
+    }
+}
+
+/// One completion.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    pub token: Token,
+    /// A count or descriptor, or a negated `errno`.
+    pub result: i32,
+    /// The receive buffer that holds the bytes, if one was used; give it back with `recycle`.
+    pub buffer: Option<u16>,
+    /// Whether the multishot request behind it goes on.
+    pub more: bool,
+}
+
+/// Memory that the kernel writes received bytes into: a ring of descriptors and the buffers.
+struct ReceiveBuffers {
+    descriptors: *mut types::BufRingEntry,
+    memory: *mut u8,
+    tail: u16,
+}
+
+/// Everything the lane asks of the kernel goes through here.
+pub struct Ring {
+    ring: IoUring,
+    buffers: ReceiveBuffers,
+    tick: Box<types::Timespec>,
+}
+
+impl Ring {
+    /// Creates the ring of the calling thread; only this thread may use it (`SINGLE_ISSUER`).
+    ///
+    /// # Errors
+    /// What the kernel answers: `EPERM` where `io_uring` is forbidden, `ENOMEM` for a low memlock limit,
+    /// `EINVAL` for a kernel without the features asked for.
+    pub fn new() -> io::Result<Self> {
+        let ring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_cqsize(COMPLETIONS_MAX)
+            .build(SUBMISSIONS_MAX)?;
+        let buffers = ReceiveBuffers::new()?;
+        let mut ring = Self {
+            ring,
+            buffers,
+            tick: Box::new(types::Timespec::new().nsec(TICK_MS as u32 * 1_000_000)),
+        };
+        ring.register_buffers()?;
+        Ok(ring)
+    }
+
+    fn register_buffers(&mut self) -> io::Result<()> {
+        // SAFETY: the descriptors are page aligned, hold RECEIVE_BUFFERS entries, and live until the
+        // ring is gone: `Ring::drop` closes the ring's descriptor before the mapping is removed.
+        unsafe {
+            self.ring.submitter().register_buf_ring_with_flags(
+                self.buffers.descriptors as u64,
+                RECEIVE_BUFFERS,
+                BUFFER_GROUP,
+                0,
+            )?;
+        }
+        for buffer in 0..RECEIVE_BUFFERS {
+            self.recycle(buffer);
+        }
+        self.publish_buffers();
+        Ok(())
+    }
+
+    /// The ring's own descriptor: where other lanes address their `wake_lane`.
+    pub fn descriptor(&self) -> RawFd {
+        use std::os::fd::AsRawFd;
+        self.ring.as_raw_fd()
+    }
+
+    /// Queues a submission; enters the ring first if the queue is full.
+    fn push(&mut self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: each caller below argues that what its entry points to outlives the request.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+                return;
+            }
+            // The queue is full. EBUSY (completions overflowed) resolves as soon as they are reaped,
+            // which submit() itself does not wait for; the entries stay queued meanwhile.
+            if let Err(error) = self.ring.submit() {
+                assert!(
+                    matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)),
+                    "io_uring_enter failed: {error}"
+                );
+            }
+        }
+    }
+
+    /// Accepts connections on a listening socket until cancelled.
+    pub fn accept(&mut self, door: u32, listener: RawFd) {
+        let entry = opcode::AcceptMulti::new(types::Fd(listener))
+            .flags(libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC)
+            .build()
+            .user_data(Token::Accept(door).pack());
+        self.push(&entry);
+    }
+
+    /// Receives into the lane's buffers until cancelled, or until they run out.
+    pub fn receive(&mut self, id: ConnectionId, socket: RawFd) {
+        let entry = opcode::RecvMulti::new(types::Fd(socket), BUFFER_GROUP)
+            .build()
+            .user_data(Token::Receive(id).pack());
+        self.push(&entry);
+    }
+
+    /// Ends a connection's receiving; its last completion comes with `more` unset.
+    pub fn cancel_receive(&mut self, id: ConnectionId) {
+        let entry = opcode::AsyncCancel::new(Token::Receive(id).pack())
+            .build()
+            .user_data(Token::Ignore.pack());
+        self.push(&entry);
+    }
+
+    /// Ends a connection's send.
+    pub fn cancel_send(&mut self, id: ConnectionId) {
+        let entry = opcode::AsyncCancel::new(Token::Send(id).pack())
+            .build()
+            .user_data(Token::Ignore.pack());
+        self.push(&entry);
+    }
+
+    /// Sends the `length` bytes at `bytes`.
+    ///
+    /// # Safety
+    /// They must stay in place and unchanged until the completion of `Token::Send(id)`.
+    pub unsafe fn send(&mut self, id: ConnectionId, socket: RawFd, bytes: *const u8, length: usize) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(types::Fd(socket), bytes, length)
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
+            .build()
+            .user_data(Token::Send(id).pack());
+        self.push(&entry);
+    }
+
+    /// Sends the pieces that a message header lists.
+    ///
+    /// # Safety
+    /// The header, its list and the pieces must stay in place until the completion of `Token::Send(id)`.
+    pub unsafe fn send_pieces(&mut self, id: ConnectionId, socket: RawFd, header: *const libc::msghdr) {
+        let entry = opcode::SendMsg::new(types::Fd(socket), header)
+            .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32)
+            .build()
+            .user_data(Token::Send(id).pack());
+        self.push(&entry);
+    }
+
+    /// Wakes the lane whose ring has this descriptor.
+    pub fn wake_lane(&mut self, ring: RawFd) {
+        let entry = opcode::MsgRingData::new(types::Fd(ring), 0, Token::Wake.pack(), None)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(Token::Ignore.pack());
+        self.push(&entry);
+    }
+
+    /// Reports once when the eventfd is rung; arm it again after each report.
+    pub fn listen_doorbell(&mut self, eventfd: RawFd) {
+        let entry = opcode::PollAdd::new(types::Fd(eventfd), libc::POLLIN as u32)
+            .build()
+            .user_data(Token::Doorbell.pack());
+        self.push(&entry);
+    }
+
+    /// Reports every `TICK_MS` until it completes without `more`.
+    pub fn start_ticking(&mut self) {
+        let entry = opcode::Timeout::new(&raw const *self.tick)
+            .count(0)
+            .flags(types::TimeoutFlags::MULTISHOT)
+            .build()
+            .user_data(Token::Tick.pack());
+        self.push(&entry);
+    }
+
+    /// Submits what is queued and waits for at least one completion if `wait`; else only fetches
+    /// what is due. With DEFER_TASKRUN nothing completes outside of this call.
+    ///
+    /// # Errors
+    /// Anything but an interruption or a full completion queue, which are both no failure.
+    pub fn enter(&mut self, wait: bool) -> io::Result<()> {
+        self.publish_buffers();
+        let queued = self.ring.submission().len() as u32;
+        // IORING_ENTER_GETEVENTS.
+        const GET_EVENTS: u32 = 1;
+        // SAFETY: no argument is passed; the entries queued were each argued for.
+        let result = unsafe {
+            self.ring.submitter().enter::<libc::sigset_t>(queued, u32::from(wait), GET_EVENTS, None)
+        };
+        match result {
+            Ok(_) => Ok(()),
+            Err(error) => match error.raw_os_error() {
+                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN | libc::ETIME) => Ok(()),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// Moves all completions that are there into `into`.
+    pub fn reap(&mut self, into: &mut Vec<Completion>) {
+        for entry in self.ring.completion() {
+            into.push(Completion {
+                token: Token::unpack(entry.user_data()),
+                result: entry.result(),
+                buffer: cqueue::buffer_select(entry.flags()),
+                more: cqueue::more(entry.flags()),
+            });
+        }
+    }
+
+    /// The first `length` bytes of a receive buffer that a completion named.
+    pub fn received(&self, buffer: u16, length: usize) -> &[u8] {
+        assert!(buffer < RECEIVE_BUFFERS && length <= RECEIVE_BUFFER_BYTES);
+        // SAFETY: inside the mapping. The kernel writes to a buffer only between `recycle` and the
+        // completion that names it, and `recycle` needs `&mut self`, so not while this borrow lives.
+        unsafe {
+            let start = self.buffers.memory.add(usize::from(buffer) * RECEIVE_BUFFER_BYTES);
+            std::slice::from_raw_parts(start, length)
+        }
+    }
+
+    /// Gives a receive buffer back; the kernel sees it after the next `enter`.
+    pub fn recycle(&mut self, buffer: u16) {
+        self.buffers.recycle(buffer);
+    }
+
+    fn publish_buffers(&mut self) {
+        self.buffers.publish();
+    }
+}
+
+impl ReceiveBuffers {
+    fn new() -> io::Result<Self> {
+        let descriptors = map(usize::from(RECEIVE_BUFFERS) * size_of::<types::BufRingEntry>())?;
+        let memory = map(usize::from(RECEIVE_BUFFERS) * RECEIVE_BUFFER_BYTES)?;
+        Ok(Self { descriptors: descriptors.cast(), memory, tail: 0 })
+    }
+
+    fn recycle(&mut self, buffer: u16) {
+        assert!(buffer < RECEIVE_BUFFERS);
+        let place = usize::from(self.tail & (RECEIVE_BUFFERS - 1));
+        // SAFETY: `place` is inside the ring; the entry is ours until the tail passes it.
+        let entry = unsafe { &mut *self.descriptors.add(place) };
+        // SAFETY: inside the mapping.
+        let start = unsafe { self.memory.add(usize::from(buffer) * RECEIVE_BUFFER_BYTES) };
+        entry.set_addr(start as u64);
+        entry.set_len(RECEIVE_BUFFER_BYTES as u32);
+        entry.set_bid(buffer);
+        self.tail = self.tail.wrapping_add(1);
+    }
+
+    fn publish(&mut self) {
+        fence(Ordering::Release);
+        // SAFETY: the tail is an aligned u16 in the first descriptor, shared with the kernel, which
+        // reads it atomically.
+        unsafe {
+            let tail = types::BufRingEntry::tail(self.descriptors).cast_mut();
+            AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);
+        }
+    }
+}
+
+/// Anonymous zeroed pages.
+fn map(bytes: usize) -> io::Result<*mut u8> {
+    // SAFETY: a fresh private mapping that overlaps nothing.
+    let address = unsafe {
+        rustix::mm::mmap_anonymous(
+            std::ptr::null_mut(),
+            bytes,
+            rustix::mm::ProtFlags::READ | rustix::mm::ProtFlags::WRITE,
+            rustix::mm::MapFlags::PRIVATE,
+        )?
+    };
+    Ok(address.cast())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_survive_packing() {
+        let id = ConnectionId { index: u32::MAX, generation: GENERATION_MASK };
+        for token in [
+            Token::Accept(3),
+            Token::Receive(id),
+            Token::Send(id),
+            Token::Wake,
+            Token::Doorbell,
+            Token::Tick,
+            Token::Ignore,
+        ] {
+            assert_eq!(Token::unpack(token.pack()), token);
+        }
+    }
+}

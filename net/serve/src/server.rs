@@ -1,0 +1,365 @@
+//! Starts the lanes, each a pinned thread with its glommio executor, and stops them.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use glommio::{Latency, LocalExecutorBuilder, Placement, Shares};
+use ringlane_base::{HashSeed, LaneId};
+use ringlane_settings::{Settings, StartSettings};
+use tracing::{debug, info, warn};
+
+use crate::clock;
+use crate::core::Core;
+use crate::doors::{Doors, Listener};
+use crate::lane::Lane;
+use crate::mailbox;
+use crate::outbox::{MAILBOX_LETTERS_MAX, Peer};
+use crate::parcel::Letter;
+use crate::ring::Ring;
+use crate::session::Door;
+use crate::shared::{Running, Shared};
+
+/// What draining may take before the lanes stop regardless.
+const DRAIN_MAX: Duration = Duration::from_millis(800);
+/// Shares of the request path against background work, when both want the core.
+const REQUEST_SHARES: usize = 1000;
+const UPKEEP_SHARES: usize = 250;
+/// Turns between two looks at whether glommio wants the core.
+const TURNS_A_YIELD: u64 = 16;
+/// The executor's own ring: control traffic only.
+const EXECUTOR_RING_DEPTH: usize = 128;
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
+
+/// Why the server did not start. Nothing is left behind.
+#[derive(Debug)]
+pub enum StartError {
+    /// No listening socket at this address.
+    Listen { address: SocketAddr, source: io::Error },
+    /// A lane's ring could not be made.
+    Ring(io::Error),
+    /// A lane's executor could not be made.
+    Executor(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { address, source } => match source.kind() {
+                io::ErrorKind::AddrInUse => write!(
+                    formatter,
+                    "{address} is in use: stop what listens there, or choose another with --port"
+                ),
+                io::ErrorKind::PermissionDenied => write!(
+                    formatter,
+                    "{address} may not be listened on: choose a port of 1024 or more with --port"
+                ),
+                io::ErrorKind::AddrNotAvailable => write!(
+                    formatter,
+                    "{address} is no address of this host: choose another with --bind"
+                ),
+                _ => write!(formatter, "cannot listen on {address}: {source}"),
+            },
+            Self::Ring(source) => match source.raw_os_error() {
+                Some(libc::EPERM | libc::EACCES) => write!(
+                    formatter,
+                    "io_uring is forbidden here: set sysctl kernel.io_uring_disabled=0, or allow \
+                     io_uring_setup in the container's seccomp profile"
+                ),
+                Some(libc::ENOMEM) => write!(
+                    formatter,
+                    "io_uring got no memory: raise the locked-memory limit (ulimit -l unlimited, \
+                     or LimitMEMLOCK=infinity in the unit file)"
+                ),
+                Some(libc::ENOSYS | libc::EINVAL) => write!(
+                    formatter,
+                    "this kernel's io_uring lacks what Ringlane needs: use Linux 6.1 or newer"
+                ),
+                _ => write!(formatter, "io_uring could not be set up: {source}"),
+            },
+            Self::Executor(text) => write!(
+                formatter,
+                "a lane's executor could not be started ({text}): check ulimit -l and \
+                 kernel.io_uring_disabled"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// A server that is running.
+pub struct Server {
+    shared: Arc<Shared>,
+    lanes: Vec<glommio::ExecutorJoinHandle<()>>,
+    front: Vec<SocketAddr>,
+}
+
+/// Stops a server from any thread.
+#[derive(Clone)]
+pub struct Stopper(Arc<Shared>);
+
+impl Stopper {
+    /// Drains and stops the server.
+    pub fn stop(&self) {
+        self.0.set_running(Running::Draining);
+        self.0.ring_doorbells();
+    }
+}
+
+/// Starts a server with these settings. It answers when this returns.
+///
+/// # Errors
+/// See `StartError`; nothing listens and no lane runs then.
+pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
+    let start = settings.start();
+    let (front, lane_doors) = open_doors(&start)?;
+    let shared = Arc::new(new_shared(&start, &front, &lane_doors));
+    let mut boxes = mailboxes(start.lanes);
+    let mut handles = Vec::new();
+    let (ready, started) = flume::bounded::<Result<(), StartError>>(start.lanes);
+    for lane in 0..start.lanes {
+        let mut listeners = front.clone();
+        listeners.extend(lane_doors[lane].iter().cloned());
+        let plan = LanePlan {
+            lane: LaneId(lane as u16),
+            core: start.cores.get(lane % start.cores.len().max(1)).copied(),
+            doors: Doors { listeners },
+            peers: std::mem::take(&mut boxes[lane]),
+            shared: Arc::clone(&shared),
+            settings: Arc::clone(settings),
+            ready: ready.clone(),
+        };
+        handles.push(spawn_lane(plan)?);
+    }
+    drop(ready);
+    for _ in 0..start.lanes {
+        match started.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                shared.set_running(Running::Stopped);
+                shared.ring_doorbells();
+                return Err(error);
+            }
+            Err(_) => return Err(StartError::Executor("a lane ended while starting".into())),
+        }
+    }
+    settings.on_change({
+        let shared = Arc::clone(&shared);
+        move |_| shared.ring_doorbells()
+    });
+    Ok(Server { shared, lanes: handles, front: front.iter().map(|door| door.address).collect() })
+}
+
+impl Server {
+    /// The addresses of the front door, with the ports that were really taken.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.front
+    }
+
+    /// The ports of the lane doors, in the order of the lanes.
+    pub fn lane_ports(&self) -> &[u16] {
+        &self.shared.lane_ports
+    }
+
+    /// Something that can stop the server from another thread.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(Arc::clone(&self.shared))
+    }
+
+    /// Waits until the server has been told to stop, drains it, and ends the lanes.
+    pub fn wait(self) {
+        while self.shared.running() == Running::Serving {
+            std::thread::park_timeout(Duration::from_millis(20));
+        }
+        info!("draining");
+        let since = Instant::now();
+        while since.elapsed() < DRAIN_MAX {
+            if self.shared.lines.iter().all(|line| line.drained.load(Ordering::Acquire)) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.shared.set_running(Running::Stopped);
+        self.shared.ring_doorbells();
+        for lane in self.lanes {
+            if let Err(error) = lane.join() {
+                warn!(%error, "a lane did not end cleanly");
+            }
+        }
+        info!("stopped");
+    }
+}
+
+/// Opens the front door at every address and a lane door for every lane.
+fn open_doors(start: &StartSettings) -> Result<(Vec<Listener>, Vec<Vec<Listener>>), StartError> {
+    let mut front: Vec<Listener> = Vec::new();
+    for bind in &start.bind {
+        // With port 0 the first address chooses, the others follow.
+        let port = front.first().map_or(start.port, |door| door.address.port());
+        let address = SocketAddr::new(bind.address, port);
+        match Listener::open(Door::Front, address, start.tcp_backlog) {
+            Ok(listener) => front.push(listener),
+            Err(error) if bind.optional => debug!(%address, %error, "left out"),
+            Err(source) => return Err(StartError::Listen { address, source }),
+        }
+    }
+    let mut lanes = Vec::new();
+    for lane in 0..start.lanes {
+        let mut doors: Vec<Listener> = Vec::new();
+        for first in &front {
+            let wanted = start.lane_port_base.map_or(0, |base| base.saturating_add(lane as u16));
+            let port = doors.first().map_or(wanted, |door| door.address.port());
+            let address = SocketAddr::new(first.address.ip(), port);
+            let listener = Listener::open(Door::Lane, address, start.tcp_backlog)
+                .map_err(|source| StartError::Listen { address, source })?;
+            doors.push(listener);
+        }
+        lanes.push(doors);
+    }
+    Ok((front, lanes))
+}
+
+fn new_shared(start: &StartSettings, front: &[Listener], lanes: &[Vec<Listener>]) -> Shared {
+    let port_of = |doors: &[Listener]| doors.first().map_or(0, |door| door.address.port());
+    let hex = || -> String {
+        (0..40).map(|_| char::from_digit(fastrand::u32(..16), 16).expect("below 16")).collect()
+    };
+    Shared::new(
+        (0..start.lanes).map(|_| hex()).collect(),
+        hex(),
+        HashSeed(fastrand::u64(..)),
+        clock::now().0,
+        port_of(front),
+        lanes.iter().map(|doors| port_of(doors)).collect(),
+    )
+}
+
+/// A mailbox for every ordered pair of lanes; each lane's ends, by peer.
+fn mailboxes(lanes: usize) -> Vec<Vec<Option<Peer>>> {
+    let mut ends: Vec<Vec<(Option<mailbox::Sender<Letter>>, Option<mailbox::Receiver<Letter>>)>> =
+        (0..lanes).map(|_| (0..lanes).map(|_| (None, None)).collect()).collect();
+    for from in 0..lanes {
+        for to in (0..lanes).filter(|to| *to != from) {
+            let (sender, receiver) = mailbox::channel(MAILBOX_LETTERS_MAX);
+            ends[from][to].0 = Some(sender);
+            ends[to][from].1 = Some(receiver);
+        }
+    }
+    ends.into_iter()
+        .map(|peers| {
+            peers
+                .into_iter()
+                .map(|(sender, receiver)| {
+                    Some(Peer { sender: sender?, receiver: receiver? })
+                })
+                .collect()
+        })
+        .collect()
+}
+
+/// Everything a lane's thread needs to begin.
+struct LanePlan {
+    lane: LaneId,
+    core: Option<usize>,
+    doors: Doors,
+    peers: Vec<Option<Peer>>,
+    shared: Arc<Shared>,
+    settings: Arc<Settings>,
+    ready: flume::Sender<Result<(), StartError>>,
+}
+
+fn spawn_lane(plan: LanePlan) -> Result<glommio::ExecutorJoinHandle<()>, StartError> {
+    LocalExecutorBuilder::new(Placement::Unbound)
+        .name(&format!("lane-{}", plan.lane.0))
+        .io_memory(EXECUTOR_IO_BYTES)
+        .ring_depth(EXECUTOR_RING_DEPTH)
+        .spawn(move || run_lane(plan))
+        .map_err(|error| StartError::Executor(error.to_string()))
+}
+
+/// The life of a lane.
+async fn run_lane(plan: LanePlan) {
+    if let Some(id) = plan.core
+        && !core_affinity::set_for_current(core_affinity::CoreId { id })
+    {
+        warn!(lane = plan.lane.0, core = id, "the lane could not be pinned to its core");
+    }
+    let ready = plan.ready.clone();
+    let lane = Ring::new().and_then(|ring| {
+        let core = Core::new(plan.lane, plan.shared, plan.settings, clock::now());
+        Lane::new(core, ring, plan.doors, plan.peers)
+    });
+    let lane = match lane {
+        Ok(lane) => {
+            let _ = ready.send(Ok(()));
+            lane
+        }
+        Err(error) => {
+            let _ = ready.send(Err(StartError::Ring(error)));
+            return;
+        }
+    };
+    drop(ready);
+    let lane = std::rc::Rc::new(std::cell::RefCell::new(lane));
+    let executor = glommio::executor();
+    let requests =
+        executor.create_task_queue(Shares::Static(REQUEST_SHARES), Latency::NotImportant, "requests");
+    let upkeep =
+        executor.create_task_queue(Shares::Static(UPKEEP_SHARES), Latency::NotImportant, "upkeep");
+    let due = std::rc::Rc::new(glommio::sync::Semaphore::new(0));
+    let background = glommio::spawn_local_into(
+        do_upkeep(std::rc::Rc::clone(&lane), std::rc::Rc::clone(&due)),
+        upkeep,
+    )
+    .expect("the queue was just made")
+    .detach();
+    let serving = glommio::spawn_local_into(take_turns(lane, due), requests)
+        .expect("the queue was just made");
+    serving.await;
+    drop(background);
+}
+
+/// The request path: turn after turn, yielding when glommio or background work wants the core.
+async fn take_turns(
+    lane: std::rc::Rc<std::cell::RefCell<Lane>>,
+    due: std::rc::Rc<glommio::sync::Semaphore>,
+) {
+    let mut turns = 0u64;
+    loop {
+        let (goes_on, upkeep_due) = {
+            let mut lane = lane.borrow_mut();
+            let goes_on = lane.turn().unwrap_or_else(|error| {
+                panic!("a lane's io_uring failed and the node cannot go on without it: {error}")
+            });
+            (goes_on, lane.upkeep_due())
+        };
+        if !goes_on {
+            due.close();
+            return;
+        }
+        turns += 1;
+        if upkeep_due {
+            if due.available() == 0 {
+                due.signal(1);
+            }
+            glommio::executor().yield_task_queue_now().await;
+        } else if turns % TURNS_A_YIELD == 0 {
+            glommio::yield_if_needed().await;
+        }
+    }
+}
+
+/// Background work, a slice whenever the request path says that some is due.
+async fn do_upkeep(
+    lane: std::rc::Rc<std::cell::RefCell<Lane>>,
+    due: std::rc::Rc<glommio::sync::Semaphore>,
+) {
+    while due.acquire(1).await.is_ok() {
+        lane.borrow_mut().upkeep();
+    }
+}
+

@@ -1,0 +1,153 @@
+//! The little that lanes can see of each other: each lane writes its own line, all read.
+
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+
+use ringlane_base::{HashSeed, LaneId, SLOT_COUNT, Slot};
+
+use crate::mailbox::Doze;
+
+/// One lane's line. On cache lines of its own.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct LaneLine {
+    /// The lane's ring, for waking it; 0 until it runs.
+    pub ring: AtomicI32,
+    pub doze: Doze,
+    /// Its doorbell (an eventfd), for threads that are no lanes.
+    pub doorbell: AtomicI32,
+    /// Connections of the front door.
+    pub front_connections: AtomicUsize,
+    pub connections: AtomicUsize,
+    pub keys: AtomicUsize,
+    /// Bytes counted: its store, and its thread's other allocations.
+    pub memory: AtomicUsize,
+    /// Whether its store is at its limit and wants more.
+    pub hungry: AtomicBool,
+    /// What its store may use, as the controller decided. 0: no limit.
+    pub budget: AtomicUsize,
+    pub drained: AtomicBool,
+}
+
+/// How the server stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Running {
+    Serving = 0,
+    /// No new connections and commands; what is owed is sent.
+    Draining = 1,
+    Stopped = 2,
+}
+
+/// What all lanes share.
+pub struct Shared {
+    pub lines: Vec<LaneLine>,
+    pub hash_seed: HashSeed,
+    /// Unix milliseconds.
+    pub started_ms: u64,
+    /// 40 hexadecimal digits, new with each start.
+    pub run_id: String,
+    /// 40 hexadecimal digits for each lane: its name in `CLUSTER` replies.
+    pub lane_ids: Vec<String>,
+    pub front_port: u16,
+    pub lane_ports: Vec<u16>,
+    next_client: AtomicU64,
+    /// Connections over all lanes, handed-over ones included.
+    pub clients: AtomicUsize,
+    pub rejected_clients: AtomicU64,
+    /// Unix milliseconds until which `CLIENT PAUSE` holds; 0: none.
+    pub pause_until_ms: AtomicU64,
+    /// Whether the pause is for writes alone.
+    pub pause_writes_only: AtomicBool,
+    running: AtomicU8,
+}
+
+impl Shared {
+    /// The books of a server that is about to start.
+    pub fn new(
+        lane_ids: Vec<String>,
+        run_id: String,
+        hash_seed: HashSeed,
+        started_ms: u64,
+        front_port: u16,
+        lane_ports: Vec<u16>,
+    ) -> Self {
+        Self {
+            lines: (0..lane_ids.len()).map(|_| LaneLine::default()).collect(),
+            hash_seed,
+            started_ms,
+            run_id,
+            lane_ids,
+            front_port,
+            lane_ports,
+            next_client: AtomicU64::new(1),
+            clients: AtomicUsize::new(0),
+            rejected_clients: AtomicU64::new(0),
+            pause_until_ms: AtomicU64::new(0),
+            pause_writes_only: AtomicBool::new(false),
+            running: AtomicU8::new(Running::Serving as u8),
+        }
+    }
+
+    pub fn lanes(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// The lane that owns a slot: contiguous ranges, as equal as they can be.
+    #[inline]
+    pub fn lane_of(&self, slot: Slot) -> LaneId {
+        LaneId((slot.index() * self.lines.len() / SLOT_COUNT) as u16)
+    }
+
+    /// The slots of a lane: those that `lane_of` gives to it.
+    pub fn slots_of(&self, lane: LaneId) -> std::ops::Range<u16> {
+        let bound = |index: usize| (index * SLOT_COUNT).div_ceil(self.lanes()) as u16;
+        bound(lane.index())..bound(lane.index() + 1)
+    }
+
+    pub fn next_client_id(&self) -> u64 {
+        self.next_client.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn running(&self) -> Running {
+        match self.running.load(Ordering::Acquire) {
+            0 => Running::Serving,
+            1 => Running::Draining,
+            _ => Running::Stopped,
+        }
+    }
+
+    pub fn set_running(&self, running: Running) {
+        self.running.store(running as u8, Ordering::Release);
+    }
+
+    /// Wakes every lane from a thread that is none.
+    pub fn ring_doorbells(&self) {
+        for line in &self.lines {
+            let doorbell = line.doorbell.load(Ordering::Acquire);
+            if doorbell > 0 {
+                // SAFETY: an eventfd that lives as long as the process; borrowed for one write.
+                let doorbell = unsafe { std::os::fd::BorrowedFd::borrow_raw(doorbell) };
+                // A full counter wakes as well, so a failed write loses nothing.
+                let _ = rustix::io::write(doorbell, &1u64.to_ne_bytes());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_slot_has_the_lane_whose_range_holds_it() {
+        for lanes in [1, 2, 3, 4, 7, 16, 100] {
+            let ids = (0..lanes).map(|_| String::new()).collect();
+            let shared = Shared::new(ids, String::new(), HashSeed(0), 0, 0, Vec::new());
+            for number in 0..SLOT_COUNT as u16 {
+                let slot = Slot::new(number).expect("below the count");
+                let lane = shared.lane_of(slot);
+                assert!(shared.slots_of(lane).contains(&number), "{lanes} lanes, slot {number}");
+            }
+        }
+    }
+}

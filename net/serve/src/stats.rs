@@ -1,0 +1,141 @@
+//! What a lane counts. Plain numbers of one owner; others ask for them.
+
+use hdrhistogram::Histogram;
+use ringlane_command::{CommandSpec, Flags, table};
+
+use crate::admin::slowlog::SlowLog;
+use crate::clock;
+use crate::core::Core;
+use crate::ring::ConnectionId;
+
+/// The longest duration a latency histogram tells apart, in nanoseconds.
+const LATENCY_NS_MAX: u64 = 60_000_000_000;
+/// Its precision: two digits.
+const LATENCY_DIGITS: u8 = 2;
+
+/// Counts of one command.
+#[derive(Clone, Debug, Default)]
+pub struct CommandStats {
+    pub calls: u64,
+    /// Ticks of `clock::ticks` spent in it.
+    pub ticks: u64,
+    /// Refused before it ran: wrong number of arguments.
+    pub rejected: u64,
+    /// Answered with an error.
+    pub failed: u64,
+    /// Durations in nanoseconds, once it has run with `latency-tracking` on.
+    pub latency: Option<Box<Histogram<u64>>>,
+}
+
+/// Everything one lane counts beside its store's own numbers.
+pub struct LaneStats {
+    /// By position in the command table.
+    pub commands: Vec<CommandStats>,
+    pub turns: u64,
+    /// The longest stretch between two looks at the sockets, in microseconds of CPU time.
+    pub longest_turn_us: u64,
+    /// The same by the wall clock, waiting for the core included.
+    pub longest_turn_wall_us: u64,
+    pub connections_received: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub errors: u64,
+    pub protocol_errors: u64,
+    pub moved: u64,
+    pub cross_slots: u64,
+    pub parcels_received: u64,
+    pub requests_received: u64,
+    /// Connections closed because their output passed `client-output-buffer-limit`.
+    pub output_limit_closed: u64,
+    /// Connections closed because an unauthenticated client passed its small bounds.
+    pub unauthenticated_closed: u64,
+    pub timeouts: u64,
+    pub accept_errors: u64,
+    /// Times that all receive buffers were in use.
+    pub receive_buffers_exhausted: u64,
+    /// Writes of a command over several lanes that passed the memory limit.
+    pub forced_writes: u64,
+    /// Connections handed to other lanes.
+    pub handed_over: u64,
+    pub slowlog: SlowLog,
+}
+
+impl LaneStats {
+    pub fn new() -> Self {
+        Self {
+            commands: vec![CommandStats::default(); table::all().len()],
+            turns: 0,
+            longest_turn_us: 0,
+            longest_turn_wall_us: 0,
+            connections_received: 0,
+            bytes_in: 0,
+            bytes_out: 0,
+            errors: 0,
+            protocol_errors: 0,
+            moved: 0,
+            cross_slots: 0,
+            parcels_received: 0,
+            requests_received: 0,
+            output_limit_closed: 0,
+            unauthenticated_closed: 0,
+            timeouts: 0,
+            accept_errors: 0,
+            receive_buffers_exhausted: 0,
+            forced_writes: 0,
+            handed_over: 0,
+            slowlog: SlowLog::default(),
+        }
+    }
+
+    /// A command answered with an error.
+    #[cold]
+    pub fn failed(&mut self, command: u16) {
+        self.commands[usize::from(command)].failed += 1;
+        self.errors += 1;
+    }
+}
+
+impl Default for LaneStats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Core {
+    /// A command has run for so many ticks.
+    #[inline]
+    pub fn observe(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        ticks: u64,
+        args: &[&[u8]],
+    ) {
+        let stats = &mut self.stats.commands[usize::from(spec.id)];
+        stats.calls += 1;
+        stats.ticks += ticks;
+        if self.live.latency_tracking {
+            let nanoseconds = ticks * 1000 / self.ticks_per_us;
+            stats.latency.get_or_insert_with(new_histogram).saturating_record(nanoseconds);
+        }
+        if ticks >= self.slow_ticks && !spec.flags.has(Flags::SKIP_SLOWLOG) {
+            self.remember_slow(id, ticks / clock::ticks_per_us(), args);
+        }
+    }
+
+    /// An entry for the slow log.
+    #[cold]
+    fn remember_slow(&mut self, id: ConnectionId, microseconds: u64, args: &[&[u8]]) {
+        let now = self.store.now();
+        let Some(connection) = self.connections.get(id) else { return };
+        let session = &connection.session;
+        let limit = self.live.slowlog_max_len;
+        self.stats.slowlog.push(now, microseconds, args, session.peer, &session.name, limit);
+    }
+}
+
+#[cold]
+fn new_histogram() -> Box<Histogram<u64>> {
+    let histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS);
+    Box::new(histogram.expect("the bounds are constants that fit"))
+}
