@@ -5,8 +5,13 @@ pub mod error;
 pub mod limits;
 pub mod parser;
 
+pub mod reply;
+pub mod writer;
+
 mod inline;
 
 pub use error::ProtocolError;
 pub use limits::Limits;
 pub use parser::{Arg, BLOB_BYTES_MIN, Parser, Step};
+pub use reply::{MalformedReply, ReplyEnd, Value, skip};
+pub use writer::{Version, Writer};

@@ -279,24 +279,23 @@ impl Parser {
             return Err(ProtocolError::TooBigCommand);
         }
         if !resumed {
-            held = args.split_off(args_before);
+            held.extend(args.drain(args_before..));
         }
-        let mut consumed = 0;
-        if spill.is_some() || growing.capacity() > 0 || blobs.len() > blobs_before {
-            // From now on the input no longer holds the beginning of the command.
-            let known = if spill.is_some() { known } else { 0 };
-            let mut place = spill.unwrap_or_default();
-            place.keep(input, &mut held[known..]);
-            place.blobs.extend(blobs.drain(blobs_before..));
-            place.growing = growing;
-            consumed = progress.position as usize;
-            place.taken += consumed;
-            progress.position = 0;
-            spill = Some(place);
+        let blobs = blobs.drain(blobs_before..);
+        if spill.is_none() && growing.capacity() == 0 && blobs.len() == 0 {
+            (self.progress, self.args) = (progress, held);
+            return Ok(Step::Incomplete { consumed: 0 });
         }
-        self.progress = progress;
-        self.args = held;
-        self.spill = spill;
+        // From now on the input no longer holds the beginning of the command.
+        let known = if spill.is_some() { known } else { 0 };
+        let mut spill = spill.unwrap_or_default();
+        spill.keep(input, &mut held[known..]);
+        spill.blobs.extend(blobs);
+        spill.growing = growing;
+        let consumed = progress.position as usize;
+        spill.taken += consumed;
+        progress.position = 0;
+        (self.progress, self.args, self.spill) = (progress, held, Some(spill));
         Ok(Step::Incomplete { consumed })
     }
 }
