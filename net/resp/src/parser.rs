@@ -628,3 +628,6 @@ mod probe {
         BYTES.replace(0)
     }
 }
+
+#[cfg(test)]
+mod tests;
