@@ -2,8 +2,10 @@
 //! what a command does is its handler's matter, how answers merge its row's.
 
 use ringlane_base::{Database, LaneId};
+use ringlane_command::spec::Handler;
 use ringlane_command::{
-    Args, CommandError, CommandSpec, Context, Flags, Handler, HandlerLimits, Merge, RoutedKey, Run,
+    Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
+    table,
 };
 use ringlane_resp::Version;
 use ringlane_store::Store;
@@ -83,17 +85,14 @@ impl Core {
                     self.observe(command.connection, spec, now.wrapping_sub(ticks), &slices);
                     ticks = now;
                 }
-                Action::Unknown => {
-                    let error = if connection.session.authenticated {
-                        ringlane_command::table::unknown_command(&args)
-                    } else {
-                        CommandError::Fixed(admin::auth::NOAUTH)
+                Action::Unresolved => {
+                    let resolved = table::resolve(args.from(0));
+                    let error = match resolved.err() {
+                        Some(error) if connection.session.authenticated => error,
+                        Some(_) | None => CommandError::Fixed(admin::auth::NOAUTH),
                     };
+                    self.stats.rejected_commands += 1;
                     self.refuse(command.connection, &error);
-                }
-                Action::WrongArity(spec) => {
-                    self.stats.commands[usize::from(spec.id)].rejected += 1;
-                    self.refuse(command.connection, &CommandError::WrongArity(spec.name));
                 }
                 Action::Malformed(error) => {
                     self.stats.protocol_errors += 1;

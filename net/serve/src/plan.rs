@@ -46,8 +46,8 @@ pub enum Target {
 #[derive(Clone, Copy)]
 pub enum Action {
     Command { spec: &'static CommandSpec, target: Target, routed: Option<RoutedKey> },
-    Unknown,
-    WrongArity(&'static CommandSpec),
+    /// No such command or subcommand, or not with so many arguments: `table::resolve` says which.
+    Unresolved,
     Malformed(ProtocolError),
 }
 
@@ -168,11 +168,17 @@ impl Core {
     /// Finds the command's row, and where it runs.
     #[inline]
     fn classify(&self, args: &[Arg], input: &[u8], blobs: &[Bytes]) -> Action {
-        let Some(spec) = table::lookup(args[0].resolve(input, blobs)) else {
-            return Action::Unknown;
+        let Some(mut spec) = table::lookup(args[0].resolve(input, blobs)) else {
+            return Action::Unresolved;
         };
+        if let (false, Some(name)) = (spec.subcommands.is_empty(), args.get(1)) {
+            match spec.subcommand(name.resolve(input, blobs)) {
+                Some(row) => spec = row,
+                None => return Action::Unresolved,
+            }
+        }
         if spec.check_arity(args.len()).is_err() {
-            return Action::WrongArity(spec);
+            return Action::Unresolved;
         }
         let (target, routed) = match (spec.keys, spec.merge) {
             (Keys::First, Merge::Single) => self.locate(1, args[1].resolve(input, blobs)),
@@ -218,8 +224,7 @@ impl Core {
             batch.commands.iter().filter_map(|command| match command.action {
                 Action::Command { target: Target::Here, routed: Some(routed), .. } => Some(routed),
                 Action::Command { .. }
-                | Action::Unknown
-                | Action::WrongArity(_)
+                | Action::Unresolved
                 | Action::Malformed(_) => None,
             })
         };
@@ -298,7 +303,7 @@ fn holds_up(action: Action) -> bool {
                     | ServeCommand::ReadWrite
             ),
         },
-        Action::Unknown | Action::WrongArity(_) => false,
+        Action::Unresolved => false,
         Action::Malformed(_) => true,
     }
 }

@@ -19,8 +19,6 @@ pub struct CommandStats {
     pub calls: u64,
     /// Ticks of `clock::ticks` spent in it.
     pub ticks: u64,
-    /// Refused before it ran: wrong number of arguments.
-    pub rejected: u64,
     /// Answered with an error.
     pub failed: u64,
     /// Durations in nanoseconds, once it has run with `latency-tracking` on.
@@ -41,6 +39,8 @@ pub struct LaneStats {
     pub bytes_out: u64,
     pub errors: u64,
     pub protocol_errors: u64,
+    /// Commands refused before they ran: unknown, or with a wrong number of arguments.
+    pub rejected_commands: u64,
     pub moved: u64,
     pub cross_slots: u64,
     pub parcels_received: u64,
@@ -63,7 +63,7 @@ pub struct LaneStats {
 impl LaneStats {
     pub fn new() -> Self {
         Self {
-            commands: vec![CommandStats::default(); table::all().len()],
+            commands: vec![CommandStats::default(); table::ID_COUNT],
             turns: 0,
             longest_turn_us: 0,
             longest_turn_wall_us: 0,
@@ -72,6 +72,7 @@ impl LaneStats {
             bytes_out: 0,
             errors: 0,
             protocol_errors: 0,
+            rejected_commands: 0,
             moved: 0,
             cross_slots: 0,
             parcels_received: 0,

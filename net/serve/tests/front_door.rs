@@ -1,0 +1,212 @@
+//! Commands through the front door of real servers with 1, 2 and 4 lanes: the same replies on all.
+
+mod support;
+
+use support::{Client, Running, encode};
+
+const LANES: [usize; 3] = [1, 2, 4];
+
+/// Runs a session of `command -> reply` lines on servers with several numbers of lanes.
+fn check(session: &[(&str, &str)]) {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        for (command, expected) in session {
+            let expected = expected.replace(' ', "\r\n").replace('_', " ") + "\r\n";
+            assert_eq!(client.say(command), expected, "{lanes} lanes: {command}");
+        }
+    }
+}
+
+#[test]
+fn single_keys() {
+    check(&[
+        ("PING", "+PONG"),
+        ("SET a 1", "+OK"),
+        ("GET a", "$1 1"),
+        ("INCR a", ":2"),
+        ("SET text hello", "+OK"),
+        ("APPEND text _world", ":11"),
+        ("STRLEN text", ":11"),
+        ("GET missing", "$-1"),
+        ("TYPE text", "+string"),
+        ("SET k v PX 100000", "+OK"),
+        ("PERSIST k", ":1"),
+        ("TTL k", ":-1"),
+        ("GETDEL k", "$1 v"),
+        ("EXISTS k", ":0"),
+    ]);
+}
+
+#[test]
+fn keys_of_several_lanes() {
+    check(&[
+        ("MSET a 1 b 2 c 3 d 4", "+OK"),
+        ("MGET a b c d missing", "*5 $1 1 $1 2 $1 3 $1 4 $-1"),
+        ("EXISTS a b c d a missing", ":5"),
+        ("DBSIZE", ":4"),
+        ("RENAME a z", "+OK"),
+        ("GET z", "$1 1"),
+        ("RENAMENX b z", ":0"),
+        ("COPY b y", ":1"),
+        ("GET y", "$1 2"),
+        ("MSETNX new 1 b 2", ":0"),
+        ("EXISTS new", ":0"),
+        ("MSETNX new 1 newer 2", ":1"),
+        ("DEL a b c d", ":3"),
+        ("DBSIZE", ":4"),
+        ("FLUSHALL", "+OK"),
+        ("DBSIZE", ":0"),
+        ("RANDOMKEY", "$-1"),
+    ]);
+}
+
+#[test]
+fn databases_are_apart() {
+    check(&[
+        ("SELECT 1", "+OK"),
+        ("SET a one", "+OK"),
+        ("SELECT 2", "+OK"),
+        ("GET a", "$-1"),
+        ("SWAPDB 1 2", "+OK"),
+        ("GET a", "$3 one"),
+        ("MOVE a 5", ":1"),
+        ("SELECT 5", "+OK"),
+        ("GET a", "$3 one"),
+        ("DBSIZE", ":1"),
+        ("FLUSHDB", "+OK"),
+        ("DBSIZE", ":0"),
+    ]);
+}
+
+#[test]
+fn a_pipeline_is_answered_in_order() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        let mut pipeline = Vec::new();
+        for number in 0..2000 {
+            let (key, value) = (format!("key{number}"), format!("value{number}"));
+            pipeline.extend(encode(&["SET", &key, &value]));
+            pipeline.extend(encode(&["GET", &key]));
+            pipeline.extend(encode(&["MGET", &key, "absent", "key0"]));
+            pipeline.extend(encode(&["PING"]));
+        }
+        let mut writer = client.stream.try_clone().expect("a second handle");
+        let sending = std::thread::spawn(move || {
+            std::io::Write::write_all(&mut writer, &pipeline).expect("the server reads");
+        });
+        for number in 0..2000 {
+            let value = format!("value{number}");
+            let length = value.len();
+            assert_eq!(client.reply(), "+OK\r\n");
+            assert_eq!(client.reply(), format!("${length}\r\n{value}\r\n"));
+            let expected = format!("*3\r\n${length}\r\n{value}\r\n$-1\r\n$6\r\nvalue0\r\n");
+            assert_eq!(client.reply(), expected);
+            assert_eq!(client.reply(), "+PONG\r\n");
+        }
+        sending.join().expect("all was sent");
+    }
+}
+
+#[test]
+fn scan_and_keys_find_every_key_once() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        for number in 0..3000 {
+            client.send_command(&["SET", &format!("key{number}"), "v"]);
+        }
+        (0..3000).for_each(|_| assert_eq!(client.reply(), "+OK\r\n"));
+        assert!(client.say("KEYS *").starts_with("*3000\r\n"));
+        assert!(client.say("KEYS key299?").starts_with("*10\r\n"));
+        let mut seen = std::collections::BTreeSet::new();
+        let mut cursor = "0".to_owned();
+        for _ in 0..10_000 {
+            let reply = client.call(&["SCAN", &cursor, "COUNT", "100"]);
+            let lines: Vec<&str> = reply.split("\r\n").collect();
+            lines[5..].iter().filter(|line| line.starts_with("key")).for_each(|key| {
+                seen.insert((*key).to_owned());
+            });
+            cursor = lines[2].to_owned();
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert_eq!(cursor, "0", "the scan ends");
+        assert_eq!(seen.len(), 3000, "{lanes} lanes");
+    }
+}
+
+#[test]
+fn values_of_any_size_come_back_whole() {
+    for lanes in [1, 2] {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        for (number, size) in [0, 1, 100, 16_383, 16_384, 70_000, 5_000_000].into_iter().enumerate()
+        {
+            for name in ["a", "b", "c"] {
+                let key = format!("{name}{number}");
+                let value: Vec<u8> = (0..size).map(|at| (at % 251) as u8).collect();
+                assert_eq!(client.call(&[b"SET", key.as_bytes(), &value]), "+OK\r\n");
+                client.send_command(&["GET", &key]);
+                let mut expected = format!("${size}\r\n").into_bytes();
+                expected.extend_from_slice(&value);
+                expected.extend_from_slice(b"\r\n");
+                assert!(client.reply_bytes() == expected, "{lanes} lanes, {size} bytes");
+            }
+        }
+    }
+}
+
+#[test]
+fn one_byte_at_a_time_is_understood() {
+    let server = Running::with(2, &[]);
+    let mut client = server.client();
+    for byte in encode(&["SET", "slow", "writer"]).into_iter().chain(*b"GET slow\r\n") {
+        client.send(&[byte]);
+    }
+    assert_eq!(client.reply(), "+OK\r\n");
+    assert_eq!(client.reply(), "$6\r\nwriter\r\n");
+}
+
+#[test]
+fn a_half_closed_socket_is_still_answered() {
+    let server = Running::with(2, &[]);
+    let mut client = server.client();
+    for number in 0..500 {
+        client.send_command(&["SET", &format!("k{number}"), "v"]);
+    }
+    client.stream.shutdown(std::net::Shutdown::Write).expect("open so far");
+    assert_eq!(client.read_to_end(), b"+OK\r\n".repeat(500));
+}
+
+#[test]
+fn connections_spread_over_the_lanes() {
+    let server = Running::with(4, &[]);
+    let clients: Vec<Client> = (0..40)
+        .map(|_| {
+            let mut client = server.client();
+            assert_eq!(client.say("PING"), "+PONG\r\n");
+            client
+        })
+        .collect();
+    assert_eq!(clients.len(), 40);
+}
+
+#[test]
+fn a_lane_door_answers_moved_and_crossslot() {
+    let server = Running::with(2, &[]);
+    let mut first = server.lane_client(0);
+    // Slot 12182 (foo) belongs to lane 1, slot 5061 (bar) to lane 0.
+    let expected = format!("-MOVED 12182 127.0.0.1:{}\r\n", server.lane_ports[1]);
+    assert_eq!(first.say("GET foo"), expected);
+    assert_eq!(first.say("SET bar 1"), "+OK\r\n");
+    assert_eq!(
+        first.say("MGET bar foo"),
+        "-CROSSSLOT Keys in request don't hash to the same slot\r\n"
+    );
+    assert_eq!(server.lane_client(1).say("SET foo 1"), "+OK\r\n");
+    assert_eq!(first.say("DBSIZE"), ":1\r\n");
+    assert_eq!(server.client().say("DBSIZE"), ":2\r\n");
+}
