@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use ringlane_store::OutOfMemory;
+
 /// A refusal. Unless a variant says otherwise the store is unchanged and the connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
@@ -15,8 +17,12 @@ pub enum CommandError {
     /// An INCRBYFLOAT would give NaN or infinity.
     NotFinite,
     NoSuchKey,
+    /// COPY or MOVE onto itself.
+    SameObject,
     /// The value would pass `proto-max-bulk-len`.
     StringTooLong,
+    /// A key of more than 16 MiB.
+    KeyTooLong,
     OffsetOutOfRange,
     /// An expiry that is not positive or overflows; the command's name in lower case.
     InvalidExpire(&'static str),
@@ -41,7 +47,9 @@ impl fmt::Display for CommandError {
             Self::Overflow => "ERR increment or decrement would overflow",
             Self::NotFinite => "ERR increment would produce NaN or Infinity",
             Self::NoSuchKey => "ERR no such key",
+            Self::SameObject => "ERR source and destination objects are the same",
             Self::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
+            Self::KeyTooLong => "ERR key exceeds the maximum allowed size of 16 MiB",
             Self::OffsetOutOfRange => "ERR offset is out of range",
             Self::InvalidExpire(name) => {
                 return write!(formatter, "ERR invalid expire time in '{name}' command");
@@ -55,6 +63,12 @@ impl fmt::Display for CommandError {
             Self::Text(text) => text,
         };
         formatter.write_str(text)
+    }
+}
+
+impl From<OutOfMemory> for CommandError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
     }
 }
 

@@ -1,12 +1,31 @@
 //! THE command table: one row a command, one function a row, and the handlers by family.
 //! Holds no socket, no thread, no clock: a handler gets its arguments, one lane's store and a reply.
 
+pub mod table;
+
 pub mod context;
 pub mod error;
 pub mod reply;
 pub mod spec;
 
-pub use context::{Args, Context, RoutedKey};
+pub mod counter;
+pub mod expiry;
+pub mod keys;
+pub mod keyspace;
+pub mod lcs;
+pub mod object;
+pub mod strings;
+
+pub mod introspect;
+
+mod extended;
+mod options;
+mod parse;
+
+pub use context::{Args, Context, HandlerLimits, RoutedKey};
 pub use error::CommandError;
 pub use reply::Reply;
-pub use spec::{Access, Arity, CommandSpec, Flags, Group, Keys, Merge, Run, ServeCommand};
+pub use spec::{
+    Access, Arity, Categories, CommandSpec, Flags, Group, KeyPositions, Keys, Merge, Run,
+    ServeCommand,
+};

@@ -117,6 +117,26 @@ impl Flags {
     pub const BLOCKING: Self = Self(1 << 7);
     pub const SKIP_SLOWLOG: Self = Self(1 << 8);
     pub const SKIP_MONITOR: Self = Self(1 << 9);
+    /// Answered even while something long runs.
+    pub const ALLOW_BUSY: Self = Self(1 << 10);
+    /// Refused inside MULTI.
+    pub const NO_MULTI: Self = Self(1 << 11);
+
+    /// Every mark with the name that `COMMAND` prints, in Redis's order.
+    pub const NAMES: [(Self, &'static str); 12] = [
+        (Self::DENYOOM, "denyoom"),
+        (Self::ADMIN, "admin"),
+        (Self::NOSCRIPT, "noscript"),
+        (Self::BLOCKING, "blocking"),
+        (Self::LOADING, "loading"),
+        (Self::STALE, "stale"),
+        (Self::SKIP_MONITOR, "skip_monitor"),
+        (Self::SKIP_SLOWLOG, "skip_slowlog"),
+        (Self::FAST, "fast"),
+        (Self::NO_AUTH, "no_auth"),
+        (Self::ALLOW_BUSY, "allow_busy"),
+        (Self::NO_MULTI, "no_multi"),
+    ];
 
     #[inline]
     pub const fn has(self, other: Self) -> bool {
@@ -139,11 +159,46 @@ pub enum Group {
     Cluster,
 }
 
-/// One row of the table.
+impl Group {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Generic => "generic",
+            Self::Connection => "connection",
+            Self::Server => "server",
+            Self::Cluster => "cluster",
+        }
+    }
+}
+
+/// The ACL categories that do not follow from access and flags.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Categories(pub u8);
+
+impl Categories {
+    pub const NONE: Self = Self(0);
+    pub const KEYSPACE: Self = Self(1);
+    pub const STRING: Self = Self(1 << 1);
+    pub const CONNECTION: Self = Self(1 << 2);
+    pub const DANGEROUS: Self = Self(1 << 3);
+
+    #[inline]
+    pub const fn has(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// One row of the table, or one subcommand of a row.
 pub struct CommandSpec {
-    /// In lower case, as Redis prints it.
+    /// In lower case, as Redis prints it; a subcommand's is `container|name`.
     pub name: &'static str,
-    /// Position in the table: an index for per-command statistics.
+    /// Position in the table, subcommands after all commands: an index below `table::ID_COUNT` for
+    /// per-command statistics.
     pub id: u16,
     pub arity: Arity,
     pub access: Access,
@@ -155,5 +210,85 @@ pub struct CommandSpec {
     pub since: &'static str,
     pub complexity: &'static str,
     pub summary: &'static str,
+    /// What follows the name, as documentation writes it; empty if nothing may.
+    pub arguments: &'static str,
+    pub categories: Categories,
+    /// What happens to the keys, in the words of Redis's key specifications (`RW access update`):
+    /// one text for all keys alike, or one for each key. Empty without keys.
+    pub key_flags: &'static [&'static str],
+    /// Hints for clients that spread requests, as in `COMMAND`.
+    pub tips: &'static [&'static str],
+    pub subcommands: &'static [CommandSpec],
     pub run: Run,
 }
+
+impl CommandSpec {
+    /// The name without its container: `get` of `config|get`.
+    pub fn short_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, short)| short)
+    }
+
+    /// Whether a command of `count` arguments, the name included, may run. A key without its value
+    /// (MSET) is refused here too, so that nothing behind it meets half a pair.
+    #[inline]
+    pub fn check_arity(&self, count: usize) -> Result<(), CommandError> {
+        let enough = match self.arity {
+            Arity::Exactly(exactly) => count == exactly,
+            Arity::AtLeast(least) => count >= least,
+        };
+        if enough && (self.keys != Keys::Pairs || count % 2 == 1) {
+            return Ok(());
+        }
+        Err(CommandError::WrongArity(self.name))
+    }
+
+    /// The indices of the arguments that are keys, in order, for a command of `count` arguments
+    /// whose arity was checked.
+    #[inline]
+    pub fn key_positions(&self, count: usize) -> KeyPositions {
+        let (next, end, step) = match self.keys {
+            Keys::None => (0, 0, 1),
+            Keys::First => (1, 2, 1),
+            Keys::FirstTwo => (1, 3, 1),
+            Keys::Second => (2, 3, 1),
+            Keys::All => (1, count, 1),
+            Keys::Pairs => (1, count, 2),
+        };
+        KeyPositions { next, end: end.min(count), step }
+    }
+
+    /// The subcommand of this name, case ignored.
+    pub fn subcommand(&self, name: &[u8]) -> Option<&'static CommandSpec> {
+        self.subcommands.iter().find(|row| row.short_name().as_bytes().eq_ignore_ascii_case(name))
+    }
+}
+
+/// Where the keys stand among the arguments.
+#[derive(Clone, Debug)]
+pub struct KeyPositions {
+    next: usize,
+    end: usize,
+    step: usize,
+}
+
+impl Iterator for KeyPositions {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.next >= self.end {
+            return None;
+        }
+        let position = self.next;
+        self.next += self.step;
+        Some(position)
+    }
+
+    #[inline]
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = self.end.saturating_sub(self.next).div_ceil(self.step);
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for KeyPositions {}

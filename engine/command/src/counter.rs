@@ -1,0 +1,56 @@
+//! Strings that count.
+
+use ringlane_store::{Expiry, NewValue};
+
+use crate::strings::{stored_integer, with_bytes};
+use crate::{CommandError, Context, extended, parse};
+
+/// `INCR key`
+pub fn incr(context: &mut Context<'_>) -> Result<(), CommandError> {
+    add(context, 1)
+}
+
+/// `DECR key`
+pub fn decr(context: &mut Context<'_>) -> Result<(), CommandError> {
+    add(context, -1)
+}
+
+/// `INCRBY key increment`
+pub fn incrby(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let increment = parse::integer(&context.args[2])?;
+    add(context, increment)
+}
+
+/// `DECRBY key decrement`
+pub fn decrby(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let decrement = parse::integer(&context.args[2])?;
+    let increment =
+        decrement.checked_neg().ok_or(CommandError::Fixed("ERR decrement would overflow"))?;
+    add(context, increment)
+}
+
+fn add(context: &mut Context<'_>, increment: i64) -> Result<(), CommandError> {
+    let key = context.new_key(1)?;
+    let before = stored_integer(context.store, &key)?;
+    let after = before.checked_add(increment).ok_or(CommandError::Overflow)?;
+    context.store.set(&key, NewValue::Integer(after), Expiry::Keep)?;
+    context.reply.integer(after);
+    Ok(())
+}
+
+/// `INCRBYFLOAT key increment`: the sum in 80-bit extended precision and its spelling, digit for
+/// digit as Redis gives them on x86-64.
+pub fn incrbyfloat(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.new_key(1)?;
+    let before = match context.store.peek(&key) {
+        None => Some(extended::Extended::ZERO),
+        Some(value) => with_bytes(value, extended::Extended::parse),
+    };
+    let before = before.ok_or(CommandError::NotAFloat)?;
+    let increment = extended::Extended::parse(&context.args[2]).ok_or(CommandError::NotAFloat)?;
+    let sum = before.plus(increment).ok_or(CommandError::NotFinite)?;
+    let text = sum.to_text();
+    context.store.set(&key, NewValue::Text(text.as_bytes()), Expiry::Keep)?;
+    context.reply.bulk(text.as_bytes());
+    Ok(())
+}

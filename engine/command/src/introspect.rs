@@ -1,0 +1,273 @@
+//! What the table says of itself: COMMAND and every HELP. Clients route by this output, so its
+//! shapes are those of Redis 7: <https://redis.io/docs/latest/commands/command/>.
+
+use std::sync::LazyLock;
+
+use ringlane_base::glob;
+
+use crate::parse::is;
+use crate::spec::{Access, Arity, Categories, CommandSpec, Flags, Keys};
+use crate::{Args, CommandError, Context, Reply, table};
+
+/// `COMMAND` and its subcommands but HELP, whose arity was checked (`table::resolve`).
+pub fn command(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError> {
+    let container = table::lookup(&args[0]).expect("this row was found by its name");
+    let Some(name) = args.get(1) else {
+        info_of_all(reply);
+        return Ok(());
+    };
+    let spec = container.subcommand(name).ok_or(CommandError::Syntax)?;
+    match spec.short_name() {
+        "count" => reply.integer(table::COMMAND_COUNT as i64),
+        "docs" => docs(args, reply),
+        "getkeys" => getkeys(args, reply, false)?,
+        "getkeysandflags" => getkeys(args, reply, true)?,
+        "info" if args.len() == 2 => info_of_all(reply),
+        "info" => info(args, reply),
+        "list" => list(args, reply)?,
+        other => unreachable!("COMMAND {other} has a row but no function"),
+    }
+    Ok(())
+}
+
+/// A command by its full name, `get` or `config|get`.
+fn find(full_name: &[u8]) -> Option<&'static CommandSpec> {
+    match full_name.iter().position(|&byte| byte == b'|') {
+        None => table::lookup(full_name),
+        Some(bar) => table::lookup(&full_name[..bar])?.subcommand(&full_name[bar + 1..]),
+    }
+}
+
+fn info_of_all(reply: &mut dyn Reply) {
+    reply.array(table::COMMAND_COUNT);
+    for spec in table::all() {
+        write_info(spec, reply);
+    }
+}
+
+fn info(args: Args<'_>, reply: &mut dyn Reply) {
+    let names = args.from(2);
+    reply.array(names.len());
+    for name in names {
+        match find(name) {
+            Some(spec) => write_info(spec, reply),
+            None => reply.null(),
+        }
+    }
+}
+
+/// One entry of `COMMAND INFO`: name, arity, flags, first key, last key, step, ACL categories,
+/// tips, key specifications, subcommands.
+pub fn write_info(spec: &CommandSpec, reply: &mut dyn Reply) {
+    reply.array(10);
+    reply.bulk(spec.name.as_bytes());
+    reply.integer(match spec.arity {
+        Arity::Exactly(exactly) => exactly as i64,
+        Arity::AtLeast(least) => -(least as i64),
+    });
+    write_names(reply, &flag_names(spec));
+    let (first, last, step) = key_range(spec.keys);
+    reply.integer(first);
+    reply.integer(last);
+    reply.integer(step);
+    write_names(reply, &category_names(spec));
+    reply.array(spec.tips.len());
+    for tip in spec.tips {
+        reply.bulk(tip.as_bytes());
+    }
+    write_key_specs(spec, reply);
+    reply.array(spec.subcommands.len());
+    for subcommand in spec.subcommands {
+        write_info(subcommand, reply);
+    }
+}
+
+fn write_names(reply: &mut dyn Reply, names: &[&'static str]) {
+    reply.set(names.len());
+    for name in names {
+        reply.simple(name);
+    }
+}
+
+/// The flags that `COMMAND` prints.
+fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
+    let access = match spec.access {
+        Access::Read => Some("readonly"),
+        Access::Write => Some("write"),
+        Access::Neither => None,
+    };
+    let has = |&(flag, _): &(Flags, _)| spec.flags.has(flag);
+    let flags = Flags::NAMES.into_iter().filter(has).map(|(_, name)| name);
+    access.into_iter().chain(flags).collect()
+}
+
+/// The ACL categories, each with its `@`.
+pub fn category_names(spec: &CommandSpec) -> Vec<&'static str> {
+    let admin = spec.flags.has(Flags::ADMIN);
+    let fast = spec.flags.has(Flags::FAST);
+    [
+        (spec.categories.has(Categories::KEYSPACE), "@keyspace"),
+        (spec.access == Access::Read, "@read"),
+        (spec.access == Access::Write, "@write"),
+        (spec.categories.has(Categories::STRING), "@string"),
+        (admin, "@admin"),
+        (fast, "@fast"),
+        (!fast, "@slow"),
+        (spec.flags.has(Flags::BLOCKING), "@blocking"),
+        (admin || spec.categories.has(Categories::DANGEROUS), "@dangerous"),
+        (spec.categories.has(Categories::CONNECTION), "@connection"),
+    ]
+    .into_iter()
+    .filter_map(|(holds, name)| holds.then_some(name))
+    .collect()
+}
+
+/// First key, last key (from the end if negative) and the step between keys.
+fn key_range(keys: Keys) -> (i64, i64, i64) {
+    match keys {
+        Keys::None => (0, 0, 0),
+        Keys::First => (1, 1, 1),
+        Keys::FirstTwo => (1, 2, 1),
+        Keys::Second => (2, 2, 1),
+        Keys::All => (1, -1, 1),
+        Keys::Pairs => (1, -1, 2),
+    }
+}
+
+fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
+    let (first, last, step) = key_range(spec.keys);
+    reply.array(spec.key_flags.len());
+    let single = spec.key_flags.len() == 1;
+    for (index, flags) in spec.key_flags.iter().enumerate() {
+        // Relative to the first key, unless counted from the end.
+        let last = if single && last >= first { last - first } else { last.min(0) };
+        reply.map(3);
+        reply.bulk(b"flags");
+        write_names(reply, &flags.split(' ').collect::<Vec<_>>());
+        reply.bulk(b"begin_search");
+        write_search(reply, "index", &[("index", first + index as i64)]);
+        reply.bulk(b"find_keys");
+        write_search(reply, "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+    }
+}
+
+fn write_search(reply: &mut dyn Reply, kind: &str, fields: &[(&str, i64)]) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(fields.len());
+    for (name, value) in fields {
+        reply.bulk(name.as_bytes());
+        reply.integer(*value);
+    }
+}
+
+fn docs(args: Args<'_>, reply: &mut dyn Reply) {
+    let found: Vec<_> = match args.from(2) {
+        [] => table::all().iter().collect(),
+        names => names.iter().filter_map(|name| find(name)).collect(),
+    };
+    write_docs(reply, &found);
+}
+
+fn write_docs(reply: &mut dyn Reply, specs: &[&CommandSpec]) {
+    reply.map(specs.len());
+    for spec in specs {
+        reply.bulk(spec.name.as_bytes());
+        let fields = [
+            ("summary", spec.summary),
+            ("since", spec.since),
+            ("group", spec.group.name()),
+            ("complexity", spec.complexity),
+        ];
+        reply.map(fields.len() + usize::from(!spec.subcommands.is_empty()));
+        for (name, text) in fields {
+            reply.bulk(name.as_bytes());
+            reply.bulk(text.as_bytes());
+        }
+        if !spec.subcommands.is_empty() {
+            reply.bulk(b"subcommands");
+            write_docs(reply, &spec.subcommands.iter().collect::<Vec<_>>());
+        }
+    }
+}
+
+fn list(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError> {
+    let chosen: Vec<_> = match args.from(2) {
+        [] => table::all_with_subcommands().collect(),
+        [filter, kind, wanted] if is(filter, "filterby") => {
+            let keep: &dyn Fn(&CommandSpec) -> bool = if is(kind, "module") {
+                // There are no modules.
+                &|_| false
+            } else if is(kind, "aclcat") {
+                &|spec| category_names(spec).iter().any(|name| is(wanted, &name[1..]))
+            } else if is(kind, "pattern") {
+                &|spec| glob::matches(wanted, spec.name.as_bytes())
+            } else {
+                return Err(CommandError::Syntax);
+            };
+            table::all_with_subcommands().filter(|spec| keep(spec)).collect()
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    reply.array(chosen.len());
+    for spec in chosen {
+        reply.bulk(spec.name.as_bytes());
+    }
+    Ok(())
+}
+
+fn getkeys(args: Args<'_>, reply: &mut dyn Reply, with_flags: bool) -> Result<(), CommandError> {
+    const INVALID: CommandError = CommandError::Fixed("ERR Invalid command specified");
+    let full = args.from(2);
+    let mut spec = table::lookup(full[0]).ok_or(INVALID)?;
+    if let (Some(name), false) = (full.get(1), spec.subcommands.is_empty()) {
+        spec = spec.subcommand(name).ok_or(INVALID)?;
+    }
+    if spec.keys == Keys::None {
+        return Err(CommandError::Fixed("ERR The command has no key arguments"));
+    }
+    if spec.check_arity(full.len()).is_err() {
+        let text = "ERR Invalid number of arguments specified for command";
+        return Err(CommandError::Fixed(text));
+    }
+    let positions = spec.key_positions(full.len());
+    reply.array(positions.len());
+    for (index, position) in positions.enumerate() {
+        if with_flags {
+            let flags = spec.key_flags[index.min(spec.key_flags.len() - 1)];
+            reply.array(2);
+            reply.bulk(full[position]);
+            write_names(reply, &flags.split(' ').collect::<Vec<_>>());
+        } else {
+            reply.bulk(full[position]);
+        }
+    }
+    Ok(())
+}
+
+/// `CLIENT HELP`, `CONFIG HELP`, …: derived from the container's rows.
+pub fn help(context: &mut Context<'_>) -> Result<(), CommandError> {
+    static LINES: LazyLock<Vec<Vec<String>>> =
+        LazyLock::new(|| table::all().iter().map(help_lines).collect());
+    let container = table::lookup(&context.args[0]).expect("this row was found by its name");
+    let lines = &LINES[usize::from(container.id)];
+    context.reply.array(lines.len());
+    for line in lines {
+        context.reply.simple(line);
+    }
+    Ok(())
+}
+
+fn help_lines(container: &CommandSpec) -> Vec<String> {
+    let name = container.name.to_ascii_uppercase();
+    let mut lines =
+        vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+    for subcommand in container.subcommands {
+        let usage = format!("{} {}", subcommand.short_name().to_uppercase(), subcommand.arguments);
+        lines.push(usage.trim_end().to_owned());
+        lines.push(format!("    {}", subcommand.summary));
+    }
+    lines
+}

@@ -1,0 +1,145 @@
+//! Keys whatever they hold: being there, names, types, copies. Expiry is in `expiry`.
+
+use ringlane_store::{Exported, Key, Removal};
+
+use crate::parse::{self, is};
+use crate::strings::holds;
+use crate::{CommandError, Context};
+
+/// `DEL key`, `UNLINK key`, called once a key.
+pub fn del_one(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    let removed = context.store.remove(&key, Removal::Deleted);
+    context.reply.integer(i64::from(removed));
+    Ok(())
+}
+
+/// `EXISTS key`, called once a key.
+pub fn exists_one(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    let found = context.store.contains(&key);
+    context.reply.integer(i64::from(found));
+    Ok(())
+}
+
+/// `TOUCH key`, called once a key.
+pub fn touch_one(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    let found = context.store.touch(&key);
+    context.reply.integer(i64::from(found));
+    Ok(())
+}
+
+/// `DELIFEQ key value`
+pub fn delifeq(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    let equal = holds(context.store, &key, &context.args[2]);
+    if equal {
+        context.store.remove(&key, Removal::Deleted);
+    }
+    context.reply.integer(i64::from(equal));
+    Ok(())
+}
+
+/// `TYPE key`
+pub fn type_of(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    // `object` leaves no mark, as in Redis: asking for the type is no use of the value.
+    let name = context.store.object(&key).map_or("none", |object| object.type_name.name());
+    context.reply.simple(name);
+    Ok(())
+}
+
+/// `RENAME key newkey`
+pub fn rename(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let (from, to) = (context.key(1), context.new_key(2)?);
+    let exported = context.store.export(&from).ok_or(CommandError::NoSuchKey)?;
+    if from.bytes != to.bytes {
+        move_entry(context, &from, &to, &exported)?;
+    }
+    context.reply.simple("OK");
+    Ok(())
+}
+
+/// `RENAMENX key newkey`
+pub fn renamenx(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let (from, to) = (context.key(1), context.new_key(2)?);
+    let exported = context.store.export(&from).ok_or(CommandError::NoSuchKey)?;
+    let free = from.bytes != to.bytes && context.store.peek(&to).is_none();
+    if free {
+        move_entry(context, &from, &to, &exported)?;
+    }
+    context.reply.integer(i64::from(free));
+    Ok(())
+}
+
+/// `MOVE key db`
+pub fn move_key(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let database = parse::database(&context.args[2], context.limits.databases)?;
+    if database == context.database {
+        return Err(CommandError::SameObject);
+    }
+    let from = context.key(1);
+    let to = Key { database, ..from };
+    let moved = match context.store.export(&from) {
+        Some(exported) if context.store.peek(&to).is_none() => {
+            move_entry(context, &from, &to, &exported)?;
+            true
+        }
+        Some(_) | None => false,
+    };
+    context.reply.integer(i64::from(moved));
+    Ok(())
+}
+
+/// The copy comes first: if memory is refused, nothing has changed.
+fn move_entry(
+    context: &mut Context<'_>,
+    from: &Key<'_>,
+    to: &Key<'_>,
+    exported: &Exported,
+) -> Result<(), CommandError> {
+    context.store.import(to, exported)?;
+    context.store.remove(from, Removal::Deleted);
+    Ok(())
+}
+
+/// `COPY source destination [DB number] [REPLACE]`
+pub fn copy(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let mut database = context.database;
+    let mut replace = false;
+    let mut rest = context.args.from(3).iter();
+    while let Some(option) = rest.next() {
+        if is(option, "replace") {
+            replace = true;
+        } else if is(option, "db") {
+            let number = rest.next().ok_or(CommandError::Syntax)?;
+            database = parse::database(number, context.limits.databases)?;
+        } else {
+            return Err(CommandError::Syntax);
+        }
+    }
+    let from = context.key(1);
+    let to = Key { database, ..context.new_key(2)? };
+    if from.bytes == to.bytes && from.database == to.database {
+        return Err(CommandError::SameObject);
+    }
+    let copied = match context.store.export(&from) {
+        Some(exported) if replace || context.store.peek(&to).is_none() => {
+            context.store.import(&to, &exported)?;
+            true
+        }
+        Some(_) | None => false,
+    };
+    context.reply.integer(i64::from(copied));
+    Ok(())
+}
+
+/// `RANDOMKEY`, of this lane's store.
+pub fn random(context: &mut Context<'_>) -> Result<(), CommandError> {
+    match context.store.random_key(context.database) {
+        Some(key) => context.reply.bulk(&key),
+        None => context.reply.null(),
+    }
+    Ok(())
+}

@@ -1,0 +1,188 @@
+//! The options that SET and GETEX share, and expiry times as commands give them.
+
+use ringlane_base::Millis;
+use ringlane_store::Expiry;
+
+use crate::parse::{self, is};
+use crate::{Args, CommandError};
+
+/// The unit and origin of an expiry argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeUnit {
+    /// `EX`: seconds from now.
+    Seconds,
+    /// `PX`: milliseconds from now.
+    Milliseconds,
+    /// `EXAT`: seconds since the Unix epoch.
+    UnixSeconds,
+    /// `PXAT`: milliseconds since the Unix epoch.
+    UnixMilliseconds,
+}
+
+/// When a write may happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Condition<'a> {
+    Always,
+    /// `NX`: only if there is no key.
+    Absent,
+    /// `XX`: only if there is one.
+    Present,
+    /// `IFEQ`: only if the key holds exactly this.
+    Equals(&'a [u8]),
+}
+
+/// What becomes of the key's expiry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiryOption<'a> {
+    /// Nothing was said.
+    Unsaid,
+    /// `KEEPTTL`
+    Keep,
+    /// `PERSIST`
+    Persist,
+    /// The argument is read after all options, as in Redis: `SET k v EX x NX XX` is a syntax error.
+    Given(TimeUnit, &'a [u8]),
+}
+
+/// `SET key value` and what may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetOptions<'a> {
+    pub condition: Condition<'a>,
+    pub expiry: ExpiryOption<'a>,
+    /// `GET`: answer what the key held before.
+    pub get: bool,
+}
+
+impl<'a> SetOptions<'a> {
+    /// Reads the options of SET, from argument 3 on. Each may be repeated if it does not
+    /// contradict another; the last one counts.
+    pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
+        let mut options =
+            Self { condition: Condition::Always, expiry: ExpiryOption::Unsaid, get: false };
+        let mut rest = args.from(3).iter().copied();
+        while let Some(option) = rest.next() {
+            if is(option, "nx") {
+                options.restrict(Condition::Absent)?;
+            } else if is(option, "xx") {
+                options.restrict(Condition::Present)?;
+            } else if is(option, "ifeq") {
+                options.restrict(Condition::Equals(rest.next().ok_or(CommandError::Syntax)?))?;
+            } else if is(option, "get") {
+                options.get = true;
+            } else if is(option, "keepttl") {
+                options.expiry = merge_expiry(options.expiry, ExpiryOption::Keep)?;
+            } else {
+                let given = given_expiry(option, rest.next())?;
+                options.expiry = merge_expiry(options.expiry, given)?;
+            }
+        }
+        Ok(options)
+    }
+
+    fn restrict(&mut self, condition: Condition<'a>) -> Result<(), CommandError> {
+        let compatible = match (self.condition, condition) {
+            (Condition::Always, _)
+            | (Condition::Absent, Condition::Absent)
+            | (Condition::Present, Condition::Present)
+            | (Condition::Equals(_), Condition::Equals(_)) => true,
+            (Condition::Absent | Condition::Present | Condition::Equals(_), _) => false,
+        };
+        if !compatible {
+            return Err(CommandError::Syntax);
+        }
+        self.condition = condition;
+        Ok(())
+    }
+}
+
+/// Reads the options of GETEX, from argument 2 on.
+pub fn parse_getex(args: Args<'_>) -> Result<ExpiryOption<'_>, CommandError> {
+    let mut expiry = ExpiryOption::Unsaid;
+    let mut rest = args.from(2).iter().copied();
+    while let Some(option) = rest.next() {
+        let said = if is(option, "persist") {
+            ExpiryOption::Persist
+        } else {
+            given_expiry(option, rest.next())?
+        };
+        expiry = merge_expiry(expiry, said)?;
+    }
+    Ok(expiry)
+}
+
+fn given_expiry<'a>(
+    option: &[u8],
+    value: Option<&'a [u8]>,
+) -> Result<ExpiryOption<'a>, CommandError> {
+    let unit = if is(option, "ex") {
+        TimeUnit::Seconds
+    } else if is(option, "px") {
+        TimeUnit::Milliseconds
+    } else if is(option, "exat") {
+        TimeUnit::UnixSeconds
+    } else if is(option, "pxat") {
+        TimeUnit::UnixMilliseconds
+    } else {
+        return Err(CommandError::Syntax);
+    };
+    Ok(ExpiryOption::Given(unit, value.ok_or(CommandError::Syntax)?))
+}
+
+/// Two expiry options agree only if they are the same one.
+fn merge_expiry<'a>(
+    before: ExpiryOption<'a>,
+    said: ExpiryOption<'a>,
+) -> Result<ExpiryOption<'a>, CommandError> {
+    let compatible = match (before, said) {
+        (ExpiryOption::Unsaid, _)
+        | (ExpiryOption::Keep, ExpiryOption::Keep)
+        | (ExpiryOption::Persist, ExpiryOption::Persist) => true,
+        (ExpiryOption::Given(before, _), ExpiryOption::Given(said, _)) => before == said,
+        (ExpiryOption::Keep | ExpiryOption::Persist | ExpiryOption::Given(..), _) => false,
+    };
+    if compatible { Ok(said) } else { Err(CommandError::Syntax) }
+}
+
+/// The absolute time that SET, SETEX or GETEX names: it must be positive and within 63 bits of
+/// milliseconds. `name` is the command's, for the error.
+pub fn expiry_time(
+    unit: TimeUnit,
+    text: &[u8],
+    now: Millis,
+    name: &'static str,
+) -> Result<Millis, CommandError> {
+    let amount = parse::integer(text)?;
+    if amount <= 0 {
+        return Err(CommandError::InvalidExpire(name));
+    }
+    absolute_time(unit, amount, now).ok_or(CommandError::InvalidExpire(name)).map(millis)
+}
+
+/// Milliseconds since the Unix epoch, possibly in the past or before it; None on overflow.
+pub fn absolute_time(unit: TimeUnit, amount: i64, now: Millis) -> Option<i64> {
+    let now = now.0 as i64;
+    match unit {
+        TimeUnit::Seconds => amount.checked_mul(1000)?.checked_add(now),
+        TimeUnit::Milliseconds => amount.checked_add(now),
+        TimeUnit::UnixSeconds => amount.checked_mul(1000),
+        TimeUnit::UnixMilliseconds => Some(amount),
+    }
+}
+
+/// A time before the epoch is as past as the epoch itself.
+pub fn millis(time: i64) -> Millis {
+    Millis(u64::try_from(time).unwrap_or(0))
+}
+
+/// What `Store::set` is to do about the expiry.
+pub fn store_expiry(
+    option: ExpiryOption<'_>,
+    now: Millis,
+    name: &'static str,
+) -> Result<Expiry, CommandError> {
+    match option {
+        ExpiryOption::Unsaid | ExpiryOption::Persist => Ok(Expiry::Never),
+        ExpiryOption::Keep => Ok(Expiry::Keep),
+        ExpiryOption::Given(unit, text) => expiry_time(unit, text, now, name).map(Expiry::At),
+    }
+}

@@ -1,0 +1,299 @@
+//! Strings: reading, writing, replacing. Counting is in `counter`, comparing in `lcs`.
+
+use ringlane_base::number;
+use ringlane_store::{Expiry, Key, NewValue, Removal, Store, Value};
+
+use crate::options::{self, Condition, ExpiryOption, SetOptions, TimeUnit};
+use crate::parse;
+use crate::{Args, CommandError, Context, Reply};
+
+/// Writes a stored string, or null for none.
+#[inline]
+pub(crate) fn write_value(reply: &mut dyn Reply, value: Option<Value<'_>>) {
+    match value {
+        None => reply.null(),
+        Some(Value::Text(text)) => reply.bulk(text),
+        Some(Value::Integer(integer)) => {
+            reply.bulk(itoa::Buffer::new().format(integer).as_bytes());
+        }
+        Some(Value::Blob(blob)) => reply.blob(blob),
+    }
+}
+
+/// Hands the bytes of a stored string to `read`.
+pub(crate) fn with_bytes<R>(value: Value<'_>, read: impl FnOnce(&[u8]) -> R) -> R {
+    match value {
+        Value::Text(text) => read(text),
+        Value::Integer(integer) => read(itoa::Buffer::new().format(integer).as_bytes()),
+        Value::Blob(blob) => read(blob),
+    }
+}
+
+/// Argument `index` as a value to store: shared if it came in an allocation of its own.
+#[inline]
+fn new_value(args: Args<'_>, index: usize) -> NewValue<'_> {
+    match args.blob(index) {
+        Some(blob) => NewValue::Blob(blob),
+        None => NewValue::Text(args.get(index).expect("arity was checked")),
+    }
+}
+
+/// Whether the key holds exactly these bytes; false if there is none.
+pub(crate) fn holds(store: &mut Store, key: &Key<'_>, expected: &[u8]) -> bool {
+    store.get(key).is_some_and(|value| with_bytes(value, |bytes| bytes == expected))
+}
+
+/// `GET key`
+pub fn get(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    write_value(context.reply, context.store.get(&key));
+    Ok(())
+}
+
+/// `GETDEL key`
+pub fn getdel(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    write_value(context.reply, context.store.get(&key));
+    context.store.remove(&key, Removal::Deleted);
+    Ok(())
+}
+
+/// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
+pub fn getex(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let option = options::parse_getex(context.args)?;
+    let key = context.key(1);
+    if !context.store.contains(&key) {
+        context.reply.null();
+        return Ok(());
+    }
+    let expiry = match option {
+        ExpiryOption::Unsaid | ExpiryOption::Keep => None,
+        ExpiryOption::Persist => Some(None),
+        ExpiryOption::Given(unit, text) => {
+            Some(Some(options::expiry_time(unit, text, context.store.now(), "getex")?))
+        }
+    };
+    write_value(context.reply, context.store.peek(&key));
+    match expiry {
+        None => {}
+        // A key without an expiry has nothing to lose, and nobody is to hear of it.
+        Some(None) if context.store.expiry(&key).flatten().is_none() => {}
+        Some(at) => {
+            context.store.set_expiry(&key, at);
+        }
+    }
+    Ok(())
+}
+
+/// `GETSET key value`
+pub fn getset(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.new_key(1)?;
+    let value = new_value(context.args, 2);
+    let before = context.store.get(&key).map(|value| value.to_owned());
+    context.store.set(&key, value, Expiry::Never)?;
+    match before {
+        None => context.reply.null(),
+        Some(before) => write_owned(context.reply, &before),
+    }
+    Ok(())
+}
+
+fn write_owned(reply: &mut dyn Reply, value: &ringlane_store::OwnedValue) {
+    use ringlane_store::OwnedValue;
+    let value = match value {
+        OwnedValue::Text(text) => Value::Text(text),
+        OwnedValue::Integer(integer) => Value::Integer(*integer),
+        OwnedValue::Blob(blob) => Value::Blob(blob),
+    };
+    write_value(reply, Some(value));
+}
+
+/// `GETRANGE key start end`, `SUBSTR key start end`
+pub fn getrange(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let start = parse::integer(&context.args[2])?;
+    let end = parse::integer(&context.args[3])?;
+    let key = context.key(1);
+    let reply = &mut *context.reply;
+    let Some(value) = context.store.get(&key) else {
+        reply.bulk(b"");
+        return Ok(());
+    };
+    let range = resolve_range(start, end, value.len());
+    match value {
+        Value::Blob(blob) => reply.blob(&blob.slice(range)),
+        Value::Text(_) | Value::Integer(_) => with_bytes(value, |bytes| reply.bulk(&bytes[range])),
+    }
+    Ok(())
+}
+
+/// The bytes from `start` to `end`, both included and counted from the end if negative.
+fn resolve_range(start: i64, end: i64, length: usize) -> std::ops::Range<usize> {
+    let length = length as i64;
+    if start < 0 && end < 0 && start > end {
+        return 0..0;
+    }
+    let from = if start < 0 { (length + start.max(-length)).max(0) } else { start };
+    let last = if end < 0 { (length + end.max(-length)).max(0) } else { end }.min(length - 1);
+    if from > last || length == 0 {
+        return 0..0;
+    }
+    from as usize..last as usize + 1
+}
+
+/// `STRLEN key`
+pub fn strlen(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.key(1);
+    let length = context.store.get(&key).map_or(0, |value| value.len());
+    context.reply.integer(length as i64);
+    Ok(())
+}
+
+/// `MGET key`, called once a key. (A key of another type will answer null here.)
+pub fn mget_one(context: &mut Context<'_>) -> Result<(), CommandError> {
+    get(context)
+}
+
+/// `SET key value [NX | XX | IFEQ value] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+pub fn set(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.new_key(1)?;
+    let value = new_value(context.args, 2);
+    if context.args.len() == 3 {
+        context.store.set(&key, value, Expiry::Never)?;
+        context.reply.simple("OK");
+        return Ok(());
+    }
+    set_with_options(context, &key, value)
+}
+
+fn set_with_options(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    value: NewValue<'_>,
+) -> Result<(), CommandError> {
+    let options = SetOptions::parse(context.args)?;
+    let expiry = options::store_expiry(options.expiry, context.store.now(), "set")?;
+    let before =
+        if options.get { context.store.get(key).map(|value| value.to_owned()) } else { None };
+    let allowed = match options.condition {
+        Condition::Always => true,
+        Condition::Absent => context.store.peek(key).is_none(),
+        Condition::Present => context.store.peek(key).is_some(),
+        Condition::Equals(expected) => holds(context.store, key, expected),
+    };
+    if allowed {
+        context.store.set(key, value, expiry)?;
+    }
+    match before {
+        Some(before) => write_owned(context.reply, &before),
+        None if allowed && !options.get => context.reply.simple("OK"),
+        None => context.reply.null(),
+    }
+    Ok(())
+}
+
+/// `SETNX key value`
+pub fn setnx(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.new_key(1)?;
+    let absent = context.store.peek(&key).is_none();
+    if absent {
+        context.store.set(&key, new_value(context.args, 2), Expiry::Never)?;
+    }
+    context.reply.integer(i64::from(absent));
+    Ok(())
+}
+
+/// `SETEX key seconds value`
+pub fn setex(context: &mut Context<'_>) -> Result<(), CommandError> {
+    set_until(context, TimeUnit::Seconds, "setex")
+}
+
+/// `PSETEX key milliseconds value`
+pub fn psetex(context: &mut Context<'_>) -> Result<(), CommandError> {
+    set_until(context, TimeUnit::Milliseconds, "psetex")
+}
+
+fn set_until(
+    context: &mut Context<'_>,
+    unit: TimeUnit,
+    name: &'static str,
+) -> Result<(), CommandError> {
+    let at = options::expiry_time(unit, &context.args[2], context.store.now(), name)?;
+    let key = context.new_key(1)?;
+    context.store.set(&key, new_value(context.args, 3), Expiry::At(at))?;
+    context.reply.simple("OK");
+    Ok(())
+}
+
+/// `MSET key value [key value …]`
+pub fn mset(context: &mut Context<'_>) -> Result<(), CommandError> {
+    set_pairs(context)?;
+    context.reply.simple("OK");
+    Ok(())
+}
+
+/// `MSETNX key value [key value …]`: all or nothing.
+pub fn msetnx(context: &mut Context<'_>) -> Result<(), CommandError> {
+    for index in (1..context.args.len()).step_by(2) {
+        let key = context.key(index);
+        if context.store.peek(&key).is_some() {
+            context.reply.integer(0);
+            return Ok(());
+        }
+    }
+    set_pairs(context)?;
+    context.reply.integer(1);
+    Ok(())
+}
+
+fn set_pairs(context: &mut Context<'_>) -> Result<(), CommandError> {
+    for index in (1..context.args.len()).step_by(2) {
+        context.new_key(index)?;
+    }
+    for index in (1..context.args.len()).step_by(2) {
+        let key = context.key(index);
+        context.store.set(&key, new_value(context.args, index + 1), Expiry::Never)?;
+    }
+    Ok(())
+}
+
+/// `APPEND key value`
+pub fn append(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let key = context.new_key(1)?;
+    let suffix = context.args.get(2).expect("arity was checked");
+    let length = context.store.peek(&key).map_or(0, |value| value.len());
+    if length.saturating_add(suffix.len()) > context.limits.value_bytes_max {
+        return Err(CommandError::StringTooLong);
+    }
+    let length = context.store.append(&key, suffix)?;
+    context.reply.integer(length as i64);
+    Ok(())
+}
+
+/// `SETRANGE key offset value`
+pub fn setrange(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let offset = parse::integer(&context.args[2])?;
+    let offset = usize::try_from(offset).map_err(|_| CommandError::OffsetOutOfRange)?;
+    let patch = context.args.get(3).expect("arity was checked");
+    let key = context.new_key(1)?;
+    if patch.is_empty() {
+        let length = context.store.peek(&key).map_or(0, |value| value.len());
+        context.reply.integer(length as i64);
+        return Ok(());
+    }
+    if offset.saturating_add(patch.len()) > context.limits.value_bytes_max {
+        return Err(CommandError::StringTooLong);
+    }
+    let length = context.store.set_range(&key, offset, patch)?;
+    context.reply.integer(length as i64);
+    Ok(())
+}
+
+/// The integer a key holds, 0 for none.
+pub(crate) fn stored_integer(store: &mut Store, key: &Key<'_>) -> Result<i64, CommandError> {
+    match store.peek(key) {
+        None => Ok(0),
+        Some(Value::Integer(integer)) => Ok(integer),
+        Some(Value::Text(text)) => number::parse_integer(text).ok_or(CommandError::NotAnInteger),
+        Some(Value::Blob(_)) => Err(CommandError::NotAnInteger),
+    }
+}
