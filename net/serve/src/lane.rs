@@ -151,21 +151,17 @@ impl Lane {
             || !self.core.closing.is_empty()
             || self.upkeep_due()
             || self.core.outbox.backlog() > 0
-            || self.mail_waits();
+            || mail_waits(&mut self.peers);
         if at_hand {
             return false;
         }
         let line = &self.core.shared.lines[self.core.lane.index()];
         line.doze.prepare_sleep();
-        if self.mail_waits() {
+        if mail_waits(&mut self.peers) {
             line.doze.awake();
             return false;
         }
         true
-    }
-
-    fn mail_waits(&self) -> bool {
-        self.peers.iter().flatten().any(|peer| !peer.receiver.is_empty())
     }
 
     /// Sorts what the kernel has completed.
@@ -617,4 +613,9 @@ impl Lane {
             stats.longest_turn_us = stats.longest_turn_us.max(cpu);
         }
     }
+}
+
+/// Whether another lane has posted something that was not read yet.
+fn mail_waits(peers: &mut [Option<Peer>]) -> bool {
+    peers.iter_mut().flatten().any(|peer| !peer.receiver.is_empty())
 }

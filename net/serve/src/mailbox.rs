@@ -101,7 +101,7 @@ pub struct Receiver<T> {
 }
 
 /// An empty mailbox for at most `capacity` messages, which must be a power of two.
-pub fn mailbox<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity.is_power_of_two(), "a mailbox's capacity is a power of two");
     let shared = Arc::new(Shared {
         head: Padded(AtomicUsize::new(0)),
@@ -138,11 +138,15 @@ impl<T> Receiver<T> {
     /// Takes the oldest message.
     #[inline]
     pub fn pop(&mut self) -> Option<T> {
-        if self.is_empty() {
-            return None;
+        if self.head == self.tail_seen {
+            // Acquire: the messages below this tail are there.
+            self.tail_seen = self.shared.tail.0.load(Ordering::Acquire);
+            if self.head == self.tail_seen {
+                return None;
+            }
         }
-        // SAFETY: head < tail: the slot holds a message, whose writing `is_empty` has seen
-        // (Acquire), and it is read once, since head moves on.
+        // SAFETY: head < tail: the slot holds a message, whose writing has been seen (Acquire), and
+        // it is read once, since head moves on.
         let message =
             self.shared.slot(self.head).with(|slot| unsafe { (*slot).assume_init_read() });
         self.head = self.head.wrapping_add(1);
@@ -153,13 +157,8 @@ impl<T> Receiver<T> {
 
     /// Whether no message is there now.
     #[inline]
-    pub fn is_empty(&mut self) -> bool {
-        if self.head != self.tail_seen {
-            return false;
-        }
-        // Acquire: the messages below this tail are there.
-        self.tail_seen = self.shared.tail.0.load(Ordering::Acquire);
-        self.head == self.tail_seen
+    pub fn is_empty(&self) -> bool {
+        self.head == self.tail_seen && self.shared.tail.0.load(Ordering::Acquire) == self.head
     }
 }
 
@@ -217,7 +216,7 @@ mod tests {
 
     #[test]
     fn messages_keep_their_order_and_the_bound_holds() {
-        let (mut sender, mut receiver) = mailbox(4);
+        let (mut sender, mut receiver) = channel(4);
         // Several times around, with every fill from 0 to 4.
         let (mut sent, mut received) = (0, 0);
         for round in 0..50 {
@@ -239,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_mailbox_of_one() {
-        let (mut sender, mut receiver) = mailbox(1);
+        let (mut sender, mut receiver) = channel(1);
         assert!(receiver.is_empty());
         assert_eq!(sender.push('a'), Ok(()));
         assert_eq!(sender.push('b'), Err('b'));
@@ -250,7 +249,7 @@ mod tests {
 
     #[test]
     fn indices_may_wrap() {
-        let (mut sender, mut receiver) = mailbox(2);
+        let (mut sender, mut receiver) = channel(2);
         let start = usize::MAX - 1;
         (sender.tail, sender.head_seen) = (start, start);
         (receiver.head, receiver.tail_seen) = (start, start);
@@ -269,7 +268,7 @@ mod tests {
     #[test]
     fn what_was_never_taken_is_dropped_once() {
         let counted = Arc::new(());
-        let (mut sender, mut receiver) = mailbox(8);
+        let (mut sender, mut receiver) = channel(8);
         for _ in 0..6 {
             assert!(sender.push(Arc::clone(&counted)).is_ok());
         }
@@ -299,13 +298,13 @@ mod tests {
     fn a_long_run_loses_neither_message_nor_wake_up() {
         const MESSAGES: usize = 300_000;
         // Long beyond any scheduler's whim; passes only when a wake-up is lost, instead of hanging.
-        const LOST: Duration = Duration::from_secs(120);
+        const LOST: Duration = Duration::from_mins(2);
         let doze = Arc::new(Doze::new());
         let (bell, ring) = mpsc::sync_channel::<()>(1);
         let mut receivers = Vec::new();
         let mut threads = Vec::new();
         for _ in 0..2 {
-            let (mut sender, receiver) = mailbox(8);
+            let (mut sender, receiver) = channel(8);
             receivers.push((receiver, 0));
             let (doze, bell) = (Arc::clone(&doze), bell.clone());
             threads.push(std::thread::spawn(move || {
@@ -334,7 +333,7 @@ mod tests {
                 break;
             }
             doze.prepare_sleep();
-            if receivers.iter_mut().all(|(receiver, _)| receiver.is_empty()) {
+            if receivers.iter().all(|(receiver, _)| receiver.is_empty()) {
                 ring.recv_timeout(LOST).expect("a wake-up was lost");
             }
             doze.awake();
@@ -348,15 +347,36 @@ mod tests {
 /// Every interleaving and every reordering that the memory model allows, up to loom's bounds.
 #[cfg(all(test, loom))]
 mod loom_tests {
-    use loom::sync::Notify;
+    use loom::sync::{Condvar, Mutex};
     use loom::thread;
 
     use super::*;
 
+    /// Stands for the eventfd: a ring is kept until someone waits.
+    struct Bell {
+        rung: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    impl Bell {
+        fn ring(&self) {
+            *self.rung.lock().unwrap() = true;
+            self.changed.notify_one();
+        }
+
+        fn wait(&self) {
+            let mut rung = self.rung.lock().unwrap();
+            while !*rung {
+                rung = self.changed.wait(rung).unwrap();
+            }
+            *rung = false;
+        }
+    }
+
     #[test]
     fn no_message_is_lost_or_torn() {
         loom::model(|| {
-            let (mut sender, mut receiver) = mailbox(2);
+            let (mut sender, mut receiver) = channel(2);
             let thread = thread::spawn(move || {
                 for number in 0..3 {
                     let mut message = Box::new(number);
@@ -383,7 +403,7 @@ mod loom_tests {
     #[test]
     fn what_is_left_is_dropped() {
         loom::model(|| {
-            let (mut sender, mut receiver) = mailbox(2);
+            let (mut sender, mut receiver) = channel(2);
             let counted = Arc::new(());
             let inside = Arc::clone(&counted);
             let thread = thread::spawn(move || {
@@ -400,18 +420,18 @@ mod loom_tests {
     /// The receiver blocks as a lane does. If a wake-up could be lost, loom would report a deadlock.
     fn sleeps_and_is_woken(senders: usize, messages: usize) {
         let doze = Arc::new(Doze::new());
-        let bell = Arc::new(Notify::new());
+        let bell = Arc::new(Bell { rung: Mutex::new(false), changed: Condvar::new() });
         let mut receivers = Vec::new();
         let mut threads = Vec::new();
         for _ in 0..senders {
-            let (mut sender, receiver) = mailbox(2);
+            let (mut sender, receiver) = channel(2);
             receivers.push(receiver);
             let (doze, bell) = (Arc::clone(&doze), Arc::clone(&bell));
             threads.push(thread::spawn(move || {
                 for number in 0..messages {
                     assert_eq!(sender.push(number), Ok(()));
                     if doze.sender_should_wake() {
-                        bell.notify();
+                        bell.ring();
                     }
                 }
             }));
@@ -427,7 +447,7 @@ mod loom_tests {
                 break;
             }
             doze.prepare_sleep();
-            if receivers.iter_mut().all(Receiver::is_empty) {
+            if receivers.iter().all(Receiver::is_empty) {
                 bell.wait();
             }
             doze.awake();

@@ -1,0 +1,202 @@
+//! Hostile input through the front door: one clear error and a close, or an error reply; never a
+//! crash, a hang, unbounded memory, or another client's delay.
+
+mod support;
+
+use std::io::Write;
+use std::net::Shutdown;
+
+use support::{Running, encode};
+
+/// What is sent, and what comes back before the server closes.
+const MALFORMED: &[(&[u8], &str)] = &[
+    (b"*99999999999999999999\r\n", "invalid multibulk length"),
+    (b"*2000000000\r\n", "invalid multibulk length"),
+    (b"*abc\r\n", "invalid multibulk length"),
+    (b"*1\r\n$-5\r\n", "invalid bulk length"),
+    (b"*1\r\n$99999999999999999999\r\n", "invalid bulk length"),
+    (b"*1\r\n$1073741824\r\n", "invalid bulk length"),
+    (b"*1\r\n:5\r\n", "expected '$', got ':'"),
+    (b"*2\r\n*1\r\n$4\r\nPING\r\n", "expected '$', got '*'"),
+    (b"SET \"a b\r\n", "unbalanced quotes in request"),
+];
+
+#[test]
+fn malformed_requests_get_one_error_and_a_close() {
+    let server = Running::with(2, &[]);
+    let mut bystander = server.client();
+    for (sent, text) in MALFORMED {
+        let mut client = server.client();
+        client.send(b"PING\r\n");
+        client.send(sent);
+        client.stream.shutdown(Shutdown::Write).expect("open so far");
+        let expected = format!("+PONG\r\n-ERR Protocol error: {text}\r\n");
+        let reply = client.read_to_end();
+        assert_eq!(String::from_utf8_lossy(&reply), expected, "{}", sent.escape_ascii());
+        assert_eq!(bystander.say("PING"), "+PONG\r\n");
+    }
+}
+
+#[test]
+fn a_line_without_end_is_refused_at_64_kib() {
+    let server = Running::with(1, &[]);
+    let mut client = server.client();
+    // The server may close while this is still being written.
+    let _ = client.stream.write_all(&vec![b'a'; 200_000]);
+    let reply = client.read_to_end();
+    let text = String::from_utf8_lossy(&reply);
+    assert!(text.is_empty() || text == "-ERR Protocol error: too big inline request\r\n", "{text}");
+    let mut client = server.client();
+    client.send(&vec![b'a'; 66_000]);
+    let reply = client.read_to_end();
+    assert_eq!(
+        String::from_utf8_lossy(&reply),
+        "-ERR Protocol error: too big inline request\r\n"
+    );
+}
+
+#[test]
+fn unknown_names_of_any_length_are_answered_briefly() {
+    let server = Running::with(2, &[]);
+    let mut client = server.client();
+    let name = "x".repeat(64 << 10);
+    let reply = client.call(&[&name, "argument"]);
+    assert!(reply.starts_with("-ERR unknown command 'xxx"), "{}", &reply[..60]);
+    assert!(reply.len() < 600, "{} bytes of error", reply.len());
+    assert_eq!(client.say("PING"), "+PONG\r\n");
+}
+
+#[test]
+fn half_frames_then_silence_then_close_leave_nothing_behind() {
+    let server = Running::with(2, &[]);
+    let whole = encode(&["SET", "key", &"v".repeat(40_000)]);
+    for cut in (1..whole.len()).step_by(1777) {
+        let mut client = server.client();
+        client.send(&whole[..cut]);
+        drop(client);
+    }
+    let mut client = server.client();
+    assert_eq!(client.say("EXISTS key"), ":0\r\n");
+}
+
+#[test]
+fn an_announced_value_takes_no_memory_before_it_comes() {
+    let server = Running::with(1, &[]);
+    let before = resident_bytes();
+    let clients: Vec<_> = (0..50)
+        .map(|_| {
+            let mut client = server.client();
+            client.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\nbegin");
+            client
+        })
+        .collect();
+    assert_eq!(server.client().say("PING"), "+PONG\r\n");
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes for 50 values that have not come");
+    drop(clients);
+}
+
+fn resident_bytes() -> usize {
+    let text = std::fs::read_to_string("/proc/self/statm").expect("Linux");
+    let pages: usize = text.split(' ').nth(1).expect("a field").parse().expect("a number");
+    pages * 4096
+}
+
+#[test]
+fn a_client_that_never_reads_is_held_and_the_others_are_served() {
+    let server = Running::with(2, &[]);
+    let mut bystander = server.client();
+    let value = "v".repeat(10_000);
+    assert_eq!(bystander.call(&["SET", "k", &value]), "+OK\r\n");
+    let deaf = server.client();
+    let before = resident_bytes();
+    let mut writer = deaf.stream.try_clone().expect("a second handle");
+    writer.set_nonblocking(true).expect("a TCP socket");
+    let gets = encode(&["GET", "k"]).repeat(1000);
+    // Until the server stops reading: a million commands at the most.
+    let mut refused = 0;
+    for _ in 0..1000 {
+        match writer.write(&gets) {
+            Ok(_) => refused = 0,
+            Err(_) if refused > 20 => break,
+            Err(_) => {
+                refused += 1;
+                assert_eq!(bystander.say("PING"), "+PONG\r\n");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+        }
+    }
+    assert!(refused > 20, "the server reads on although nobody takes its replies");
+    let grown = resident_bytes().saturating_sub(before);
+    assert!(grown < 64 << 20, "{grown} bytes for a client that never reads");
+    for _ in 0..100 {
+        assert_eq!(bystander.say("STRLEN k"), ":10000\r\n");
+    }
+    drop(deaf);
+    assert_eq!(bystander.say("PING"), "+PONG\r\n");
+}
+
+#[test]
+fn output_beyond_the_limit_closes_the_connection() {
+    let limit = ("client-output-buffer-limit", "normal 1mb 0 0");
+    let server = Running::with(2, &[limit]);
+    let mut client = server.client();
+    let value = "v".repeat(200_000);
+    assert_eq!(client.call(&["SET", "k", &value]), "+OK\r\n");
+    // One reply of 40 MB: far beyond the limit and what the sockets hold.
+    client.send_command(&[&["MGET"][..], &["k"; 200]].concat());
+    let reply = client.read_to_end();
+    assert!(reply.len() < 40_000_000, "{} bytes came through", reply.len());
+    assert_eq!(server.client().say("PING"), "+PONG\r\n");
+}
+
+#[test]
+fn a_long_pipeline_of_one_client_does_not_hold_up_another() {
+    let server = Running::with(1, &[]);
+    let mut greedy = server.client();
+    let mut modest = server.client();
+    let pipeline = b"PING\r\n".repeat(1_000_000);
+    let mut writer = greedy.stream.try_clone().expect("a second handle");
+    let sending = std::thread::spawn(move || writer.write_all(&pipeline));
+    // The other's turns come in between: far fewer than a million replies later.
+    for _ in 0..50 {
+        assert_eq!(modest.say("SET a 1"), "+OK\r\n");
+    }
+    for _ in 0..1_000_000 {
+        assert_eq!(greedy.reply_bytes(), b"+PONG\r\n");
+    }
+    sending.join().expect("no panic").expect("all was read");
+}
+
+#[test]
+fn a_client_without_password_has_small_bounds() {
+    let server = Running::with(1, &[("requirepass", "secret")]);
+    for (sent, text) in [
+        (&b"*11\r\n"[..], "unauthenticated multibulk length"),
+        (b"*2\r\n$3\r\nGET\r\n$16385\r\n", "unauthenticated bulk length"),
+    ] {
+        let mut client = server.client();
+        client.send(sent);
+        let reply = client.read_to_end();
+        assert_eq!(String::from_utf8_lossy(&reply), format!("-ERR Protocol error: {text}\r\n"));
+    }
+    let mut client = server.client();
+    assert_eq!(client.say("GET a"), "-NOAUTH Authentication required.\r\n");
+    // CVE-2025-21605: replies that nobody reads must not pile up before a password was given.
+    let mut deaf = server.client();
+    let _ = deaf.stream.write_all(&b"GET a\r\n".repeat(2_000_000));
+    let reply = deaf.read_to_end();
+    assert!(reply.len() < 7 * 1024 * 1024 * 4, "{} bytes", reply.len());
+    assert_eq!(client.say("GET a"), "-NOAUTH Authentication required.\r\n");
+}
+
+#[test]
+fn exploding_patterns_stay_linear() {
+    let server = Running::with(2, &[]);
+    let mut client = server.client();
+    for number in 0..50 {
+        client.call(&["SET", &format!("{}{number}", "a".repeat(1000)), "v"]);
+    }
+    let pattern = "a*".repeat(400) + "b";
+    assert_eq!(client.call(&["KEYS", &pattern]), "*0\r\n");
+}
