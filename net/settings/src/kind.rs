@@ -148,6 +148,28 @@ impl Kind {
         }
     }
 
+    /// Whether several texts add up to one value.
+    pub fn is_list(self) -> bool {
+        matches!(self, Self::Addresses | Self::Cores | Self::BufferLimits)
+    }
+
+    /// What the help shows in the value's place.
+    pub fn placeholder(self) -> &'static str {
+        match self {
+            Self::Flag => "yes|no",
+            Self::Integer { .. } => "NUMBER",
+            Self::Memory { .. } => "SIZE",
+            Self::MemoryOrPercent => "SIZE|PERCENT",
+            Self::Choice(_) => "NAME",
+            Self::Text => "TEXT",
+            Self::Addresses => "ADDRESSES",
+            Self::Cores => "LIST",
+            Self::BufferLimits => "LIMITS",
+            Self::Only { value: "", .. } => "''",
+            Self::Only { value, .. } => value,
+        }
+    }
+
     /// The range in words, for the help and the reference page.
     pub fn words(self) -> String {
         match self {

@@ -1,0 +1,191 @@
+//! The command line, made from the table of settings.
+
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use ringlane_settings::{Group, ROWS, Row};
+
+const REFERENCE: &str = "print-settings-reference";
+const CONFIG: &str = "config";
+const FILE: &str = "file";
+
+const AFTER_HELP: &str = "\
+Every option is also a variable (--maxmemory-policy: RINGLANE_MAXMEMORY_POLICY) and a key of the \
+TOML file; the command line wins over variables, variables over the file. Sizes: 1k is 1000 bytes, \
+1kb 1024, so mb and gb. docs/settings.md holds ranges and says what CONFIG SET changes live.
+
+Examples:
+  ringlane                                        port 6379 on loopback, every core, 80% of the memory
+  ringlane --maxmemory 2gb --lanes 4
+  ringlane --bind '*' --requirepass \"$PASSWORD\"   reachable from other hosts
+  ringlane /etc/ringlane.toml --loglevel verbose
+  ringlane --port 0                               prints the port it was given";
+
+/// What the command line asks for.
+pub enum Request {
+    /// Print this and leave with success.
+    Print(String),
+    Serve {
+        /// The settings' file.
+        path: Option<PathBuf>,
+        /// Name and value as given.
+        settings: Vec<(String, String)>,
+    },
+}
+
+/// Reads the arguments, the program's name first. The error is one line.
+pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Request, String> {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error)
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            return Ok(Request::Print(error.render().to_string()));
+        }
+        Err(error) => return Err(one_line(&error)),
+    };
+    if matches.get_flag(REFERENCE) {
+        return Ok(Request::Print(ringlane_settings::reference()));
+    }
+    let path = [CONFIG, FILE].iter().find_map(|name| matches.get_one::<PathBuf>(name)).cloned();
+    Ok(Request::Serve { path, settings: settings(&matches) })
+}
+
+fn settings(matches: &ArgMatches) -> Vec<(String, String)> {
+    let given = |row: &Row| {
+        let values: Vec<&str> = matches.get_many::<String>(row.name)?.map(String::as_str).collect();
+        // `--bind 127.0.0.1 --bind ::1` adds up for lists; for a single value the last one counts.
+        let value =
+            if row.kind.is_list() { values.join(" ") } else { (*values.last()?).to_owned() };
+        Some((row.name.to_owned(), value))
+    };
+    ROWS.iter().filter_map(given).collect()
+}
+
+fn command() -> Command {
+    let mut command = Command::new("ringlane")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Ringlane: an in-memory cache, one thread per core, for any Redis client")
+        .after_help(AFTER_HELP)
+        .arg(
+            Arg::new(FILE)
+                .value_name("FILE")
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("TOML file with settings; CONFIG REWRITE writes it"),
+        )
+        .arg(
+            Arg::new(CONFIG)
+                .long(CONFIG)
+                .value_name("FILE")
+                .conflicts_with(FILE)
+                .value_parser(clap::value_parser!(PathBuf))
+                .help("The same file, as an option [variable: RINGLANE_CONFIG]"),
+        )
+        .arg(
+            Arg::new(REFERENCE)
+                .long(REFERENCE)
+                .action(ArgAction::SetTrue)
+                .help("Print docs/settings.md and exit"),
+        );
+    for group in Group::ALL {
+        for row in ROWS.iter().filter(|row| row.group == group) {
+            command = command.arg(option(row));
+        }
+    }
+    command
+}
+
+fn option(row: &'static Row) -> Arg {
+    let default = match row.default.words() {
+        "" => "empty",
+        words => words,
+    };
+    Arg::new(row.name)
+        .long(row.name)
+        .value_name(row.kind.placeholder())
+        .action(ArgAction::Append)
+        .allow_hyphen_values(true)
+        .help_heading(row.group.title())
+        .help(format!("{} [default: {default}]", row.meaning))
+}
+
+/// The error without usage and colours.
+fn one_line(error: &clap::Error) -> String {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(_) | None => None,
+    };
+    let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+    match error.kind() {
+        ErrorKind::UnknownArgument if !argument.starts_with('-') => {
+            format!("one settings file is enough: '{argument}' is too many")
+        }
+        ErrorKind::UnknownArgument => match text(ContextKind::SuggestedArg) {
+            Some(nearest) => format!("unknown option '{argument}'; did you mean '{nearest}'?"),
+            None => format!("unknown option '{argument}'; `ringlane --help` lists them"),
+        },
+        ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) => {
+            format!("option '{argument}' needs a value")
+        }
+        _ => {
+            let rendered = error.render().to_string();
+            let first = rendered.lines().next().unwrap_or_default();
+            first.trim_start_matches("error: ").to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> String {
+        let arguments = std::iter::once("ringlane").chain(line.split_whitespace());
+        match parse(arguments.map(Into::into)) {
+            Ok(Request::Print(text)) => text,
+            Ok(Request::Serve { path, settings }) => {
+                let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+                let words: Vec<String> =
+                    settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                format!("{path}:{}", words.join(","))
+            }
+            Err(line) => format!("! {line}"),
+        }
+    }
+
+    #[test]
+    fn the_command_is_well_formed() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn options_are_the_settings() {
+        for (line, expected) in [
+            ("", ":"),
+            ("--maxmemory 1gb --port 0", ":port=0,maxmemory=1gb"),
+            ("r.toml --timeout 5", "r.toml:timeout=5"),
+            ("--config r.toml", "r.toml:"),
+            ("--bind ::1 --bind -10.0.0.1", ":bind=::1 -10.0.0.1"),
+            ("--port 1 --port=2", ":port=2"),
+            ("--slowlog-log-slower-than -1", ":slowlog-log-slower-than=-1"),
+            ("--maxmemry 1", "! unknown option '--maxmemry'; did you mean '--maxmemory'?"),
+            ("--zzz", "! unknown option '--zzz'; `ringlane --help` lists them"),
+            ("a.toml b.toml", "! one settings file is enough: 'b.toml' is too many"),
+        ] {
+            assert_eq!(parsed(line), expected, "{line:?}");
+        }
+        assert!(parsed("--port").starts_with("! "), "{}", parsed("--port"));
+    }
+
+    #[test]
+    fn help_lists_every_setting_under_its_heading() {
+        let help = parsed("--help");
+        for row in ROWS {
+            assert!(help.contains(&format!("--{} ", row.name)), "{}", row.name);
+        }
+        for group in Group::ALL {
+            assert!(help.contains(&format!("\n{}:\n", group.title())));
+        }
+    }
+}
