@@ -1,15 +1,28 @@
 //! One lane's keyspace. Single-threaded; never awaits, never reads a clock.
 
+mod classes;
+mod databases;
+mod directory;
 mod effect;
+mod entry;
+mod eviction;
+mod hashing;
+mod keyspace;
 mod memory;
 mod options;
-pub mod scan;
+mod scan;
+mod segment;
+mod slab;
+mod slot_table;
 mod stats;
 mod store;
+mod strings;
+mod upkeep;
 mod value;
+mod wheel;
 
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey};
-pub use memory::Memory;
+pub use memory::{Memory, set_size_class};
 pub use options::{Budget, Limits, Options, Policy, Work};
 pub use scan::{cursor_at, cursor_slot};
 pub use stats::Stats;

@@ -1,214 +1,550 @@
-//! The store's first form: an ordered map. Replaced by slot tables behind the same functions.
+//! The store: finding, reading, writing and removing one key.
 
-use std::collections::BTreeMap;
+use std::rc::Rc;
 
-use ringlane_base::{Database, HashSeed, KeyHash, Millis, Slot, number};
+use ringlane_base::{Database, HashSeed, KeyHash, Millis, Slot};
 
+use crate::databases::Databases;
+use crate::entry::{self, Draft, Entry, Form, Header};
+use crate::eviction::Eviction;
+use crate::hashing::Hashing;
+use crate::segment::{TableMemory, prefetch};
+use crate::slab::{Handle, Slab};
+use crate::slot_table::{Piece, Rehash, SlotTable};
+use crate::upkeep::Upkeep;
+use crate::wheel::{Item, Wheel};
 use crate::{
-    Budget, Effect, EffectSink, Expiry, Exported, Key, Limits, Memory, NewValue, ObjectInfo,
-    Options, OutOfMemory, OwnedEffect, OwnedValue, Removal, Stats, TypeName, Value, Work,
-    cursor_at, cursor_slot,
+    Effect, EffectSink, Expiry, Exported, KEY_BYTES_MAX, Key, Limits, NewValue, Options,
+    OutOfMemory, OwnedEffect, Removal, Stats, Value,
 };
 
-type Place = (u16, Vec<u8>, u8);
-
-/// One lane's keyspace.
+/// One lane's keyspace. Every time is `now`, set once a turn by `begin_turn`.
 pub struct Store {
-    options: Options,
-    now: Millis,
-    entries: BTreeMap<Place, Exported>,
-    stats: Stats,
+    pub(crate) slots: Vec<SlotTable>,
+    pub(crate) first_slot: u16,
+    pub(crate) slab: Rc<Slab>,
+    pub(crate) hashing: Hashing,
+    pub(crate) databases: Databases,
+    pub(crate) now: Millis,
+    pub(crate) wheel: Wheel,
+    pub(crate) eviction: Eviction,
+    pub(crate) upkeep: Upkeep,
+    pub(crate) limits: Limits,
+    pub(crate) stats: Stats,
+    pub(crate) dice: fastrand::Rng,
+    /// Bytes of values outside of the slab.
+    pub(crate) outside_bytes: usize,
+    /// Bytes of all directories.
+    pub(crate) wide_bytes: usize,
     sink: Option<Box<dyn EffectSink>>,
 }
 
-fn borrowed(value: &OwnedValue) -> Value<'_> {
-    match value {
-        OwnedValue::Text(text) => Value::Text(text),
-        OwnedValue::Integer(integer) => Value::Integer(*integer),
-        OwnedValue::Blob(blob) => Value::Blob(blob),
-    }
+// SAFETY: the only part that is not `Send` is the shared ownership of the slab, and all its owners
+// (the tables) are within this same store, so they move to another thread together.
+unsafe impl Send for Store {}
+
+/// Where an entry stands. Good until the slot's layout changes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// Index in `Store::slots`.
+    pub slot: usize,
+    pub piece: Piece,
+    pub bucket: usize,
 }
 
-fn place(key: &Key) -> Place {
-    (key.slot.number(), key.bytes.to_vec(), key.database.0)
+/// The handle at a place where an entry was found.
+#[inline]
+pub(crate) fn handle_at(slots: &mut [SlotTable], found: Found) -> &mut Handle {
+    let table = &mut slots[found.slot].segment_mut(found.piece).table;
+    table.get_bucket_mut(found.bucket).expect("an entry was found there")
 }
 
 impl Store {
+    /// An empty store. Reserves addresses, but next to no memory, until the first key comes.
+    #[allow(clippy::needless_pass_by_value)] // Options are made for one store.
     pub fn new(options: Options) -> Self {
+        let slab = Rc::new(Slab::new(options.slots.len()));
+        let mut dice = fastrand::Rng::with_seed(options.random_seed);
         Self {
-            options,
+            slots: Self::empty_slots(&slab, options.slots.len()),
+            first_slot: options.slots.start,
+            hashing: Hashing::new(options.hash_seed, &mut dice),
+            databases: Databases::new(options.databases),
             now: Millis(0),
-            entries: BTreeMap::new(),
+            wheel: Wheel::new(),
+            eviction: Eviction::new(options.slots.len()),
+            upkeep: Upkeep::default(),
+            limits: Limits::default(),
             stats: Stats::default(),
+            dice,
+            outside_bytes: 0,
+            wide_bytes: 0,
             sink: None,
+            slab,
         }
     }
 
+    pub(crate) fn empty_slots(slab: &Rc<Slab>, count: usize) -> Vec<SlotTable> {
+        let memory = TableMemory(slab.clone());
+        (0..count).map(|_| SlotTable::new(&memory)).collect()
+    }
+
+    /// Sets the time of everything until the next call. It may jump either way: expiries are
+    /// absolute.
+    #[inline]
     pub fn begin_turn(&mut self, now: Millis) {
         self.now = now;
     }
 
+    #[inline]
     pub fn now(&self) -> Millis {
         self.now
     }
 
+    /// The key with its slot and hash.
+    #[inline]
     pub fn key<'k>(&self, database: Database, bytes: &'k [u8]) -> Key<'k> {
-        let hash = KeyHash::of(self.options.hash_seed, bytes);
-        Key { bytes, slot: Slot::of(bytes), hash, database }
+        Key { bytes, slot: Slot::of(bytes), hash: self.hashing.of_key(bytes), database }
     }
 
     pub fn hash_seed(&self) -> HashSeed {
-        self.options.hash_seed
+        self.hashing.seed()
     }
 
-    pub fn prefetch_slot(&self, _slot: Slot) {}
+    /// First stage of a batch: begins to load the slot's head.
+    #[inline]
+    pub fn prefetch_slot(&self, slot: Slot) {
+        prefetch(std::ptr::from_ref(&self.slots[self.slot_index(slot)]).cast());
+    }
 
-    pub fn prefetch_entry(&self, _slot: Slot, _hash: KeyHash) {}
-
-    fn say(&mut self, effect: &Effect<'_>) {
-        if let Some(sink) = &mut self.sink {
-            sink.effect(effect);
+    /// Second stage: finds the first bucket whose tag matches and begins to load its entry, without
+    /// looking at it. Assumes database 0.
+    #[inline]
+    pub fn prefetch_entry(&self, slot: Slot, hash: KeyHash) {
+        let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
+        let table = &self.slots[self.slot_index(slot)];
+        // A closed segment is empty, so any hash will do for the hardened one.
+        let (piece, hash) = table.piece(hash, || hash);
+        let found = table.segment(piece).table.find(hash, |_| true);
+        if let Some(handle) = found {
+            prefetch(self.slab.pointer(handle).as_ptr());
         }
     }
 
-    fn alive(&mut self, key: &Key) -> Option<&mut Exported> {
-        let due = match self.entries.get(&place(key)) {
-            None => return None,
-            Some(entry) => entry.expiry.is_some_and(|at| at <= self.now),
-        };
-        if due {
-            self.remove(key, Removal::Expired);
+    #[inline]
+    pub(crate) fn slot_index(&self, slot: Slot) -> usize {
+        debug_assert!(slot.number() >= self.first_slot, "the slot belongs to another lane");
+        slot.index() - usize::from(self.first_slot)
+    }
+
+    #[inline]
+    pub(crate) fn slot_at(&self, index: usize) -> Slot {
+        Slot::new(index as u16 + self.first_slot).expect("within this lane's range")
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, key: &Key<'_>) -> Option<Found> {
+        let physical = self.databases.physical(key.database);
+        let slot = self.slot_index(key.slot);
+        let table = &self.slots[slot];
+        let hash = Hashing::placed(key.hash, physical);
+        let (piece, hash) = table.piece(hash, || self.hashing.hardened(physical, key.bytes));
+        let is_it = |handle: &Handle| Entry::of(&self.slab, handle).is(physical, key.bytes);
+        let bucket = table.segment(piece).table.find_bucket_index(hash, is_it)?;
+        Some(Found { slot, piece, bucket })
+    }
+
+    #[inline]
+    pub(crate) fn entry(&self, found: Found) -> Entry<'_> {
+        let table = &self.slots[found.slot].segment(found.piece).table;
+        let handle = table.get_bucket(found.bucket).expect("an entry was found there");
+        Entry::of(&self.slab, handle)
+    }
+
+    /// Finds the key; if its time has come it goes and is not found.
+    #[inline]
+    pub(crate) fn find_live(&mut self, key: &Key<'_>) -> Option<Found> {
+        let found = self.find(key)?;
+        if self.entry(found).is_due(self.now) {
+            self.remove_found(found, Removal::Expired);
             return None;
         }
-        self.entries.get_mut(&place(key))
+        Some(found)
     }
 
-    pub fn get(&mut self, key: &Key) -> Option<Value<'_>> {
-        if !self.contains(key) {
-            return None;
-        }
-        self.peek(key)
+    #[inline]
+    fn set_header(&mut self, found: Found, header: Header) {
+        entry::set_header(&self.slab, handle_at(&mut self.slots, found), header);
     }
 
-    pub fn peek(&mut self, key: &Key) -> Option<Value<'_>> {
-        self.alive(key).map(|entry| borrowed(&entry.value))
-    }
-
-    pub fn contains(&mut self, key: &Key) -> bool {
-        let found = self.alive(key).is_some();
-        if found {
-            self.stats.hits += 1;
-        } else {
+    /// Finds the key, marks that it was used, counts the hit or miss.
+    #[inline]
+    fn find_used(&mut self, key: &Key<'_>) -> Option<Found> {
+        let Some(found) = self.find_live(key) else {
             self.stats.misses += 1;
+            return None;
+        };
+        self.stats.hits += 1;
+        self.mark(found);
+        Some(found)
+    }
+
+    #[inline]
+    fn mark(&mut self, found: Found) {
+        let header = self.entry(found).header();
+        let clock = self.eviction.used(header.clock(), &mut self.dice);
+        if clock != header.clock() {
+            self.set_header(found, header.with_clock(clock));
         }
-        found
     }
 
-    pub fn touch(&mut self, key: &Key) -> bool {
-        self.alive(key).is_some()
+    /// The value; a use, counted as a hit or a miss.
+    #[inline]
+    pub fn get(&mut self, key: &Key<'_>) -> Option<Value<'_>> {
+        let found = self.find_used(key)?;
+        Some(self.entry(found).value())
     }
 
-    pub fn expiry(&mut self, key: &Key) -> Option<Option<Millis>> {
-        self.alive(key).map(|entry| entry.expiry)
+    /// The value, leaving no trace.
+    #[inline]
+    pub fn peek(&mut self, key: &Key<'_>) -> Option<Value<'_>> {
+        let found = self.find_live(key)?;
+        Some(self.entry(found).value())
     }
 
+    /// Whether the key exists; a use, counted as a hit or a miss.
+    #[inline]
+    pub fn contains(&mut self, key: &Key<'_>) -> bool {
+        self.find_used(key).is_some()
+    }
+
+    /// Marks a use; whether the key exists.
+    pub fn touch(&mut self, key: &Key<'_>) -> bool {
+        let Some(found) = self.find_live(key) else { return false };
+        self.mark(found);
+        true
+    }
+
+    /// The key's expiry, if it has one; None if there is no such key.
+    pub fn expiry(&mut self, key: &Key<'_>) -> Option<Option<Millis>> {
+        let found = self.find_live(key)?;
+        Some(self.entry(found).expiry())
+    }
+
+    /// Sets value and expiry, whatever was there. An expiry that is not after now removes the key.
+    ///
+    /// # Errors
+    /// `OutOfMemory`: nothing changed, but for evictions that did not suffice.
+    #[inline]
     pub fn set(
         &mut self,
-        key: &Key,
+        key: &Key<'_>,
         value: NewValue<'_>,
         expiry: Expiry,
     ) -> Result<(), OutOfMemory> {
+        self.put(key, Form::of(value), expiry)
+    }
+
+    #[inline]
+    pub(crate) fn put(
+        &mut self,
+        key: &Key<'_>,
+        form: Form<'_>,
+        expiry: Expiry,
+    ) -> Result<(), OutOfMemory> {
+        let found = self.find_live(key);
+        let old_expiry = found.and_then(|found| self.entry(found).expiry());
         let expiry = match expiry {
-            Expiry::Keep => self.expiry(key).flatten(),
+            Expiry::Keep => old_expiry,
             Expiry::Never => None,
             Expiry::At(at) => Some(at),
         };
         if expiry.is_some_and(|at| at <= self.now) {
-            self.remove(key, Removal::Deleted);
+            if let Some(found) = found {
+                self.remove_found(found, Removal::Deleted);
+            }
             return Ok(());
         }
-        let value = match value {
-            NewValue::Text(text) => match number::parse_integer(text) {
-                Some(integer) => OwnedValue::Integer(integer),
-                None => OwnedValue::Text(text.into()),
-            },
-            NewValue::Integer(integer) => OwnedValue::Integer(integer),
-            NewValue::Blob(blob) => OwnedValue::Blob(blob.clone()),
+        let physical = self.databases.physical(key.database);
+        let Some(found) = found else { return self.insert(key, form, expiry) };
+        let header = self.entry(found).header();
+        let scheduled = expiry.is_some() && header.in_wheel() && old_expiry <= expiry;
+        let draft = Draft {
+            physical,
+            key: key.bytes,
+            form,
+            expiry,
+            clock: self.eviction.used(header.clock(), &mut self.dice),
+            in_wheel: expiry.is_some(),
         };
-        if let Some(sink) = &mut self.sink {
-            sink.effect(&Effect::Set { key: *key, value: borrowed(&value), expiry });
+        let handle = handle_at(&mut self.slots, found);
+        match entry::overwrite(&self.slab, handle, draft) {
+            Ok(()) => {
+                self.databases.expiry_went(physical, old_expiry);
+                self.databases.expiry_came(physical, expiry);
+                if let (Some(at), false) = (expiry, scheduled) {
+                    self.schedule(key, at);
+                }
+            }
+            Err(draft) => self.replace(key, draft, scheduled)?,
         }
-        self.entries.insert(place(key), Exported { value, expiry });
+        self.say_set(key);
         Ok(())
     }
 
-    fn text(&mut self, key: &Key) -> Vec<u8> {
-        match self.peek(key) {
-            None => Vec::new(),
-            Some(Value::Text(text)) => text.to_vec(),
-            Some(Value::Integer(integer)) => integer.to_string().into_bytes(),
-            Some(Value::Blob(blob)) => blob.to_vec(),
-        }
-    }
-
-    pub fn append(&mut self, key: &Key, bytes: &[u8]) -> Result<usize, OutOfMemory> {
-        let mut text = self.text(key);
-        text.extend_from_slice(bytes);
-        self.set(key, NewValue::Text(&text), Expiry::Keep)?;
-        Ok(text.len())
-    }
-
-    pub fn set_range(
+    /// Writes an existing key into a cell of another class.
+    fn replace(
         &mut self,
-        key: &Key,
-        offset: usize,
-        bytes: &[u8],
-    ) -> Result<usize, OutOfMemory> {
-        let mut text = self.text(key);
-        if text.len() < offset + bytes.len() {
-            text.resize(offset + bytes.len(), 0);
+        key: &Key<'_>,
+        draft: Draft<'_>,
+        scheduled: bool,
+    ) -> Result<(), OutOfMemory> {
+        if key.bytes.len() > KEY_BYTES_MAX {
+            return Err(OutOfMemory);
         }
-        text[offset..offset + bytes.len()].copy_from_slice(bytes);
-        self.set(key, NewValue::Text(&text), Expiry::Keep)?;
-        Ok(text.len())
+        self.make_room(draft.bytes(), draft.form.charged(), 0)?;
+        let expiry = draft.expiry;
+        // Making room may have evicted this very key.
+        let found = self.find(key);
+        let scheduled = scheduled && found.is_some();
+        let charged = draft.form.charged();
+        let clock = draft.clock;
+        let handle = draft.place(&self.slab).map_err(|_| OutOfMemory)?;
+        if let Some(found) = found {
+            self.forget(found);
+            let old = std::mem::replace(handle_at(&mut self.slots, found), handle);
+            entry::free(&self.slab, old);
+            self.outside_bytes += charged;
+            let weight = self.weight(found);
+            self.eviction.came(clock, weight);
+            self.databases.came(self.databases.physical(key.database), expiry);
+        } else {
+            self.add(key, handle);
+        }
+        if let (Some(at), false) = (expiry, scheduled) {
+            self.schedule(key, at);
+        }
+        Ok(())
     }
 
-    pub fn set_expiry(&mut self, key: &Key, expiry: Option<Millis>) -> bool {
-        let now = self.now;
-        let Some(entry) = self.alive(key) else { return false };
-        if expiry.is_some_and(|at| at <= now) {
-            return self.remove(key, Removal::Deleted);
+    fn insert(
+        &mut self,
+        key: &Key<'_>,
+        form: Form<'_>,
+        expiry: Option<Millis>,
+    ) -> Result<(), OutOfMemory> {
+        if key.bytes.len() > KEY_BYTES_MAX {
+            return Err(OutOfMemory);
         }
-        entry.expiry = expiry;
-        self.say(&Effect::Expire { key: *key, expiry });
+        let physical = self.databases.physical(key.database);
+        let clock = self.eviction.newborn(Hashing::placed(key.hash, physical), &mut self.stats);
+        let draft =
+            Draft { physical, key: key.bytes, form, expiry, clock, in_wheel: expiry.is_some() };
+        self.make_room(draft.bytes(), draft.form.charged(), 1)?;
+        let handle = draft.place(&self.slab).map_err(|_| OutOfMemory)?;
+        self.add(key, handle);
+        if let Some(at) = expiry {
+            self.schedule(key, at);
+        }
+        self.say_set(key);
+        Ok(())
+    }
+
+    /// Puts a new entry into the table and into all accounts.
+    fn add(&mut self, key: &Key<'_>, handle: Handle) {
+        let entry = Entry::of(&self.slab, &handle);
+        let physical = entry.header().physical();
+        let charged = entry.charged();
+        self.outside_bytes += charged;
+        self.databases.came(physical, entry.expiry());
+        let weight = crate::eviction::weight_of(entry);
+        self.eviction.came(entry.header().clock(), weight);
+        let hash = Hashing::placed(key.hash, physical);
+        let slot = self.slot_index(key.slot);
+        loop {
+            let hardened = || self.hashing.hardened(physical, key.bytes);
+            let (piece, placed) = self.slots[slot].piece(hash, hardened);
+            if !self.slots[slot].segment(piece).is_full() {
+                self.slots[slot].segment_mut(piece).insert(placed, handle);
+                return;
+            }
+            // Once as a rule; again if a split left this half full.
+            self.grow(slot, piece);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, slot: usize, piece: Piece) {
+        let table = &mut self.slots[slot];
+        let before = table.wide_bytes();
+        let rehash = Rehash { slab: &self.slab, hashing: &self.hashing };
+        let number = Slot::new(slot as u16 + self.first_slot).expect("within this lane's range");
+        let wheel = &mut self.wheel;
+        table.grow(piece, rehash, &mut |handle, hash| {
+            // Its timer finds it by the old hash no longer.
+            if let Some(at) = Entry::of(&self.slab, handle).expiry() {
+                wheel.schedule(at, Item::new(number, hash));
+            }
+        });
+        self.wide_bytes += table.wide_bytes();
+        self.wide_bytes -= before;
+    }
+
+    /// Makes a segment smaller that has become sparse.
+    #[inline]
+    pub(crate) fn tidy(&mut self, slot: usize, piece: Piece) {
+        if self.slots[slot].segment(piece).is_sparse() {
+            self.shrink(slot, piece);
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self, slot: usize, piece: Piece) {
+        let table = &mut self.slots[slot];
+        let before = table.wide_bytes();
+        table.shrink(piece, Rehash { slab: &self.slab, hashing: &self.hashing });
+        self.wide_bytes += table.wide_bytes();
+        self.wide_bytes -= before;
+    }
+
+    /// Puts an item for this key into the wheel.
+    pub(crate) fn schedule(&mut self, key: &Key<'_>, at: Millis) {
+        let physical = self.databases.physical(key.database);
+        let table = &self.slots[self.slot_index(key.slot)];
+        let hash = Hashing::placed(key.hash, physical);
+        let (_, hash) = table.piece(hash, || self.hashing.hardened(physical, key.bytes));
+        self.wheel.schedule(at, Item::new(key.slot, hash));
+    }
+
+    /// What the entry counts for: its cell and its value outside.
+    pub(crate) fn weight(&self, found: Found) -> usize {
+        crate::eviction::weight_of(self.entry(found))
+    }
+
+    /// Takes an entry out of every account but the table.
+    pub(crate) fn forget(&mut self, found: Found) {
+        let entry = self.entry(found);
+        let (header, expiry) = (entry.header(), entry.expiry());
+        let charged = entry.charged();
+        let weight = crate::eviction::weight_of(entry);
+        self.outside_bytes -= charged;
+        self.databases.went(header.physical(), expiry);
+        self.eviction.went(header.clock(), weight);
+    }
+
+    /// Takes the entry out, says so, and makes its segment smaller if few are left.
+    #[inline]
+    pub(crate) fn remove_found(&mut self, found: Found, cause: Removal) {
+        self.take_found(found, cause);
+        self.tidy(found.slot, found.piece);
+    }
+
+    /// Takes the entry out and says so; the layout stays, for walkers.
+    pub(crate) fn take_found(&mut self, found: Found, cause: Removal) {
+        self.forget(found);
+        let table = &mut self.slots[found.slot].segment_mut(found.piece).table;
+        let Ok(occupied) = table.get_bucket_entry(found.bucket) else {
+            unreachable!("an entry was found there");
+        };
+        let (handle, _) = occupied.remove();
+        let entry = Entry::of(&self.slab, &handle);
+        if let Some(database) = self.databases.logical(entry.header().physical()) {
+            match cause {
+                Removal::Deleted => {}
+                Removal::Expired => self.stats.expired += 1,
+                Removal::Evicted => self.stats.evicted += 1,
+            }
+            if let Some(sink) = &mut self.sink {
+                let bytes = entry.key();
+                let slot = Slot::new(found.slot as u16 + self.first_slot).expect("in range");
+                let key = Key { bytes, slot, hash: self.hashing.of_key(bytes), database };
+                sink.effect(&Effect::Remove { key, cause });
+            }
+        }
+        entry::free(&self.slab, handle);
+    }
+
+    /// Sets, changes or (None) removes the expiry; whether there was such a key. A time that is
+    /// not after now removes the key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<Millis>) -> bool {
+        let Some(found) = self.find_live(key) else { return false };
+        let entry = self.entry(found);
+        let (header, old) = (entry.header(), entry.expiry());
+        let physical = header.physical();
+        match (old, expiry) {
+            (_, Some(at)) if at <= self.now => {
+                self.remove_found(found, Removal::Deleted);
+                return true;
+            }
+            (None, None) => return true,
+            (Some(before), Some(at)) => {
+                let handle = handle_at(&mut self.slots, found);
+                entry::set_expiry(&self.slab, handle, at);
+                self.databases.expiry_went(physical, old);
+                self.databases.expiry_came(physical, expiry);
+                if !header.in_wheel() || at < before {
+                    self.set_header(found, header.with_in_wheel(true));
+                    self.schedule(key, at);
+                }
+            }
+            (Some(_), None) => self.reshape(key, found, None),
+            (None, Some(_)) => {
+                let bytes = entry.bytes() + size_of::<u64>();
+                // The key is smaller than the limit; where nothing can go it may pass by this.
+                let _ = self.make_room(bytes, 0, 0);
+                // Making room may have evicted this very key, and said so.
+                let Some(found) = self.find(key) else { return true };
+                self.reshape(key, found, expiry);
+            }
+        }
+        self.say(|sink| sink.effect(&Effect::Expire { key: *key, expiry }));
         true
     }
 
-    pub fn remove(&mut self, key: &Key, cause: Removal) -> bool {
-        if cause == Removal::Deleted && self.alive(key).is_none() {
+    /// Gives the entry a place for an expiry, or takes it away: another cell, unless it fits.
+    fn reshape(&mut self, key: &Key<'_>, found: Found, expiry: Option<Millis>) {
+        let Found { slot, piece, bucket } = found;
+        self.forget(found);
+        let table = &mut self.slots[slot].segment_mut(piece).table;
+        let handle = table.get_bucket_mut(bucket).expect("an entry was found there");
+        entry::reshape(&self.slab, handle, expiry);
+        let entry = self.entry(found);
+        let (header, charged) = (entry.header(), entry.charged());
+        let weight = self.weight(found);
+        self.outside_bytes += charged;
+        self.databases.came(header.physical(), expiry);
+        self.eviction.came(header.clock(), weight);
+        if let Some(at) = expiry {
+            self.schedule(key, at);
+        }
+    }
+
+    /// Removes the key; whether it existed. `cause` says why in the effect and the statistics.
+    #[inline]
+    pub fn remove(&mut self, key: &Key<'_>, cause: Removal) -> bool {
+        let Some(found) = self.find(key) else { return false };
+        if cause == Removal::Deleted && self.entry(found).is_due(self.now) {
+            self.remove_found(found, Removal::Expired);
             return false;
         }
-        if self.entries.remove(&place(key)).is_none() {
-            return false;
-        }
-        match cause {
-            Removal::Deleted => {}
-            Removal::Expired => self.stats.expired += 1,
-            Removal::Evicted => self.stats.evicted += 1,
-        }
-        self.say(&Effect::Remove { key: *key, cause });
+        self.remove_found(found, cause);
         true
     }
 
-    pub fn export(&mut self, key: &Key) -> Option<Exported> {
-        self.alive(key).cloned()
+    /// A copy of value and expiry; a blob is shared.
+    pub fn export(&mut self, key: &Key<'_>) -> Option<Exported> {
+        let found = self.find_live(key)?;
+        let entry = self.entry(found);
+        Some(Exported { value: entry.value().to_owned(), expiry: entry.expiry() })
     }
 
-    pub fn import(&mut self, key: &Key, exported: &Exported) -> Result<(), OutOfMemory> {
+    /// Sets value and expiry to those of `exported`, whatever was there.
+    pub fn import(&mut self, key: &Key<'_>, exported: &Exported) -> Result<(), OutOfMemory> {
         let expiry = exported.expiry.map_or(Expiry::Never, Expiry::At);
         self.set(key, exported.value.as_new(), expiry)
     }
 
+    /// Repeats a change that another store made.
     pub fn apply(&mut self, effect: &OwnedEffect) -> Result<(), OutOfMemory> {
         match effect {
             OwnedEffect::Set { key, value, expiry } => {
@@ -227,125 +563,6 @@ impl Store {
         Ok(())
     }
 
-    pub fn len(&self, database: Database) -> usize {
-        self.entries.keys().filter(|place| place.2 == database.0).count()
-    }
-
-    pub fn expires(&self, database: Database) -> usize {
-        let of =
-            |(place, entry): &(&Place, &Exported)| place.2 == database.0 && entry.expiry.is_some();
-        self.entries.iter().filter(of).count()
-    }
-
-    pub fn average_ttl_ms(&self, database: Database) -> u64 {
-        let (mut sum, mut count) = (0, 0);
-        for (place, entry) in &self.entries {
-            if place.2 == database.0
-                && let Some(at) = entry.expiry
-            {
-                sum += at.since(self.now);
-                count += 1;
-            }
-        }
-        if count == 0 { 0 } else { sum / count }
-    }
-
-    pub fn slot_len(&self, slot: Slot) -> usize {
-        self.entries.keys().filter(|place| place.0 == slot.number()).count()
-    }
-
-    pub fn slot_keys(&self, slot: Slot, max: usize, visit: &mut dyn FnMut(&[u8])) {
-        let of = self.entries.keys().filter(|place| place.0 == slot.number());
-        of.take(max).for_each(|place| visit(&place.1));
-    }
-
-    pub fn random_key(&mut self, database: Database) -> Option<Vec<u8>> {
-        let now = self.now;
-        let alive = |(place, entry): &(&Place, &Exported)| {
-            place.2 == database.0 && entry.expiry.is_none_or(|at| at > now)
-        };
-        let count = self.entries.iter().filter(alive).count();
-        let index = if count == 0 { return None } else { fastrand::usize(..count) };
-        self.entries.iter().filter(alive).nth(index).map(|(place, _)| place.1.clone())
-    }
-
-    pub fn scan(
-        &mut self,
-        database: Database,
-        cursor: u64,
-        count: usize,
-        visit: &mut dyn FnMut(&[u8], TypeName),
-    ) -> u64 {
-        let first = cursor_slot(cursor).number().max(self.options.slots.start);
-        let mut seen = 0;
-        let mut current = first;
-        for ((slot, key, number), entry) in self.entries.range((first, Vec::new(), 0)..) {
-            if *slot != current && seen >= count {
-                return cursor_at(Slot::new(*slot).expect("a stored slot"));
-            }
-            current = *slot;
-            if *number == database.0 && entry.expiry.is_none_or(|at| at > self.now) {
-                visit(key, TypeName::String);
-                seen += 1;
-            }
-        }
-        0
-    }
-
-    pub fn flush(&mut self, database: Option<Database>) {
-        match database {
-            None => self.entries.clear(),
-            Some(database) => self.entries.retain(|place, _| place.2 != database.0),
-        }
-        self.say(&Effect::Flush { database });
-    }
-
-    pub fn swap(&mut self, a: Database, b: Database) {
-        let entries = std::mem::take(&mut self.entries);
-        for ((slot, key, number), entry) in entries {
-            let number = match number {
-                _ if number == a.0 => b.0,
-                _ if number == b.0 => a.0,
-                _ => number,
-            };
-            self.entries.insert((slot, key, number), entry);
-        }
-        self.say(&Effect::Swap { a, b });
-    }
-
-    pub fn object(&mut self, key: &Key) -> Option<ObjectInfo> {
-        let value = self.peek(key)?;
-        let encoding = match value {
-            Value::Integer(_) => "int",
-            Value::Text(text) if text.len() <= 44 => "embstr",
-            Value::Text(_) | Value::Blob(_) => "raw",
-        };
-        let bytes = value.len() + key.bytes.len() + 24;
-        let type_name = TypeName::String;
-        Some(ObjectInfo { type_name, encoding, idle_seconds: 0, frequency: 0, bytes })
-    }
-
-    pub fn work(&mut self, _budget: Budget) -> Work {
-        let due = |(_, entry): &(&Place, &Exported)| entry.expiry.is_some_and(|at| at <= self.now);
-        let places: Vec<Place> =
-            self.entries.iter().filter(due).map(|(place, _)| place.clone()).collect();
-        for (_, bytes, number) in &places {
-            let key = self.key(Database(*number), bytes);
-            self.remove(&key, Removal::Expired);
-        }
-        Work { more: false, used: places.len() as u32 }
-    }
-
-    pub fn next_due(&self) -> Option<Millis> {
-        self.entries.values().filter_map(|entry| entry.expiry).min()
-    }
-
-    pub fn memory(&self) -> Memory {
-        Memory::default()
-    }
-
-    pub fn set_limits(&mut self, _limits: Limits) {}
-
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
@@ -354,7 +571,41 @@ impl Store {
         self.stats = Stats::default();
     }
 
+    /// Sets who hears of every change. With none, a change costs one predictable branch.
     pub fn set_effect_sink(&mut self, sink: Option<Box<dyn EffectSink>>) {
         self.sink = sink;
+    }
+
+    #[inline]
+    pub(crate) fn say(&mut self, tell: impl FnOnce(&mut dyn EffectSink)) {
+        if let Some(sink) = &mut self.sink {
+            tell(sink.as_mut());
+        }
+    }
+
+    /// Tells the value and expiry that a key has just got.
+    #[inline]
+    pub(crate) fn say_set(&mut self, key: &Key<'_>) {
+        if self.sink.is_some() {
+            self.tell_set(key);
+        }
+    }
+
+    #[cold]
+    fn tell_set(&mut self, key: &Key<'_>) {
+        let Some(mut sink) = self.sink.take() else { return };
+        let found = self.find(key).expect("just set");
+        let entry = self.entry(found);
+        sink.effect(&Effect::Set { key: *key, value: entry.value(), expiry: entry.expiry() });
+        self.sink = Some(sink);
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Entries in the slab go with it; values outside must be dropped one by one.
+        if self.outside_bytes > 0 || self.upkeep.has_graves() {
+            self.free_everything();
+        }
     }
 }

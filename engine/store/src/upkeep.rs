@@ -1,0 +1,402 @@
+//! Upkeep in slices: due expiries, flushed data, eviction ahead of need, gathering of free memory.
+
+use ringlane_base::Millis;
+
+use crate::classes::PAGE_BYTES;
+use crate::entry::{self, Entry};
+use crate::eviction::victims::{RESERVE_BYTES_MAX, RESERVE_SHARE};
+use crate::segment::{Segment, prefetch};
+use crate::slab::{CellPlace, LeavingPage};
+use crate::slot_table::{Position, SlotTable};
+use crate::store::{Found, Store, handle_at};
+use crate::wheel::Item;
+use crate::{Budget, Limits, Memory, Removal, Work};
+
+/// Items of the wheel that are handled together, so that their misses overlap.
+const ITEMS_BATCH: usize = 32;
+
+/// Cells of a leaving page that are handled together.
+const CELLS_BATCH: usize = 32;
+
+/// What the wheel may hold beside one item for each key with an expiry before it is built anew:
+/// as many again, and this.
+const STALE_ITEMS_MIN: usize = 4096;
+
+/// Free space scattered over pages is gathered when it passes this part of what is resident, and
+/// this many bytes: near the limit, and far from it.
+const SCATTERED_SHARE_FULL: usize = 20;
+const SCATTERED_SHARE_IDLE: usize = 8;
+const SCATTERED_BYTES_MIN: usize = 1 << 20;
+
+/// Free pages that stay backed for the next writes.
+const POOL_PAGES: usize = 16;
+
+/// Units that giving one page back counts for.
+const RELEASE_UNITS: usize = 20;
+
+/// Units that freeing so many bytes outside counts for.
+const OUTSIDE_BYTES_UNIT: usize = 64 << 10;
+
+/// What upkeep is in the middle of.
+#[derive(Default)]
+pub struct Upkeep {
+    /// Slot arrays of flushed stores.
+    graves: Vec<Vec<SlotTable>>,
+    /// Segments of a slot of those.
+    segments: Vec<Segment>,
+    /// Where the search for entries of flushed databases stands.
+    sweep: (usize, Position),
+    /// The page being emptied, and from which cell on.
+    leaving: Option<(LeavingPage, usize)>,
+    /// Where the rebuilding of the wheel stands.
+    rewheel: Option<(usize, Position)>,
+}
+
+impl Upkeep {
+    /// Whether detached entries wait to be freed.
+    pub fn has_graves(&self) -> bool {
+        !self.graves.is_empty() || !self.segments.is_empty()
+    }
+
+    /// Detaches a whole slot array.
+    pub fn bury(&mut self, slots: Vec<SlotTable>) {
+        self.graves.push(slots);
+        self.rewheel = None;
+        self.sweep = Default::default();
+    }
+}
+
+impl Store {
+    /// Sets the limits and the policy. What is too much goes as writes and upkeep find it.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+        self.eviction.policy = limits.policy;
+        self.eviction.by_entries = limits.bytes_max.is_none();
+        if limits.policy != crate::Policy::Adaptive {
+            self.eviction.ghosts.clear();
+        }
+    }
+
+    /// Bytes of fixed kind: slot array, directories, books, wheel, ghosts.
+    #[inline]
+    pub(crate) fn fixed_bytes(&self) -> usize {
+        self.slots.len() * size_of::<SlotTable>()
+            + size_of::<Self>()
+            + self.wide_bytes
+            + self.slab.books_bytes()
+            + self.wheel.bytes()
+            + self.eviction.ghosts.bytes()
+    }
+
+    /// The memory account.
+    pub fn memory(&self) -> Memory {
+        let ghosts = self.eviction.ghosts.bytes();
+        let wheel = self.wheel.bytes();
+        Memory {
+            slab_resident: self.slab.resident_bytes(),
+            slab_live: self.slab.live_bytes(),
+            tables: self.slab.table_bytes(),
+            blobs: self.slab.large_bytes() + self.outside_bytes,
+            ghosts,
+            wheel,
+            fixed: self.fixed_bytes() - ghosts - wheel,
+        }
+    }
+
+    /// When `work` will have something to do, as far as time decides it; at once if it has now.
+    pub fn next_due(&self) -> Option<Millis> {
+        if self.has_backlog() {
+            return Some(self.now);
+        }
+        self.wheel.next_due().map(|at| at.max(self.now))
+    }
+
+    /// Whether there is upkeep that does not wait for a time.
+    fn has_backlog(&self) -> bool {
+        self.upkeep.has_graves()
+            || self.databases.dead() > 0
+            || self.upkeep.rewheel.is_some()
+            || self.wheel.has_trash()
+            || self.is_over()
+            || self.upkeep.leaving.is_some()
+            || self.slab.pool_pages() > POOL_PAGES
+    }
+
+    /// Does what is due: expiries first, then flushed data, eviction ahead of need, gathering and
+    /// giving back of memory. Stops when the budget is used.
+    pub fn work(&mut self, budget: Budget) -> Work {
+        let budget = budget.units as usize;
+        self.wheel.advance(self.now);
+        let mut used = self.expire_due(budget);
+        if used < budget {
+            used += self.drain(budget - used);
+        }
+        if used < budget {
+            used += self.evict_ahead(budget - used);
+        }
+        if used < budget {
+            used += self.rebuild_wheel(budget - used);
+        }
+        if used < budget {
+            used += self.gather(budget - used);
+        }
+        if used < budget {
+            let pages = (budget - used).div_ceil(RELEASE_UNITS);
+            used += self.slab.release(POOL_PAGES, pages) * RELEASE_UNITS;
+        }
+        let more = self.wheel.has_pending() || self.has_backlog() || used >= budget;
+        Work { more, used: used as u32 }
+    }
+
+    /// Handles the wheel's due items: removes what is due, schedules the rest again.
+    fn expire_due(&mut self, budget: usize) -> usize {
+        let mut used = 0;
+        let mut items = [Item::none(); ITEMS_BATCH];
+        while used < budget && self.wheel.has_pending() {
+            let count = self.wheel.pop(&mut items);
+            if count == 0 {
+                break;
+            }
+            for item in &items[..count] {
+                self.prefetch_item(*item);
+            }
+            for item in &items[..count] {
+                if let Some((found, at)) = self.find_item(*item) {
+                    if at <= self.now {
+                        let outside = self.entry(found).charged();
+                        used += outside / OUTSIDE_BYTES_UNIT;
+                        self.remove_found(found, Removal::Expired);
+                    } else {
+                        self.wheel.schedule(at, *item);
+                    }
+                }
+            }
+            used += count;
+        }
+        used
+    }
+
+    /// Frees what was flushed.
+    pub(crate) fn drain(&mut self, budget: usize) -> usize {
+        let mut used = 0;
+        while used < budget && self.wheel.has_trash() {
+            used += self.wheel.free_trash(8).max(1);
+        }
+        while used < budget && self.upkeep.has_graves() {
+            used += self.drain_grave();
+        }
+        while used < budget && self.databases.dead() > 0 {
+            used += self.sweep_segment();
+        }
+        used
+    }
+
+    /// Frees one segment of a detached slot array; or opens the next slot.
+    fn drain_grave(&mut self) -> usize {
+        let Some(mut segment) = self.upkeep.segments.pop() else {
+            let Some(slots) = self.upkeep.graves.last_mut() else { return 0 };
+            match slots.pop() {
+                Some(slot) => self.upkeep.segments = slot.into_segments(),
+                None => drop(self.upkeep.graves.pop()),
+            }
+            return 1;
+        };
+        segment.prefetch_all(&self.slab);
+        let mut used = 1;
+        for handle in segment.table.drain() {
+            let charged = Entry::of(&self.slab, &handle).charged();
+            self.outside_bytes -= charged;
+            used += 1 + charged / OUTSIDE_BYTES_UNIT;
+            entry::free(&self.slab, handle);
+        }
+        used
+    }
+
+    /// Visits the segment at a walker's place and moves the place to the next one; None for a new
+    /// round. The visitor may take entries out, but not change the layout.
+    fn visit_segment(
+        &mut self,
+        place: (usize, Position),
+        mut visit: impl FnMut(&mut Self, Found),
+    ) -> (Option<(usize, Position)>, usize) {
+        let (slot, position) = place;
+        let mut used = 1;
+        let mut next = None;
+        if let Some(piece) = self.slots[slot].at(position) {
+            let segment = self.slots[slot].segment(piece);
+            segment.prefetch_all(&self.slab);
+            let buckets = segment.table.num_buckets();
+            used += buckets / 8 + segment.table.len();
+            for bucket in 0..buckets {
+                if self.slots[slot].segment(piece).table.get_bucket(bucket).is_some() {
+                    visit(self, Found { slot, piece, bucket });
+                }
+            }
+            next = self.slots[slot].after(piece);
+            self.tidy(slot, piece);
+        }
+        let next = match next {
+            Some(position) => Some((slot, position)),
+            None if slot + 1 < self.slots.len() => Some((slot + 1, Position::default())),
+            None => None,
+        };
+        (next, used)
+    }
+
+    /// Takes the entries of flushed databases out of one segment.
+    fn sweep_segment(&mut self) -> usize {
+        let (next, used) = self.visit_segment(self.upkeep.sweep, |store, found| {
+            let physical = store.entry(found).header().physical();
+            if store.databases.logical(physical).is_none() {
+                store.take_found(found, Removal::Deleted);
+            }
+        });
+        self.upkeep.sweep = next.unwrap_or_default();
+        used
+    }
+
+    /// Forgets the wheel and schedules every key with an expiry anew, when too many of its items
+    /// are of no use (keys that were deleted, or whose expiry was shortened again and again).
+    fn rebuild_wheel(&mut self, budget: usize) -> usize {
+        let expiring = self.databases.expiring_entries();
+        if self.upkeep.rewheel.is_none() && self.wheel.len() > expiring * 2 + STALE_ITEMS_MIN {
+            self.wheel.clear();
+            self.upkeep.rewheel = Some(Default::default());
+        }
+        let mut used = 0;
+        while used < budget
+            && let Some(place) = self.upkeep.rewheel
+        {
+            let (next, cost) = self.visit_segment(place, |store, found| {
+                let entry = store.entry(found);
+                let Some(at) = entry.expiry() else { return };
+                let hash = match found.piece {
+                    crate::slot_table::Piece::Hardened(_) => store.hashing.hardened_of_entry(entry),
+                    crate::slot_table::Piece::First | crate::slot_table::Piece::Plain(_) => {
+                        store.hashing.of_entry(entry)
+                    }
+                };
+                let item = Item::new(store.slot_at(found.slot), hash);
+                store.wheel.schedule(at, item);
+            });
+            self.upkeep.rewheel = next;
+            used += cost;
+        }
+        used
+    }
+
+    /// Whether more is used than leaves the reserve free.
+    fn is_over(&self) -> bool {
+        let Some(max) = self.limits.bytes_max else { return false };
+        let reserve = (max / RESERVE_SHARE).min(RESERVE_BYTES_MAX);
+        let pool = self.slab.pool_pages() * PAGE_BYTES;
+        self.used_bytes() - pool > max - reserve
+    }
+
+    /// Evicts and gathers until there is room for the next writes.
+    fn evict_ahead(&mut self, budget: usize) -> usize {
+        let mut used = 0;
+        while used < budget && self.is_over() {
+            let moved = if self.free_space_is_due(true) { self.compact(budget - used) } else { 0 };
+            used += moved;
+            if moved == 0 {
+                // Eviction only helps if what it frees can be gathered, or the limit was passed.
+                if !self.evict_one() {
+                    break;
+                }
+                used += 2;
+            }
+        }
+        used
+    }
+
+    /// Whether so much free space is scattered over the pages that gathering it pays.
+    pub(crate) fn free_space_is_due(&self, full: bool) -> bool {
+        let share = if full { SCATTERED_SHARE_FULL } else { SCATTERED_SHARE_IDLE };
+        let scattered = self.slab.scattered_bytes();
+        scattered > self.slab.resident_bytes() / share && scattered > SCATTERED_BYTES_MIN
+    }
+
+    fn gather(&mut self, budget: usize) -> usize {
+        let mut used = 0;
+        while used < budget && (self.upkeep.leaving.is_some() || self.free_space_is_due(false)) {
+            let moved = self.compact(budget - used);
+            if moved == 0 {
+                break;
+            }
+            used += moved;
+        }
+        used
+    }
+
+    /// Moves entries off the emptiest page; returns the units that took, 0 if no page is worth it.
+    pub(crate) fn compact(&mut self, budget: usize) -> usize {
+        // Detached entries are in no table, so they could not be told where they are.
+        if self.upkeep.has_graves() {
+            return 0;
+        }
+        let Some((page, from)) =
+            self.upkeep.leaving.or_else(|| self.slab.emptiest().map(|page| (page, 0)))
+        else {
+            return 0;
+        };
+        let mut used = 10;
+        let mut from = from;
+        let mut places = [CellPlace::NONE; CELLS_BATCH];
+        loop {
+            let (count, next) = self.slab.live_cells(page, from, &mut places);
+            if count == 0 {
+                // All that could move has moved.
+                self.slab.stay(page);
+                self.upkeep.leaving = None;
+                return used;
+            }
+            self.move_cells(&places[..count]);
+            from = next;
+            used += count * 2;
+            if used >= budget {
+                self.upkeep.leaving = (!self.slab.has_left(page)).then_some((page, from));
+                return used;
+            }
+        }
+    }
+
+    fn move_cells(&mut self, places: &[CellPlace]) {
+        for place in places {
+            // SAFETY: just listed as live; nothing has been freed since.
+            prefetch(unsafe { self.slab.place_pointer(*place) }.as_ptr());
+        }
+        for place in places {
+            // SAFETY: as above: moving one frees only its own cell.
+            let entry = unsafe { Entry::at(&self.slab, *place) };
+            let (physical, bytes) = (entry.header().physical(), entry.key());
+            let slot = self.slot_index(ringlane_base::Slot::of(bytes));
+            let hash = self.hashing.of_entry(entry);
+            let table = &self.slots[slot];
+            let (piece, hash) = table.piece(hash, || self.hashing.hardened(physical, bytes));
+            let is_it = |handle: &crate::slab::Handle| handle.is_at(*place);
+            let bucket = table.segment(piece).table.find_bucket_index(hash, is_it);
+            let bucket = bucket.expect("every entry is in its table");
+            let handle = handle_at(&mut self.slots, Found { slot, piece, bucket });
+            if entry::relocate(&self.slab, handle) {
+                self.stats.relocated += 1;
+            }
+        }
+    }
+
+    /// Gives up emptying a page.
+    pub(crate) fn leave_no_page(&mut self) {
+        if let Some((page, _)) = self.upkeep.leaving.take() {
+            self.slab.stay(page);
+        }
+    }
+
+    /// Frees every entry, for the end of the store.
+    pub(crate) fn free_everything(&mut self) {
+        let slots = std::mem::take(&mut self.slots);
+        self.upkeep.bury(slots);
+        while self.upkeep.has_graves() {
+            self.drain_grave();
+        }
+    }
+}
