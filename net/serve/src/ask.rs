@@ -1,5 +1,6 @@
 //! Questions that one lane puts to all, for commands about the server as a whole, and the answers.
 
+use ringlane_base::Slot;
 use ringlane_resp::Version;
 
 use crate::admin::report::LaneReport;
@@ -10,8 +11,11 @@ use crate::ring::ConnectionId;
 /// What a lane is asked.
 #[derive(Clone, Debug)]
 pub enum Question {
-    /// Everything it counts: INFO, MEMORY STATS, LATENCY HISTOGRAM.
-    Report,
+    /// Everything it counts: INFO, MEMORY STATS. With the latencies of commands only where they are
+    /// shown, since they are the larger part: LATENCY HISTOGRAM, `INFO latencystats`.
+    Report {
+        histograms: bool,
+    },
     /// `CONFIG RESETSTAT`.
     ResetStats,
     /// One line a client: `CLIENT LIST`, with its filters.
@@ -20,10 +24,16 @@ pub enum Question {
     KillClients(crate::admin::client::Filter),
     /// The newest entries of the slow log, at most this many.
     Slowlog(usize),
+    SlowlogLength,
     SlowlogReset,
+    /// `LATENCY RESET`: the longest turn is forgotten.
     LatencyReset,
-    /// `MEMORY PURGE`, `DEBUG` and other upkeep without an answer.
-    Purge,
+    /// Settings or the pause have changed; answered once the lane obeys them.
+    Refresh,
+    /// Keys of a slot, 0 if it is another lane's.
+    SlotLength(Slot),
+    /// Some keys of a slot, at most so many, none if it is another lane's.
+    SlotKeys(Slot, usize),
 }
 
 /// What it answers.
@@ -32,6 +42,7 @@ pub enum Answer {
     Lines(Vec<crate::admin::client::Line>),
     Count(u64),
     Slowlog(Vec<crate::admin::slowlog::Entry>),
+    Keys(Vec<Vec<u8>>),
     Done,
 }
 

@@ -29,4 +29,5 @@ mod reply;
 mod server;
 mod together;
 
+pub use admin::process::{Allocator, AllocatorUsage, set_allocator};
 pub use server::{Server, StartError, Stopper, start};

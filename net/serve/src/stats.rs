@@ -3,6 +3,7 @@
 use hdrhistogram::Histogram;
 use ringlane_command::{CommandSpec, Flags, table};
 
+use crate::admin::report::Rates;
 use crate::admin::slowlog::SlowLog;
 use crate::clock;
 use crate::core::Core;
@@ -58,6 +59,7 @@ pub struct LaneStats {
     /// Connections handed to other lanes.
     pub handed_over: u64,
     pub slowlog: SlowLog,
+    pub rates: Rates,
 }
 
 impl LaneStats {
@@ -85,6 +87,7 @@ impl LaneStats {
             forced_writes: 0,
             handed_over: 0,
             slowlog: SlowLog::default(),
+            rates: Rates::default(),
         }
     }
 

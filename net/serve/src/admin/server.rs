@@ -1,0 +1,148 @@
+//! Small commands to the server itself: PING, ECHO, TIME, LOLWUT, SHUTDOWN, WAIT, DEBUG.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ringlane_base::number;
+use ringlane_command::{Args, CommandError, Reply, parse};
+
+use super::{Outcome, done, info};
+use crate::ask::Step;
+use crate::core::Core;
+use crate::ring::ConnectionId;
+use crate::shared::Running;
+
+/// `PING [message]`.
+pub fn ping(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    match args.from(1) {
+        [] => done(core, id, |reply| reply.simple("PONG")),
+        [_] => echo(core, id, args),
+        _ => Err(CommandError::WrongArity("ping")),
+    }
+}
+
+/// `ECHO message`.
+pub fn echo(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    done(core, id, |reply| match args.blob(1) {
+        Some(blob) => reply.blob(blob),
+        None => reply.bulk(&args[1]),
+    })
+}
+
+/// `TIME`: Unix seconds and the microseconds within the second.
+pub fn time(core: &mut Core, id: ConnectionId) -> Outcome {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    done(core, id, |reply| {
+        reply.array(2);
+        reply.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());
+        reply.bulk(itoa::Buffer::new().format(now.subsec_micros()).as_bytes());
+    })
+}
+
+/// `LOLWUT [VERSION version] […]`: the lanes of a ring and the parcels between them, one picture
+/// whatever the version.
+pub fn lolwut(core: &mut Core, id: ConnectionId) -> Outcome {
+    /// Rows and columns of the picture, in characters.
+    const ROWS: i32 = 13;
+    const COLUMNS: i32 = 41;
+    let mut text = String::new();
+    for row in 0..ROWS {
+        for column in 0..COLUMNS {
+            let (x, y) = (f64::from(column - COLUMNS / 2) / 2.0, f64::from(row - ROWS / 2));
+            let distance = x.hypot(y);
+            text.push(if (5.0..6.4).contains(&distance) {
+                'o'
+            } else if distance < 5.0 && core.random.u8(..) < 24 {
+                '-'
+            } else {
+                ' '
+            });
+        }
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
+    }
+    text.push_str("Ringlane ver. ");
+    text.push_str(info::RINGLANE_VERSION);
+    text.push('\n');
+    done(core, id, |reply| reply.verbatim(&text))
+}
+
+/// What SHUTDOWN was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Begin,
+    Abort,
+}
+
+/// Reads `SHUTDOWN [NOSAVE|SAVE] [NOW] [FORCE] [ABORT]`. NOW and FORCE change nothing: no replica
+/// is waited for, nothing can fail to be saved.
+fn parse_shutdown(args: Args<'_>) -> Result<Ending, CommandError> {
+    let has = |word| args.from(1).iter().any(|arg| parse::is(arg, word));
+    let known = |arg: &&[u8]| {
+        ["save", "nosave", "now", "force", "abort"].iter().any(|word| parse::is(arg, word))
+    };
+    let begins = ["save", "nosave", "now", "force"].iter().any(|word| has(word));
+    if !args.from(1).iter().all(known) || (has("save") && has("nosave")) || (has("abort") && begins)
+    {
+        return Err(CommandError::Syntax);
+    }
+    if has("save") {
+        return Err(CommandError::Fixed(
+            "ERR SHUTDOWN SAVE is not supported: nothing can be saved to disk, use NOSAVE",
+        ));
+    }
+    Ok(if has("abort") { Ending::Abort } else { Ending::Begin })
+}
+
+/// `SHUTDOWN`: every connection gets what it is owed, then the process ends. No reply, as in Redis.
+pub fn shutdown(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    match parse_shutdown(args)? {
+        // One that is under way takes less than a second and lets no command in.
+        Ending::Abort => Err(CommandError::Fixed("ERR No shutdown in progress.")),
+        Ending::Begin => {
+            tracing::info!("shutdown asked for by a client");
+            core.shared.set_running(Running::Draining);
+            core.shared.ring_doorbells();
+            core.drain(id);
+            Ok(Step::Done)
+        }
+    }
+}
+
+/// `WAIT numreplicas timeout`. Answered at once with 0, whatever the timeout: there is no replica,
+/// and none can join while a client waits, so that waiting would change nothing but the time.
+pub fn wait(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    parse::integer(&args[1])?;
+    match number::parse_integer(&args[2]) {
+        Some(0..) => done(core, id, |reply| reply.integer(0)),
+        Some(_) => Err(CommandError::Fixed("ERR timeout is negative")),
+        None => Err(CommandError::Fixed("ERR timeout is not an integer or out of range")),
+    }
+}
+
+/// `DEBUG`: its subcommands would hold a lane or crash the process.
+pub fn debug(args: Args<'_>) -> Outcome {
+    let name = super::quoted(&args[1]).to_ascii_uppercase();
+    Err(CommandError::Text(format!("ERR DEBUG {name} is not supported")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shutdown_takes_the_words_of_redis() {
+        let read = |words: &[&str]| {
+            let mut args: Vec<&[u8]> = vec![b"shutdown"];
+            args.extend(words.iter().map(|word| word.as_bytes()));
+            parse_shutdown(Args::new(&args, &[])).map_err(|error| error.to_string())
+        };
+        for words in [&[][..], &["NOSAVE"], &["now", "force"], &["nosave", "NOW"]] {
+            assert_eq!(read(words), Ok(Ending::Begin), "{words:?}");
+        }
+        assert_eq!(read(&["abort"]), Ok(Ending::Abort));
+        for words in [&["foo"][..], &["save", "nosave"], &["abort", "now"]] {
+            assert_eq!(read(words), Err("ERR syntax error".to_owned()), "{words:?}");
+        }
+        assert!(read(&["save"]).is_err_and(|error| error.contains("NOSAVE")));
+    }
+}

@@ -1,0 +1,244 @@
+//! SLOWLOG: each lane keeps its own slow commands; readers get them merged, newest first.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ringlane_base::{Millis, number};
+use ringlane_command::{Args, CommandError, Reply, parse};
+
+use super::{Outcome, Subcommand, finish_ok, sum};
+use crate::ask::{Answer, Answers, Question, Step};
+use crate::core::Core;
+use crate::reply::RespReply;
+use crate::ring::ConnectionId;
+
+pub const SUBCOMMANDS: &[Subcommand] = &[
+    ("get", get),
+    ("len", |_, _, _| Ok(Step::Ask(Question::SlowlogLength, finish_len))),
+    ("reset", |_, _, _| Ok(Step::Ask(Question::SlowlogReset, finish_ok))),
+];
+
+/// Arguments of one command that an entry keeps, as in Redis.
+const ARGS_MAX: usize = 32;
+/// Bytes of one argument that an entry keeps, as in Redis.
+const ARG_BYTES_MAX: usize = 128;
+/// Entries of `SLOWLOG GET` without a count.
+const ENTRIES_DEFAULT: usize = 10;
+const REDACTED: &[u8] = b"(redacted)";
+
+/// Ids ascend over all lanes, since readers fetch what is newer than the last id they saw. Touched
+/// only for a command that was slow already.
+static NEXT_ID: AtomicU64 = AtomicU64::new(0);
+
+/// One slow command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub id: u64,
+    /// When it ended, in Unix seconds.
+    pub seconds: u64,
+    pub microseconds: u64,
+    /// Shortened, passwords left out.
+    pub args: Vec<Vec<u8>>,
+    pub client: String,
+    pub name: Vec<u8>,
+}
+
+/// The slow commands of one lane.
+#[derive(Debug, Default)]
+pub struct SlowLog {
+    /// Newest at the back.
+    entries: VecDeque<Entry>,
+}
+
+impl SlowLog {
+    /// Adds a command; the oldest go when there are more than `limit`.
+    pub fn push(
+        &mut self,
+        now: Millis,
+        microseconds: u64,
+        args: &[&[u8]],
+        peer: SocketAddr,
+        name: &[u8],
+        limit: usize,
+    ) {
+        if limit > 0 {
+            self.entries.push_back(Entry {
+                id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+                seconds: now.seconds(),
+                microseconds,
+                args: shortened(args),
+                client: super::client::address(peer),
+                name: name.to_vec(),
+            });
+        }
+        let surplus = self.entries.len().saturating_sub(limit);
+        self.entries.drain(..surplus);
+    }
+
+    /// The newest entries, newest first.
+    pub fn newest(&self, count: usize) -> Vec<Entry> {
+        self.entries.iter().rev().take(count).cloned().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.entries.clear();
+    }
+}
+
+/// The arguments as an entry keeps them.
+fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
+    let whole = if args.len() > ARGS_MAX { ARGS_MAX - 1 } else { args.len() };
+    let mut kept: Vec<Vec<u8>> = (0..whole)
+        .map(|index| if is_secret(args, index) { REDACTED.to_vec() } else { short(args[index]) })
+        .collect();
+    if whole < args.len() {
+        kept.push(format!("... ({} more arguments)", args.len() - whole).into_bytes());
+    }
+    kept
+}
+
+fn short(arg: &[u8]) -> Vec<u8> {
+    if arg.len() <= ARG_BYTES_MAX {
+        return arg.to_vec();
+    }
+    let mut kept = arg[..ARG_BYTES_MAX].to_vec();
+    kept.extend_from_slice(format!("... ({} more bytes)", arg.len() - ARG_BYTES_MAX).as_bytes());
+    kept
+}
+
+/// Whether the argument is a password: of `HELLO … AUTH user password` or `CONFIG SET requirepass`.
+/// (AUTH itself never gets here.)
+fn is_secret(args: &[&[u8]], index: usize) -> bool {
+    let said = |back: usize, word: &str| {
+        index.checked_sub(back).is_some_and(|at| at > 0 && parse::is(args[at], word))
+    };
+    (parse::is(args[0], "hello") && said(2, "auth"))
+        || (parse::is(args[0], "config") && said(1, "requirepass"))
+}
+
+/// `SLOWLOG GET [count]`.
+fn get(_: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
+    Ok(Step::Ask(Question::Slowlog(wanted(args.get(2))?), finish_get))
+}
+
+/// How many entries are wanted; -1 is all.
+fn wanted(count: Option<&[u8]>) -> Result<usize, CommandError> {
+    let Some(count) = count else { return Ok(ENTRIES_DEFAULT) };
+    match number::parse_integer(count) {
+        Some(-1) => Ok(usize::MAX),
+        Some(count @ 0..) => Ok(count as usize),
+        Some(_) | None => {
+            Err(CommandError::Fixed("ERR count should be greater than or equal to -1"))
+        }
+    }
+}
+
+fn finish_get(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let wanted = wanted(answers.args.get(2).map(Vec::as_slice)).expect("read before");
+    let entries = merged(answers.answers, wanted.min(core.live.slowlog_max_len));
+    reply.array(entries.len());
+    for entry in &entries {
+        reply.array(6);
+        reply.integer(entry.id as i64);
+        reply.integer(entry.seconds as i64);
+        reply.integer(entry.microseconds as i64);
+        reply.array(entry.args.len());
+        for arg in &entry.args {
+            reply.bulk(arg);
+        }
+        reply.bulk(entry.client.as_bytes());
+        reply.bulk(&entry.name);
+    }
+}
+
+/// The newest of all lanes' entries, newest first.
+fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = answers
+        .into_iter()
+        .flat_map(|answer| match answer {
+            Answer::Slowlog(entries) => entries,
+            Answer::Report(_)
+            | Answer::Lines(_)
+            | Answer::Count(_)
+            | Answer::Keys(_)
+            | Answer::Done => unreachable!("the question asks for slow commands"),
+        })
+        .collect();
+    entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id));
+    entries.truncate(count);
+    entries
+}
+
+/// `SLOWLOG LEN`: as many as GET can show.
+fn finish_len(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let length = sum(&answers.answers).min(core.live.slowlog_max_len as u64);
+    reply.integer(length as i64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn push(log: &mut SlowLog, args: &[&[u8]], limit: usize) {
+        let peer = SocketAddr::from(([127, 0, 0, 1], 5));
+        log.push(Millis(7_999), 12, args, peer, b"me", limit);
+    }
+
+    #[test]
+    fn the_log_keeps_the_newest_and_merges_by_id() {
+        let (mut one, mut two) = (SlowLog::default(), SlowLog::default());
+        for name in [&b"a"[..], b"b", b"c"] {
+            push(&mut one, &[name], 2);
+            push(&mut two, &[&[name, name].concat()], 2);
+        }
+        assert_eq!((one.len(), two.len()), (2, 2));
+        let answers = || vec![Answer::Slowlog(one.newest(9)), Answer::Slowlog(two.newest(9))];
+        let names = |count| -> Vec<Vec<u8>> {
+            merged(answers(), count).into_iter().map(|entry| entry.args[0].clone()).collect()
+        };
+        assert_eq!(names(9), [&b"cc"[..], b"c", b"bb", b"b"]);
+        assert_eq!(names(1), [b"cc"]);
+        let entry = &one.newest(1)[0];
+        assert_eq!((entry.seconds, entry.microseconds), (7, 12));
+        assert_eq!((&entry.client[..], &entry.name[..]), ("127.0.0.1:5", &b"me"[..]));
+        push(&mut one, &[b"d"], 0);
+        assert!(one.is_empty());
+    }
+
+    #[test]
+    fn entries_are_bounded_and_hold_no_password() {
+        let long = [b'x'; 130];
+        let many: Vec<&[u8]> = std::iter::repeat_n(&long[..], 40).collect();
+        let kept = shortened(&many);
+        assert_eq!(kept.len(), 32);
+        assert!(kept[0].ends_with(b"xxx... (2 more bytes)"));
+        assert_eq!(kept[31], b"... (9 more arguments)");
+        assert_eq!(shortened(&many[..32]).len(), 32);
+        let kept = shortened(&[b"HELLO", b"3", b"AUTH", b"default", b"pw", b"SETNAME", b"x"]);
+        assert_eq!(kept[4], REDACTED);
+        assert_eq!(kept[3], b"default");
+        let kept = shortened(&[b"config", b"set", b"requirepass", b"pw", b"timeout", b"1"]);
+        assert_eq!((&kept[3][..], &kept[5][..]), (REDACTED, &b"1"[..]));
+        assert_eq!(shortened(&[b"set", b"auth", b"x", b"y"])[3], b"y");
+    }
+
+    #[test]
+    fn counts_are_read_as_in_redis() {
+        assert_eq!(wanted(None), Ok(10));
+        assert_eq!(wanted(Some(b"0")), Ok(0));
+        assert_eq!(wanted(Some(b"-1")), Ok(usize::MAX));
+        for bad in [&b"-2"[..], b"a"] {
+            let error = wanted(Some(bad)).expect_err("refused").to_string();
+            assert_eq!(error, "ERR count should be greater than or equal to -1");
+        }
+    }
+}
