@@ -124,7 +124,7 @@ impl Setup {
                 set("-p", port.to_string());
                 set("-U", "0".into());
                 set("-t", self.lanes.to_string());
-                set("-c", "60000".into());
+                set("-c", "4000".into());
                 set("-u", "root".into());
                 set("-m", self.maxmemory.map_or(16_384, |bytes| bytes >> 20).to_string());
             }

@@ -7,6 +7,7 @@ mod source;
 mod worker;
 
 use std::{
+    io::IsTerminal,
     net::SocketAddr,
     sync::{
         Arc, Barrier,
@@ -260,7 +261,8 @@ struct Mark {
     load: Duration,
 }
 
-/// Runs a plan. `meter` is the server's CPU clock; `title` opens the progress line, None = silent.
+/// Runs a plan. `meter` is the server's CPU clock; `title` opens the progress line, which is shown
+/// on a terminal alone; None = silent.
 pub fn run(plan: &Plan, meter: Option<CpuMeter>, title: Option<&str>) -> Result<Outcome> {
     plan.check()?;
     let owners = Arc::new(if plan.target.cluster {
@@ -284,6 +286,7 @@ pub fn run(plan: &Plan, meter: Option<CpuMeter>, title: Option<&str>) -> Result<
         stop: AtomicBool::new(false),
         start: Barrier::new(workers.len() + 1),
     };
+    let title = title.filter(|_| std::io::stderr().is_terminal());
     let mut keeper = Keeper::new(plan, meter, title)?;
     let (reports, inbox) = mpsc::channel();
     let results: Result<()> = std::thread::scope(|scope| {
