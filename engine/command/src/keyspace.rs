@@ -48,22 +48,28 @@ fn check_flush_mode(args: Args<'_>) -> Result<(), CommandError> {
 /// `SWAPDB index1 index2`
 pub fn swapdb(context: &mut Context<'_>) -> Result<(), CommandError> {
     let databases = context.limits.databases;
-    let read = |index: usize, refusal| match parse::database(&context.args[index], databases) {
-        Err(CommandError::NotAnInteger) => Err(CommandError::Fixed(refusal)),
-        other => other,
-    };
-    let a = read(1, "ERR invalid first DB index");
-    // A first index that is no number is told before the second is read; ranges come last.
-    if matches!(a, Err(CommandError::Fixed(_))) {
-        return a.map(|_| ());
-    }
-    let b = read(2, "ERR invalid second DB index")?;
-    let a = a?;
+    let a = swap_index(&context.args[1], databases, "ERR invalid first DB index")?;
+    let b = swap_index(&context.args[2], databases, "ERR invalid second DB index")?;
+    let (a, b) = (a?, b?);
     if a != b {
         context.store.swap(a, b);
     }
     context.reply.simple("OK");
     Ok(())
+}
+
+/// What is no number is told at once; what is no database only after both numbers were read.
+fn swap_index(
+    text: &[u8],
+    databases: u8,
+    refusal: &'static str,
+) -> Result<Result<Database, CommandError>, CommandError> {
+    match parse::database(text, databases) {
+        Err(error) if error != CommandError::DatabaseOutOfRange => {
+            Err(CommandError::Fixed(refusal))
+        }
+        other => Ok(other),
+    }
 }
 
 /// `KEYS pattern`, of this lane's store, at one go. A lane that must not be held calls

@@ -20,12 +20,12 @@ pub mod introspect;
 
 mod extended;
 mod options;
-mod parse;
+pub mod parse;
 
 pub use context::{Args, Context, HandlerLimits, RoutedKey};
 pub use error::CommandError;
 pub use reply::Reply;
 pub use spec::{
-    Access, Arity, Categories, CommandSpec, Flags, Group, KeyPositions, Keys, Merge, Run,
+    Access, Arity, Categories, CommandSpec, Flags, Group, Handler, KeyPositions, Keys, Merge, Run,
     ServeCommand,
 };

@@ -10,9 +10,16 @@ pub fn integer(text: &[u8]) -> Result<i64, CommandError> {
     number::parse_integer(text).ok_or(CommandError::NotAnInteger)
 }
 
+/// A number of a database that is no 32-bit integer; Redis's wording.
+pub const NOT_32_BITS: CommandError =
+    CommandError::Fixed("ERR value is out of range, value must between -2147483648 and 2147483647");
+
 /// The number of a database below `databases`.
 pub fn database(text: &[u8], databases: u8) -> Result<Database, CommandError> {
     let number = integer(text)?;
+    if i32::try_from(number).is_err() {
+        return Err(NOT_32_BITS);
+    }
     match u8::try_from(number) {
         Ok(number) if number < databases => Ok(Database(number)),
         Ok(_) | Err(_) => Err(CommandError::DatabaseOutOfRange),

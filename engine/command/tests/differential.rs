@@ -1,0 +1,509 @@
+//! The handlers beside a real redis-server: the same commands, the same bytes in answer.
+//! Runs where `redis-server` (7.0 or later) is installed; says so where it is not.
+//! A failure prints the seed; `RINGLANE_SEED=…` runs that one again.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ringlane_base::Millis;
+use ringlane_command::table;
+use support::{Lane, show};
+
+/// Commands whose answers differ on purpose, with the reason. Each is left out of the random runs,
+/// or its answer is compared in another way.
+const DIFFERENT: [(&str, &str); 9] = [
+    ("delifeq", "Valkey's; Redis 7 does not know it"),
+    ("keys", "the order is the table's: compared as a set"),
+    ("scan", "order and cursors are the table's: compared by a test of its own"),
+    ("randomkey", "by chance"),
+    ("ttl", "the server's clock runs between sending and answering: only without expiry"),
+    ("pttl", "as ttl"),
+    ("memory", "entries take other sizes"),
+    (
+        "object",
+        "FREQ and IDLETIME follow another eviction; a string that grew, or a whole \
+         number that INCRBYFLOAT made, is raw there; it shares small integers",
+    ),
+    ("set", "IFEQ is Valkey's"),
+];
+
+/// Commands and subcommands whose `COMMAND INFO` differs on purpose, with the reason.
+const DIFFERENT_ROWS: [(&str, &str); 6] = [
+    ("command|getkeys", "a command and one argument are enough from 7.2"),
+    ("command|getkeysandflags", "as command|getkeys"),
+    ("delifeq", "Valkey's"),
+    ("client|no-touch", "from 7.2"),
+    ("client|setinfo", "from 7.2"),
+    ("cluster|myshardid", "from 7.2"),
+];
+
+struct Server {
+    process: Child,
+    stream: BufReader<TcpStream>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // A server that is gone already is as good as one that was stopped.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Server {
+    /// A redis-server of its own on a free port; None if there is no such program.
+    fn start() -> Option<Self> {
+        let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+        if found.is_err() {
+            println!("skipped: redis-server is not installed");
+            return None;
+        }
+        // The port is free when the listener is dropped; another process may take it before the
+        // server does, so several are tried.
+        for _ in 0..20 {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let port = listener.local_addr().expect("it is bound").port();
+            drop(listener);
+            let mut process = Command::new("redis-server")
+                .args(["--port", &port.to_string(), "--save", "", "--appendonly", "no"])
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("redis-server starts");
+            for _ in 0..200 {
+                if let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) {
+                    stream.set_nodelay(true).expect("a socket option");
+                    return Some(Self { process, stream: BufReader::new(stream) });
+                }
+                if process.try_wait().expect("our own child").is_some() {
+                    break;
+                }
+                std::thread::sleep(Duration::from_millis(25));
+            }
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        panic!("redis-server did not come up on any of 20 ports");
+    }
+
+    fn run(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        let mut request = format!("*{}\r\n", args.len()).into_bytes();
+        for argument in args {
+            request.extend_from_slice(format!("${}\r\n", argument.len()).as_bytes());
+            request.extend_from_slice(argument);
+            request.extend_from_slice(b"\r\n");
+        }
+        self.stream.get_mut().write_all(&request).expect("the server reads");
+        let mut answer = Vec::new();
+        self.read_one(&mut answer);
+        answer
+    }
+
+    fn read_one(&mut self, answer: &mut Vec<u8>) {
+        let start = answer.len();
+        self.stream.read_until(b'\n', answer).expect("the server answers");
+        let line = String::from_utf8_lossy(&answer[start..]).into_owned();
+        let count = || line[1..].trim_end().parse::<i64>().expect("a length");
+        match line.as_bytes()[0] {
+            b'$' if count() >= 0 => {
+                let from = answer.len();
+                answer.resize(from + count() as usize + 2, 0);
+                self.stream.read_exact(&mut answer[from..]).expect("the whole string");
+            }
+            b'*' => (0..count().max(0)).for_each(|_| self.read_one(answer)),
+            _ => {}
+        }
+    }
+}
+
+fn wall_clock() -> Millis {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    Millis(since.as_millis() as u64)
+}
+
+/// Words that commands are made of: keys, values that sit on the edges of types and ranges,
+/// options in any case, nonsense.
+struct Dictionary;
+
+impl Dictionary {
+    const KEYS: [&str; 5] = ["a", "b", "c", "{t}d", ""];
+    const VALUES: [&str; 32] = [
+        "",
+        "0",
+        "-0",
+        "1",
+        "-1",
+        "12",
+        "007",
+        "+1",
+        " 1",
+        "1 ",
+        "1.5",
+        "-2.25",
+        "1e3",
+        "1e-5",
+        ".5",
+        "5.",
+        "inf",
+        "-inf",
+        "nan",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775808",
+        "18446744073709551616",
+        "99999999999999999999999999",
+        "0.1",
+        "123456789.123456789",
+        "3.14159265358979323846",
+        "1e300",
+        "hello world",
+        "the quick brown fox jumps",
+        "a\r\nb\0c",
+        "ohmytext mynewtext ohmytext mynewtext ohmytext",
+    ];
+    const OPTIONS: [&str; 27] = [
+        "NX",
+        "xx",
+        "GET",
+        "KEEPTTL",
+        "EX",
+        "px",
+        "EXAT",
+        "PXAT",
+        "PERSIST",
+        "GT",
+        "lt",
+        "DB",
+        "REPLACE",
+        "LEN",
+        "idx",
+        "MINMATCHLEN",
+        "WITHMATCHLEN",
+        "ASYNC",
+        "sync",
+        "COUNT",
+        "MATCH",
+        "TYPE",
+        "string",
+        "bogus",
+        "HELP",
+        "ENCODING",
+        "REFCOUNT",
+    ];
+    /// Far enough from now that the answer does not depend on when it is asked.
+    const TIMES: [&str; 12] = [
+        "0",
+        "-1",
+        "100000",
+        "x",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "9223372036854775",
+        "9223372036854776",
+        "4102444800",
+        "4102444800000",
+        "1",
+        "1.5",
+    ];
+
+    fn pick<'a>(random: &mut fastrand::Rng, words: &[&'a str]) -> &'a str {
+        words[random.usize(..words.len())]
+    }
+
+    fn argument(random: &mut fastrand::Rng) -> &'static str {
+        match random.u8(..10) {
+            0..3 => Self::pick(random, &Self::KEYS),
+            3..6 => Self::pick(random, &Self::VALUES),
+            6..8 => Self::pick(random, &Self::OPTIONS),
+            _ => Self::pick(random, &Self::TIMES),
+        }
+    }
+}
+
+const SETTERS_OF_EXPIRY: [&str; 4] = ["expire", "pexpire", "expireat", "pexpireat"];
+
+/// A command that is likely to do something, or any words after a name.
+fn random_command(random: &mut fastrand::Rng, names: &[&'static str]) -> Vec<&'static str> {
+    let name = names[random.usize(..names.len())];
+    let mut words = vec![name];
+    let key = |random: &mut fastrand::Rng| Dictionary::pick(random, &Dictionary::KEYS);
+    if name == "object" {
+        words.push(Dictionary::pick(random, &["ENCODING", "refcount", "NOSUCH", "ENCODING"]));
+        words.push(key(random));
+        return words;
+    }
+    if name == "swapdb" || name == "select" {
+        return words;
+    }
+    if random.u8(..10) == 0 {
+        let count = random.usize(..5);
+        words.extend((0..count).map(|_| Dictionary::argument(random)));
+        return words;
+    }
+    words.push(key(random));
+    match name {
+        "mget" | "del" | "unlink" | "exists" | "touch" => {
+            words.extend((0..random.usize(..4)).map(|_| key(random)));
+        }
+        "rename" | "renamenx" | "copy" | "lcs" => {
+            words.push(key(random));
+            words.extend((0..random.usize(..3)).map(|_| Dictionary::argument(random)));
+        }
+        "mset" | "msetnx" => {
+            words.push(Dictionary::pick(random, &Dictionary::VALUES));
+            for _ in 0..random.usize(..3) {
+                words.push(key(random));
+                words.push(Dictionary::pick(random, &Dictionary::VALUES));
+            }
+        }
+        "set" | "getex" => {
+            if name == "set" {
+                words.push(Dictionary::pick(random, &Dictionary::VALUES));
+            }
+            for _ in 0..random.usize(..3) {
+                words.push(Dictionary::pick(random, &Dictionary::OPTIONS));
+                if random.bool() {
+                    words.push(Dictionary::pick(random, &Dictionary::TIMES));
+                }
+            }
+        }
+        "getrange" | "substr" => {
+            let places = ["0", "-1", "3", "-4", "100", "-100", "x", "9223372036854775807"];
+            words.push(Dictionary::pick(random, &places));
+            words.push(Dictionary::pick(random, &places));
+        }
+        "setrange" => {
+            words.push(Dictionary::pick(random, &["0", "1", "40", "-1", "x", "999999999999"]));
+            words.push(Dictionary::pick(random, &Dictionary::VALUES));
+        }
+        "setex" | "psetex" => {
+            words.push(Dictionary::pick(random, &Dictionary::TIMES));
+            words.push(Dictionary::pick(random, &Dictionary::VALUES));
+        }
+        name if SETTERS_OF_EXPIRY.contains(&name) => {
+            words.push(Dictionary::pick(random, &Dictionary::TIMES));
+            words.extend(
+                (0..random.usize(..3))
+                    .map(|_| Dictionary::pick(random, &["NX", "xx", "GT", "LT", "bogus"])),
+            );
+        }
+        "append" | "getset" | "setnx" | "incrby" | "decrby" | "incrbyfloat" => {
+            words.push(Dictionary::pick(random, &Dictionary::VALUES));
+        }
+        _ => {}
+    }
+    words
+}
+
+/// What the two may differ in: the order of KEYS; a remaining time, which runs on at the server.
+fn comparable(name: &str, answer: &[u8]) -> String {
+    let text = show(answer);
+    match name {
+        "keys" => {
+            let mut keys: Vec<_> =
+                text.split(' ').map(|key| key.trim_matches(['[', ']'])).collect();
+            keys.sort_unstable();
+            keys.join(" ")
+        }
+        "ttl" | "pttl" | "expiretime" | "pexpiretime" if !text.starts_with(":-") => {
+            "some time".to_owned()
+        }
+        "object" if text.starts_with('"') => "some encoding".to_owned(),
+        "object" => text.replace(":2147483647", ":1"),
+        _ => text,
+    }
+}
+
+/// One of the words is a duration short enough to pass while the test runs.
+fn expires_soon(words: &[&str]) -> bool {
+    let timed = words.iter().any(|word| {
+        ["EX", "px", "PX"].contains(word) || word.contains("expire") || word.contains("setex")
+    });
+    timed && words.iter().any(|word| ["1", "12", "007", "100000"].contains(word))
+}
+
+fn seeds() -> Vec<u64> {
+    match std::env::var("RINGLANE_SEED") {
+        Ok(seed) => vec![seed.parse().expect("RINGLANE_SEED is a number")],
+        Err(_) => (1..=8).collect(),
+    }
+}
+
+#[test]
+fn answers_are_those_of_redis() {
+    let Some(mut server) = Server::start() else { return };
+    let left_out = ["delifeq", "scan", "randomkey", "memory"];
+    assert!(left_out.iter().all(|name| DIFFERENT.iter().any(|(known, _)| known == name)));
+    let names: Vec<&'static str> = table::all()
+        .iter()
+        .filter(|spec| matches!(spec.run, ringlane_command::Run::Store(_)))
+        .map(|spec| spec.name)
+        .filter(|name| !left_out.contains(name))
+        .collect();
+    for seed in seeds() {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut lane = Lane::default();
+        server.run(&[b"FLUSHALL"]);
+        let mut history = Vec::new();
+        for step in 0..4_000 {
+            let words = random_command(&mut random, &names);
+            if expires_soon(&words) {
+                continue;
+            }
+            let args: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+            lane.store.begin_turn(wall_clock());
+            let (ours, theirs) = (lane.run(&args), server.run(&args));
+            history.push(words.clone());
+            let name = words[0];
+            let recent = &history[history.len().saturating_sub(12)..];
+            assert_eq!(
+                comparable(name, &ours),
+                comparable(name, &theirs),
+                "seed {seed}, step {step}: {words:?}; before it {recent:?}"
+            );
+        }
+    }
+}
+
+/// An answer of `COMMAND INFO` as name, then fields; sets and maps without their order.
+fn normal_info(resp: &mut &[u8]) -> Info {
+    let end = resp.windows(2).position(|pair| pair == b"\r\n").expect("a whole line");
+    let line = String::from_utf8_lossy(&resp[..end]).into_owned();
+    *resp = &resp[end + 2..];
+    match &line[..1] {
+        "*" => {
+            let count: usize = line[1..].parse().expect("a length");
+            Info::Array((0..count).map(|_| normal_info(resp)).collect())
+        }
+        "$" if &line[1..] != "-1" => {
+            let (text, after) = resp.split_at(line[1..].parse().expect("a length"));
+            *resp = &after[2..];
+            Info::Text(String::from_utf8_lossy(text).into_owned())
+        }
+        _ => Info::Text(line),
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Info {
+    Text(String),
+    Array(Vec<Info>),
+}
+
+impl Info {
+    fn array(&self) -> &[Info] {
+        match self {
+            Info::Array(elements) => elements,
+            Info::Text(text) => panic!("{text} where an array is due"),
+        }
+    }
+
+    fn sorted(&self) -> Info {
+        match self {
+            Info::Text(_) => self.clone(),
+            Info::Array(elements) => {
+                let mut elements: Vec<_> = elements.iter().map(Info::sorted).collect();
+                elements.sort();
+                Info::Array(elements)
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_are_those_of_redis() {
+    let Some(mut server) = Server::start() else { return };
+    let mut lane = Lane::default();
+    let mut compared = 0;
+    for spec in table::all_with_subcommands() {
+        if DIFFERENT_ROWS.iter().any(|(name, _)| *name == spec.name) {
+            continue;
+        }
+        let request: [&[u8]; 3] = [b"COMMAND", b"INFO", spec.name.as_bytes()];
+        let (ours, theirs) = (lane.run(&request), server.run(&request));
+        let (ours, theirs) = (normal_info(&mut &ours[..]), normal_info(&mut &theirs[..]));
+        let (ours, theirs) = (&ours.array()[0], &theirs.array()[0]);
+        // Name, arity, first key, last key and step in order; flags, categories, tips as sets.
+        for field in [0, 1, 3, 4, 5] {
+            assert_eq!(ours.array()[field], theirs.array()[field], "{}: field {field}", spec.name);
+        }
+        for field in [2, 6, 7] {
+            let (ours, theirs) = (ours.array()[field].sorted(), theirs.array()[field].sorted());
+            assert_eq!(ours, theirs, "{}: field {field}", spec.name);
+        }
+        let (ours, theirs) = (ours.array()[8].array(), theirs.array()[8].array());
+        assert_eq!(ours.len(), theirs.len(), "{}: key specifications", spec.name);
+        for (ours, theirs) in ours.iter().zip(theirs) {
+            // Redis adds notes to some.
+            let theirs: Vec<_> = match &theirs.array()[0] {
+                Info::Text(field) if field == "notes" => theirs.array()[2..].to_vec(),
+                _ => theirs.array().to_vec(),
+            };
+            assert_eq!(ours.sorted(), Info::Array(theirs).sorted(), "{}", spec.name);
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, table::ID_COUNT - DIFFERENT_ROWS.len());
+}
+
+#[test]
+fn texts_are_those_of_redis() {
+    let Some(mut server) = Server::start() else { return };
+    let mut lane = Lane::default();
+    for line in [
+        "foo",
+        "foo a b c",
+        "foo \"a\\x0d\\x0ab\" \"x\\x00y\"",
+        "OBJECT",
+        "OBJECT FOO",
+        "OBJECT FREQ",
+        "OBJECT ENCODING a b",
+        "CLIENT FOO x",
+        "CLIENT KILL",
+        "CONFIG FOO",
+        "CONFIG SET a",
+        "MEMORY FOO",
+        "MEMORY USAGE",
+        "SLOWLOG LEN x",
+        "LATENCY FOO",
+        "COMMAND FOO",
+        "COMMAND COUNT x",
+        "COMMAND GETKEYS",
+        "COMMAND GETKEYS nosuch a",
+        "COMMAND GETKEYS ping a",
+        "COMMAND GETKEYS set a",
+        "COMMAND GETKEYS mset a 1 b",
+        "COMMAND GETKEYS object freq k",
+        "COMMAND GETKEYSANDFLAGS rename a b",
+        "COMMAND INFO nosuch",
+        "COMMAND DOCS nosuch",
+        "COMMAND LIST FOO",
+        "COMMAND LIST FILTERBY FOO x",
+        "COMMAND LIST FILTERBY MODULE x",
+        "COMMAND LIST FILTERBY ACLCAT nosuch",
+        "COMMAND LIST FILTERBY PATTERN getr*",
+        "SWAPDB x y",
+        "SWAPDB 0 y",
+        "SWAPDB 99 0",
+        "SWAPDB 0 99",
+        "SCAN x",
+        "SCAN 0 COUNT 0",
+        "SCAN 0 FOO",
+        "SCAN 0 MATCH",
+        "FLUSHALL x",
+        "FLUSHDB ASYNC x",
+        "SET",
+        "MSET a 1 b",
+        "MSETNX a 1 b",
+    ] {
+        let words = support::words(line);
+        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        let (ours, theirs) = (lane.run(&args), server.run(&args));
+        // GETKEYS of MSET with half a pair: Redis names the keys all the same.
+        let known = line == "COMMAND GETKEYS mset a 1 b";
+        assert!(known || ours == theirs, "{line}: {} but {}", show(&ours), show(&theirs));
+    }
+}

@@ -1,0 +1,194 @@
+//! The effects of random commands, with expiry, applied to a second store: equal at every point.
+
+#![allow(clippy::unwrap_used)] // Here a panic is a failed test.
+
+mod support;
+
+use std::sync::{Arc, Mutex};
+
+use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_store::{
+    Budget, Effect, EffectSink, Exported, Options, OwnedEffect, OwnedValue, Store,
+};
+use support::{Lane, NOW, words};
+
+#[derive(Clone, Default)]
+struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
+
+impl EffectSink for Recorder {
+    fn effect(&mut self, effect: &Effect<'_>) {
+        self.0.lock().unwrap().push(effect.to_owned());
+    }
+}
+
+const DATABASES: u8 = 3;
+const KEYS: [&str; 8] = ["a", "b", "c", "d", "{a}1", "{a}2", "\"\"", "long:key:with:a:name"];
+
+fn follower() -> Store {
+    let mut store = Store::new(Options {
+        hash_seed: HashSeed(7),
+        random_seed: 5,
+        databases: 16,
+        slots: 0..SLOT_COUNT as u16,
+    });
+    store.begin_turn(NOW);
+    store
+}
+
+/// A line that mostly succeeds; every family of writing commands is among them.
+fn random_line(random: &mut fastrand::Rng) -> String {
+    let mut key = || KEYS[random.usize(..KEYS.len())];
+    let (k, l) = (key(), key());
+    let number = random.i32(-50..200);
+    let big = "x".repeat(random.usize(..40_000));
+    let at = NOW.0 + random.u64(..40_000);
+    match random.u8(..34) {
+        0 | 1 => format!("SET {k} {number}"),
+        2 => format!("SET {k} value-{number} PX {}", random.u32(1..30_000)),
+        3 => format!("SET {k} {l} NX GET EXAT {}", at / 1000),
+        4 => format!("SET {k} {number} KEEPTTL"),
+        5 => format!("SET {k} x IFEQ {number}"),
+        6 => format!("SET {k} x{big}"),
+        7 => format!("APPEND {k} {number}"),
+        8 => format!("APPEND {k} y{big}"),
+        9 => format!("SETRANGE {k} {} {number}", random.u32(..50)),
+        10 => format!("INCR {k}"),
+        11 => format!("DECRBY {k} {number}"),
+        12 => format!("INCRBYFLOAT {k} {number}.25"),
+        13 => format!("GETDEL {k}"),
+        14 => format!("GETEX {k} PX {}", random.u32(1..30_000)),
+        15 => format!("GETEX {k} PERSIST"),
+        16 => format!("GETSET {k} {l}"),
+        17 => format!("MSET {k} 1 {l} {number} c {number}"),
+        18 => format!("MSETNX {k} 1 {l} 2"),
+        19 => format!("SETEX {k} 9 {number}"),
+        20 => format!("SETNX {k} {number}"),
+        21 => format!("DEL {k} {l}"),
+        22 => format!("UNLINK {k}"),
+        23 => format!("DELIFEQ {k} {number}"),
+        24 => format!("EXPIRE {k} {} {}", number / 10, ["NX", "XX", "GT", "LT"][random.usize(..4)]),
+        25 => format!("PEXPIREAT {k} {at}"),
+        26 => format!("PERSIST {k}"),
+        27 => format!("RENAME {k} {l}"),
+        28 => format!("RENAMENX {k} {l}"),
+        29 => format!("COPY {k} {l} DB {} REPLACE", random.u8(..DATABASES)),
+        30 => format!("MOVE {k} {}", random.u8(..DATABASES)),
+        31 => format!("SELECT {}", random.u8(..DATABASES)),
+        32 if random.u8(..8) == 0 => ["FLUSHDB", "FLUSHALL"][random.usize(..2)].to_owned(),
+        32 => format!("SWAPDB {} {}", random.u8(..DATABASES), random.u8(..DATABASES)),
+        _ => format!("GET {k}"),
+    }
+}
+
+/// The value as a client sees it: `12` may be stored as a number or, when APPEND made it, as text.
+fn as_text(exported: Exported) -> (Vec<u8>, Option<Millis>) {
+    let text = match exported.value {
+        OwnedValue::Text(text) => text.into_vec(),
+        OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
+        OwnedValue::Blob(blob) => blob.to_vec(),
+    };
+    (text, exported.expiry)
+}
+
+fn assert_equal(leader: &mut Store, follower: &mut Store, context: &str) {
+    for database in (0..DATABASES).map(Database) {
+        for name in KEYS {
+            let name = &words(name)[0];
+            let key = leader.key(database, name);
+            assert_eq!(
+                leader.export(&key).map(as_text),
+                follower.export(&key).map(as_text),
+                "{context}: key {:?} of database {database:?}",
+                name.escape_ascii().to_string()
+            );
+        }
+        assert_eq!(leader.len(database), follower.len(database), "{context}");
+        assert_eq!(leader.expires(database), follower.expires(database), "{context}");
+    }
+}
+
+#[test]
+fn effects_make_the_same_store() {
+    for seed in 1..=20 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let recorder = Recorder::default();
+        let mut lane = Lane::default();
+        lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+        let mut copy = follower();
+        let mut applied = 0;
+        for step in 0..2_000 {
+            let command = random_line(&mut random);
+            if random.u8(..4) == 0 {
+                lane.wait(random.u64(..1_500));
+                copy.begin_turn(lane.store.now());
+            }
+            if random.u8(..8) == 0 {
+                lane.store.work(Budget { units: random.u32(1..100) });
+            }
+            lane.say(&command);
+            for effect in recorder.0.lock().unwrap().drain(..) {
+                copy.apply(&effect).expect("no limit is set");
+                applied += 1;
+            }
+            assert_equal(
+                &mut lane.store,
+                &mut copy,
+                &format!("seed {seed}, step {step}: {command}"),
+            );
+            // Comparing may have expired keys on both sides, each by itself.
+            recorder.0.lock().unwrap().clear();
+        }
+        assert!(applied > 1_000, "the workload writes: {applied} effects");
+    }
+}
+
+#[test]
+fn reading_and_refused_commands_have_no_effect() {
+    let recorder = Recorder::default();
+    let mut lane = Lane::default();
+    lane.say("MSET a 1 b x");
+    lane.say("SET e v EX 100");
+    lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+    for line in [
+        "GET a",
+        "MGET a b none",
+        "GETEX e",
+        "GETEX a PERSIST",
+        "INCR b",
+        "INCRBYFLOAT b 1",
+        "SET a 2 NX",
+        "SET a 2 IFEQ 3",
+        "SET a 2 EX 0",
+        "SETNX a 1",
+        "MSETNX n 1 a 2",
+        "SETRANGE a 0 \"\"",
+        "DEL none",
+        "GETDEL none",
+        "DELIFEQ a 2",
+        "PERSIST a",
+        "EXPIRE none 1",
+        "EXPIRE e 50 GT",
+        "RENAME none a",
+        "RENAME a a",
+        "RENAMENX a b",
+        "COPY a b",
+        "MOVE none 1",
+        "SWAPDB 1 1",
+        "TOUCH a",
+        "TYPE a",
+        "OBJECT ENCODING a",
+        "SCAN 0",
+        "KEYS *",
+        "RANDOMKEY",
+        "DBSIZE",
+        "LCS a b",
+        "TTL e",
+    ] {
+        lane.say(line);
+        let effects = std::mem::take(&mut *recorder.0.lock().unwrap());
+        assert!(effects.is_empty(), "{line}: {effects:?}");
+    }
+    // The sink does listen.
+    lane.say("SET a 2");
+    assert_eq!(recorder.0.lock().unwrap().len(), 1);
+}

@@ -1,0 +1,262 @@
+//! One lane without a network: commands go through the table, arity, merging and handlers, and
+//! the answer comes back as RESP2, as bytes or in a readable form.
+
+#![allow(dead_code)] // Each test file uses its part.
+#![allow(clippy::unwrap_used)] // Here a panic is a failed test.
+
+use bytes::Bytes;
+use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_command::{
+    Args, CommandError, CommandSpec, Context, Handler, HandlerLimits, Merge, Reply, RoutedKey, Run,
+    ServeCommand, introspect, table,
+};
+use ringlane_store::{Options, Store};
+
+pub const NOW: Millis = Millis(1_700_000_000_000);
+
+/// RESP2.
+#[derive(Default)]
+pub struct Resp2 {
+    pub bytes: Vec<u8>,
+}
+
+impl Resp2 {
+    fn line(&mut self, mark: char, text: &str) {
+        assert!(!text.contains(['\r', '\n']), "a line break within a line: {text:?}");
+        self.bytes.extend_from_slice(format!("{mark}{text}\r\n").as_bytes());
+    }
+}
+
+impl Reply for Resp2 {
+    fn simple(&mut self, text: &'static str) {
+        self.line('+', text);
+    }
+
+    fn error(&mut self, error: &CommandError) {
+        self.line('-', &error.to_string());
+    }
+
+    fn integer(&mut self, value: i64) {
+        self.line(':', &value.to_string());
+    }
+
+    fn bulk(&mut self, bytes: &[u8]) {
+        self.line('$', &bytes.len().to_string());
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(b"\r\n");
+    }
+
+    fn blob(&mut self, blob: &Bytes) {
+        self.bulk(blob);
+    }
+
+    fn null(&mut self) {
+        self.line('$', "-1");
+    }
+
+    fn null_array(&mut self) {
+        self.line('*', "-1");
+    }
+
+    fn array(&mut self, length: usize) {
+        self.line('*', &length.to_string());
+    }
+
+    fn map(&mut self, pairs: usize) {
+        self.array(2 * pairs);
+    }
+
+    fn set(&mut self, length: usize) {
+        self.array(length);
+    }
+
+    fn double(&mut self, value: f64) {
+        self.bulk(value.to_string().as_bytes());
+    }
+
+    fn boolean(&mut self, value: bool) {
+        self.integer(i64::from(value));
+    }
+
+    fn verbatim(&mut self, text: &str) {
+        self.bulk(text.as_bytes());
+    }
+}
+
+/// A lane with all slots, and one connection to it.
+pub struct Lane {
+    pub store: Store,
+    pub database: Database,
+    pub limits: HandlerLimits,
+}
+
+impl Default for Lane {
+    fn default() -> Self {
+        let mut store = Store::new(Options {
+            hash_seed: HashSeed(7),
+            random_seed: 11,
+            databases: 16,
+            slots: 0..SLOT_COUNT as u16,
+        });
+        store.begin_turn(NOW);
+        Self { store, database: Database(0), limits: HandlerLimits::default() }
+    }
+}
+
+impl Lane {
+    /// The answer of a command, its name first.
+    pub fn run(&mut self, args: &[&[u8]]) -> Vec<u8> {
+        let mut reply = Resp2::default();
+        if let Err(error) = self.execute(args, &mut reply) {
+            reply.bytes.clear();
+            reply.error(&error);
+        }
+        reply.bytes
+    }
+
+    fn execute(&mut self, args: &[&[u8]], reply: &mut Resp2) -> Result<(), CommandError> {
+        let spec = table::resolve(args)?;
+        match (spec.run, spec.merge) {
+            (Run::Store(handler), Merge::Ordered) => {
+                let positions = spec.key_positions(args.len());
+                reply.array(positions.len());
+                positions
+                    .into_iter()
+                    .try_for_each(|at| self.handle(spec, handler, &[args[0], args[at]], reply))
+            }
+            (Run::Store(handler), Merge::Sum) => {
+                let mut sum = 0;
+                for at in spec.key_positions(args.len()) {
+                    let mut one = Resp2::default();
+                    self.handle(spec, handler, &[args[0], args[at]], &mut one)?;
+                    let text = str::from_utf8(&one.bytes).unwrap();
+                    sum += text[1..].trim_end().parse::<i64>().unwrap();
+                }
+                reply.integer(sum);
+                Ok(())
+            }
+            (Run::Store(handler), _) => self.handle(spec, handler, args, reply),
+            (Run::Serve(ServeCommand::Command), _) => {
+                introspect::command(Args::new(args, &[]), reply)
+            }
+            (Run::Serve(ServeCommand::Select), _) => {
+                self.database = Database(str::from_utf8(args[1]).unwrap().parse().unwrap());
+                reply.simple("OK");
+                Ok(())
+            }
+            (Run::Serve(other), _) => panic!("{other:?} is not a lane's"),
+        }
+    }
+
+    /// Calls a handler as the network does: the first key is routed, values of 16 KiB or more come
+    /// in allocations of their own.
+    fn handle(
+        &mut self,
+        spec: &CommandSpec,
+        handler: Handler,
+        args: &[&[u8]],
+        reply: &mut Resp2,
+    ) -> Result<(), CommandError> {
+        let blobs: Vec<Bytes> = args
+            .iter()
+            .filter(|argument| argument.len() >= ringlane_store::BLOB_BYTES_MIN)
+            .map(|argument| Bytes::copy_from_slice(argument))
+            .collect();
+        let mut left = blobs.iter();
+        let slices: Vec<&[u8]> = args
+            .iter()
+            .map(|argument| {
+                let large = argument.len() >= ringlane_store::BLOB_BYTES_MIN;
+                if large { &left.next().unwrap()[..] } else { *argument }
+            })
+            .collect();
+        let routed = spec.key_positions(args.len()).next().map(|index| {
+            let key = self.store.key(self.database, slices[index]);
+            RoutedKey { index, slot: key.slot, hash: key.hash }
+        });
+        handler(&mut Context {
+            store: &mut self.store,
+            args: Args::new(&slices, &blobs),
+            routed,
+            database: self.database,
+            limits: self.limits,
+            reply,
+        })
+    }
+
+    /// A command as a person types it, and its answer in a readable form: `+OK`, `:1`, `"text"`,
+    /// `nil`, `[a b]`, `-ERR …`.
+    pub fn say(&mut self, line: &str) -> String {
+        let words = words(line);
+        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+        show(&self.run(&args))
+    }
+
+    pub fn check(&mut self, line: &str, expected: &str) {
+        assert_eq!(self.say(line), expected, "{line}");
+    }
+
+    /// Later by this many milliseconds.
+    pub fn wait(&mut self, milliseconds: u64) {
+        let now = self.store.now().plus(milliseconds);
+        self.store.begin_turn(now);
+    }
+}
+
+/// Words apart by blanks; `"…"` holds blanks, or nothing; `\xNN` a byte, only within quotes.
+pub fn words(line: &str) -> Vec<Vec<u8>> {
+    let mut words = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let (word, after) = if let Some(quoted) = rest.strip_prefix('"') {
+            let (word, after) = quoted.split_once('"').expect("quotes in pairs");
+            (unescape(word), after)
+        } else {
+            let end = rest.find(' ').unwrap_or(rest.len());
+            (rest.as_bytes()[..end].to_vec(), &rest[end..])
+        };
+        words.push(word);
+        rest = after.trim_start();
+    }
+    words
+}
+
+fn unescape(word: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut rest = word;
+    while let Some((before, after)) = rest.split_once("\\x") {
+        bytes.extend_from_slice(before.as_bytes());
+        bytes.push(u8::from_str_radix(&after[..2], 16).unwrap());
+        rest = &after[2..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    bytes
+}
+
+/// RESP2 in a readable form.
+pub fn show(answer: &[u8]) -> String {
+    let mut rest = answer;
+    let text = show_one(&mut rest);
+    assert!(rest.is_empty(), "more than one answer: {:?}", String::from_utf8_lossy(answer));
+    text
+}
+
+fn show_one(rest: &mut &[u8]) -> String {
+    let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("a whole line");
+    let line = String::from_utf8_lossy(&rest[..end]).into_owned();
+    *rest = &rest[end + 2..];
+    match (&line[..1], &line[1..]) {
+        ("$" | "*", "-1") => "nil".into(),
+        ("$", length) => {
+            let (text, after) = rest.split_at(length.parse().unwrap());
+            *rest = after.strip_prefix(b"\r\n").expect("a line break after a bulk string");
+            format!("\"{}\"", text.escape_ascii())
+        }
+        ("*", length) => {
+            let count: usize = length.parse().unwrap();
+            let elements: Vec<_> = (0..count).map(|_| show_one(rest)).collect();
+            format!("[{}]", elements.join(" "))
+        }
+        _ => line,
+    }
+}
