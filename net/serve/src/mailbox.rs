@@ -168,7 +168,7 @@ impl<T> Receiver<T> {
 /// empty; the sender pushes, then asks `sender_should_wake`. Each writes, fences, and reads what
 /// the other wrote, so at least one of them sees the other's write: either the receiver finds the
 /// message, or the sender finds it asleep. (Dekker's pattern; two `SeqCst` fences forbid that both
-/// read the old values: C++20 draft, [atomics.order].)
+/// read the old values: the C++20 standard, section "atomics.order".)
 pub struct Doze {
     asleep: Padded<AtomicBool>,
 }
@@ -187,7 +187,9 @@ impl Doze {
     /// Before the receiver looks at its mailboxes for the last time and blocks.
     #[inline]
     pub fn prepare_sleep(&self) {
-        self.asleep.0.store(true, Ordering::Relaxed);
+        // A store would do: a sender's swap that read an older value comes before it. loom does not
+        // know that (its swaps are atomic towards swaps alone), and here nothing is in a hurry.
+        self.asleep.0.swap(true, Ordering::Relaxed);
         fence(Ordering::SeqCst);
     }
 
