@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_store::{
-    Budget, Effect, EffectSink, Exported, Options, OwnedEffect, OwnedValue, Store,
+    Budget, Effect, EffectSink, Exported, Limits, Options, OwnedEffect, OwnedValue, Policy, Stats,
+    Store,
 };
 use support::{Lane, NOW, words};
 
@@ -107,38 +108,56 @@ fn assert_equal(leader: &mut Store, follower: &mut Store, context: &str) {
     }
 }
 
+/// Runs a workload and applies its effects after every command. Returns what the leader counted.
+fn replay(seed: u64, limits: Limits) -> Stats {
+    let mut random = fastrand::Rng::with_seed(seed);
+    let recorder = Recorder::default();
+    let mut lane = Lane::default();
+    lane.store.set_limits(limits);
+    lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+    let mut copy = follower();
+    let mut applied = 0;
+    let mut apply = |copy: &mut Store| {
+        for effect in recorder.0.lock().unwrap().drain(..) {
+            copy.apply(&effect).expect("no limit is set");
+            applied += 1;
+        }
+    };
+    for step in 0..2_000 {
+        let command = random_line(&mut random);
+        if random.u8(..4) == 0 {
+            lane.wait(random.u64(..1_500));
+            copy.begin_turn(lane.store.now());
+        }
+        if random.u8(..8) == 0 {
+            lane.store.work(Budget { units: random.u32(1..100) });
+        }
+        lane.say(&command);
+        apply(&mut copy);
+        let case = format!("seed {seed}, {limits:?}, step {step}: {command}");
+        assert_equal(&mut lane.store, &mut copy, &case);
+        // Comparing may have expired keys on both sides: what is gone twice is gone.
+        apply(&mut copy);
+    }
+    assert!(applied > 500, "the workload writes: {applied} effects");
+    *lane.store.stats()
+}
+
 #[test]
 fn effects_make_the_same_store() {
-    for seed in 1..=20 {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let recorder = Recorder::default();
-        let mut lane = Lane::default();
-        lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
-        let mut copy = follower();
-        let mut applied = 0;
-        for step in 0..2_000 {
-            let command = random_line(&mut random);
-            if random.u8(..4) == 0 {
-                lane.wait(random.u64(..1_500));
-                copy.begin_turn(lane.store.now());
-            }
-            if random.u8(..8) == 0 {
-                lane.store.work(Budget { units: random.u32(1..100) });
-            }
-            lane.say(&command);
-            for effect in recorder.0.lock().unwrap().drain(..) {
-                copy.apply(&effect).expect("no limit is set");
-                applied += 1;
-            }
-            assert_equal(
-                &mut lane.store,
-                &mut copy,
-                &format!("seed {seed}, step {step}: {command}"),
-            );
-            // Comparing may have expired keys on both sides, each by itself.
-            recorder.0.lock().unwrap().clear();
-        }
-        assert!(applied > 1_000, "the workload writes: {applied} effects");
+    for seed in 1..=12 {
+        let stats = replay(seed, Limits::default());
+        assert!(stats.expired > 0 && stats.evicted == 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn effects_make_the_same_store_while_keys_are_evicted() {
+    for (seed, policy) in (100..).zip(Policy::ALL) {
+        let limits = Limits { entries_max: Some(9), bytes_max: None, policy };
+        let stats = replay(seed, limits);
+        let may_evict = policy != Policy::NoEviction;
+        assert_eq!(stats.evicted > 0, may_evict, "{policy:?}: {stats:?}");
     }
 }
 

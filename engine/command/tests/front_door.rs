@@ -578,6 +578,12 @@ fn walking_through_keys() {
     listed.sort();
     assert_eq!(listed, some);
     lane.check("KEYS nothing*", "[]");
+    // A cursor that no scan gave may find anything, or nothing.
+    let mut random = fastrand::Rng::with_seed(3);
+    for cursor in [u64::MAX, 1, 1 << 63].into_iter().chain((0..1_000).map(|_| random.u64(..))) {
+        scan_page(&lane.say(&format!("SCAN {} COUNT 5", cursor >> (cursor % 64))));
+        scan_page(&lane.say(&format!("SCAN {cursor}")));
+    }
     run_on(
         &mut lane,
         r"
