@@ -17,6 +17,7 @@ pub mod object;
 pub mod strings;
 
 pub mod introspect;
+pub mod reference;
 
 mod extended;
 mod options;

@@ -105,3 +105,15 @@ fn keys_are_found() {
     assert_eq!(positions("OBJECT HELP"), [0; 0]);
     assert_eq!(positions("PING"), [0; 0]);
 }
+
+/// `RINGLANE_WRITE=1 cargo test -p ringlane-command reference` writes the page anew.
+#[test]
+fn the_reference_page_is_the_tables() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
+    let page = ringlane_command::reference::page();
+    if std::env::var_os("RINGLANE_WRITE").is_some() {
+        std::fs::write(path, &page).expect("the page can be written");
+    }
+    let written = std::fs::read_to_string(path).expect("docs/commands.md is there");
+    assert!(written == page, "docs/commands.md is stale: run with RINGLANE_WRITE=1");
+}
