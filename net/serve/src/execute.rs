@@ -91,8 +91,12 @@ impl Core {
                         Some(error) if connection.session.authenticated => error,
                         Some(_) | None => CommandError::Fixed(admin::auth::NOAUTH),
                     };
+                    let mode = connection.session.reply_mode;
                     self.stats.rejected_commands += 1;
                     self.refuse(command.connection, &error);
+                    if mode != ReplyMode::On {
+                        self.muffle(command.connection);
+                    }
                 }
                 Action::Malformed(error) => {
                     self.stats.protocol_errors += 1;
@@ -115,23 +119,39 @@ impl Core {
         args: Args<'_>,
     ) {
         let connection = self.connections.get(id).expect("looked up by the caller");
+        let waits = connection.barrier;
         let session = &mut connection.session;
         session.commands += 1;
         session.last_command = Some(spec.id);
-        let mode = session.reply_mode;
-        if self.pause.is_some() && self.is_paused(spec) {
+        // Behind a command that is held back, of the same batch, the others of its connection wait.
+        if self.pause.is_some() && (waits || self.is_paused(spec)) {
             self.hold_for_pause(id, spec, target, routed, args);
         } else {
-            self.dispatch(id, spec, target, routed, args);
-        }
-        if mode != ReplyMode::On {
-            self.muffle(id, mode);
+            self.execute_now(id, spec, target, routed, args);
         }
     }
 
-    /// Runs one command that nothing holds back.
+    /// Runs one command that no pause holds back.
     #[inline]
-    pub fn dispatch(
+    pub fn execute_now(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        target: Target,
+        routed: Option<RoutedKey>,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let mode = connection.session.reply_mode;
+        self.dispatch(id, spec, target, routed, args);
+        if mode != ReplyMode::On {
+            self.muffle(id);
+        }
+    }
+
+    /// Chooses how and where a command runs.
+    #[inline]
+    fn dispatch(
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
@@ -545,14 +565,15 @@ impl Core {
 
     /// `CLIENT REPLY OFF` and `SKIP`: what was just written is taken back.
     #[cold]
-    fn muffle(&mut self, id: ConnectionId, mode_before: ReplyMode) {
+    fn muffle(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
-        if connection.session.reply_mode == ReplyMode::On {
-            return; // It was `CLIENT REPLY ON`, which is answered.
-        }
-        connection.muffle_last();
-        if mode_before == ReplyMode::Skip {
-            connection.session.reply_mode = ReplyMode::On;
+        match connection.session.reply_mode {
+            ReplyMode::On => {} // It was `CLIENT REPLY ON` or RESET, which are answered.
+            ReplyMode::Off => connection.muffle_last(),
+            ReplyMode::Skip => {
+                connection.muffle_last();
+                connection.session.reply_mode = ReplyMode::On;
+            }
         }
     }
 

@@ -64,7 +64,7 @@ impl Core {
         let cursor = std::str::from_utf8(&args[1]).ok().and_then(|text| text.parse::<u64>().ok());
         let lane = match cursor {
             Some(cursor) if !lane_alone => {
-                self.shared.lane_of(ringlane_store::scan::cursor_slot(cursor))
+                self.shared.lane_of(ringlane_store::cursor_slot(cursor))
             }
             Some(_) | None => self.lane,
         };
@@ -105,7 +105,7 @@ impl Core {
         let rest = out.plain(whole)[ENDED.len()..].to_vec();
         let first = ringlane_base::Slot::new(self.shared.slots_of(next).start)
             .expect("every lane has slots");
-        let cursor = ringlane_store::scan::cursor_at(first).to_string();
+        let cursor = ringlane_store::cursor_at(first).to_string();
         out.truncate(from);
         let mut reply = RespReply::new(out, Version::Resp2);
         reply.array_header(2);

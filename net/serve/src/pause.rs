@@ -23,7 +23,7 @@ struct Held {
 #[derive(Default)]
 pub struct Pause {
     writes_only: bool,
-    /// One a connection at most: its later commands wait behind it.
+    /// In order; of one connection several only if they were planned together before the pause.
     held: Vec<Held>,
 }
 
@@ -77,7 +77,7 @@ impl Core {
                 let connection = self.connections.get(held.connection).expect("is open");
                 connection.barrier = false;
                 let args = Args::new(&slices, &held.args);
-                self.dispatch(held.connection, held.spec, held.target, held.routed, args);
+                self.execute_now(held.connection, held.spec, held.target, held.routed, args);
                 self.mark_ready(held.connection);
             }
         }

@@ -158,7 +158,8 @@ impl Core {
             });
             let Ok(Step::Command { consumed }) = step else { break };
             from += consumed;
-            if !authenticated || holds_up(action) {
+            // During a pause the first command that it holds is found only when it is executed.
+            if !authenticated || self.pause.is_some() || holds_up(action) {
                 break;
             }
         }

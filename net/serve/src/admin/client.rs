@@ -28,7 +28,10 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ("reply", reply_mode),
     ("setinfo", set_info),
     ("setname", set_name),
-    ("unpause", unpause),
+    ("unpause", |core, _, _| {
+        core.shared.pause_until_ms.store(0, Ordering::Release);
+        Ok(Step::Ask(Question::Refresh, finish_ok))
+    }),
 ];
 
 /// Of a name, a library's name or its version: every connection keeps three of them.
@@ -390,7 +393,9 @@ fn finish_list(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
         .collect();
     lines.sort_unstable_by_key(|line| line.client);
     let mut text = String::with_capacity(lines.iter().map(|line| line.text.len()).sum());
-    lines.iter().for_each(|line| text.push_str(&line.text));
+    for line in &lines {
+        text.push_str(&line.text);
+    }
     reply.verbatim(&text);
 }
 
@@ -403,7 +408,7 @@ fn kill(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
 
 fn finish_kill_one(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
     end_myself_if_meant(core, &answers);
-    if sum(&answers.answers) == 0 {
+    if sum(answers.answers) == 0 {
         reply.error(&CommandError::Fixed("ERR No such client"));
     } else {
         reply.simple("OK");
@@ -412,7 +417,7 @@ fn finish_kill_one(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<
 
 fn finish_kill(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
     end_myself_if_meant(core, &answers);
-    reply.integer(sum(&answers.answers) as i64);
+    reply.integer(sum(answers.answers) as i64);
 }
 
 /// A client that has killed itself still gets its reply.
@@ -453,12 +458,6 @@ fn pause(core: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
     shared.pause_writes_only.store(writes_only && narrower, Ordering::Release);
     let wanted = now.plus(milliseconds).0;
     shared.pause_until_ms.store(if lasts { until.max(wanted) } else { wanted }, Ordering::Release);
-    Ok(Step::Ask(Question::Refresh, finish_ok))
-}
-
-/// `CLIENT UNPAUSE`.
-fn unpause(core: &mut Core, _: ConnectionId, _: Args<'_>) -> Outcome {
-    core.shared.pause_until_ms.store(0, Ordering::Release);
     Ok(Step::Ask(Question::Refresh, finish_ok))
 }
 

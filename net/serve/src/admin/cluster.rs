@@ -240,7 +240,7 @@ fn count_keys_in_slot(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outc
         return done(core, id, |reply| reply.integer(count as i64));
     }
     Ok(Step::Ask(Question::SlotLength(slot), |_, answers, reply| {
-        reply.integer(sum(&answers.answers) as i64);
+        reply.integer(sum(answers.answers) as i64);
     }))
 }
 

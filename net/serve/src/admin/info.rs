@@ -79,7 +79,7 @@ pub fn info(args: Args<'_>) -> Outcome {
 }
 
 /// The sections that are meant by these names, each once, in their order.
-fn sections<'a, N: AsRef<[u8]>>(asked: &'a [N]) -> impl Iterator<Item = &'static Section> + 'a {
+fn sections<N: AsRef<[u8]>>(asked: &[N]) -> impl Iterator<Item = &'static Section> + '_ {
     let named =
         |word: &str| asked.iter().any(|name| name.as_ref().eq_ignore_ascii_case(word.as_bytes()));
     let all = named("all") || named("everything");

@@ -141,11 +141,11 @@ fn finish_ok(_: &mut Core, _: Answers<'_>, reply: &mut RespReply<'_>) {
 }
 
 /// The counts of all lanes added up.
-fn sum(answers: &[Answer]) -> u64 {
+fn sum(answers: Vec<Answer>) -> u64 {
     answers
-        .iter()
+        .into_iter()
         .map(|answer| match answer {
-            Answer::Count(count) => *count,
+            Answer::Count(count) => count,
             Answer::Report(_)
             | Answer::Lines(_)
             | Answer::Slowlog(_)

@@ -49,7 +49,7 @@ impl Resident {
         Self::parse(&std::fs::read_to_string("/proc/self/status").unwrap_or_default())
     }
 
-    /// Out of the text of `/proc/self/status` (proc_pid_status(5)).
+    /// Out of the text of `/proc/self/status`, `proc_pid_status(5)`.
     fn parse(status: &str) -> Self {
         let kilobytes = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;

@@ -180,9 +180,7 @@ fn clients(core: &Core) -> ClientCounts {
         counts.input_max = counts.input_max.max(connection.input_len() as u64);
         counts.output_max = counts.output_max.max(connection.output_len() as u64);
     }
-    if seen > 0 {
-        counts.memory = counts.memory * counts.connections / seen;
-    }
+    counts.memory = (counts.memory * counts.connections).checked_div(seen).unwrap_or(0);
     counts
 }
 
@@ -200,7 +198,7 @@ pub fn reset(core: &mut Core) {
     }
 }
 
-/// The reports that a client is told of: its lane's own at a lane door, else all lanes'.
+/// The reports in the order of the lanes.
 pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
     let mut reports: Vec<LaneReport> = answers
         .into_iter()

@@ -180,7 +180,7 @@ fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
 
 /// `SLOWLOG LEN`: as many as GET can show.
 fn finish_len(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
-    let length = sum(&answers.answers).min(core.live.slowlog_max_len as u64);
+    let length = sum(answers.answers).min(core.live.slowlog_max_len as u64);
     reply.integer(length as i64);
 }
 
