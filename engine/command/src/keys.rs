@@ -1,10 +1,11 @@
 //! Keys whatever they hold: being there, names, types, copies. Expiry is in `expiry`.
 
+use ringlane_base::Database;
 use ringlane_store::{Exported, Key, Removal};
 
 use crate::parse::{self, is};
 use crate::strings::holds;
-use crate::{CommandError, Context};
+use crate::{Args, CommandError, Context};
 
 /// `DEL key`, `UNLINK key`, called once a key.
 pub fn del_one(context: &mut Context<'_>) -> Result<(), CommandError> {
@@ -104,21 +105,33 @@ fn move_entry(
     Ok(())
 }
 
-/// `COPY source destination [DB number] [REPLACE]`
-pub fn copy(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let mut database = context.database;
+/// What follows the keys of COPY: another database, and REPLACE.
+fn copy_options(args: Args<'_>, databases: u8) -> Result<(Option<Database>, bool), CommandError> {
+    let mut database = None;
     let mut replace = false;
-    let mut rest = context.args.from(3).iter();
+    let mut rest = args.from(3).iter();
     while let Some(option) = rest.next() {
         if is(option, "replace") {
             replace = true;
         } else if is(option, "db") {
             let number = rest.next().ok_or(CommandError::Syntax)?;
-            database = parse::database(number, context.limits.databases)?;
+            database = Some(parse::database(number, databases)?);
         } else {
             return Err(CommandError::Syntax);
         }
     }
+    Ok((database, replace))
+}
+
+/// The database that COPY's `DB` names, if all its options are in order.
+pub fn copy_database(args: Args<'_>, databases: u8) -> Option<Database> {
+    copy_options(args, databases).ok()?.0
+}
+
+/// `COPY source destination [DB number] [REPLACE]`
+pub fn copy(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let (database, replace) = copy_options(context.args, context.limits.databases)?;
+    let database = database.unwrap_or(context.database);
     let from = context.key(1);
     let to = Key { database, ..context.new_key(2)? };
     if from.bytes == to.bytes && from.database == to.database {

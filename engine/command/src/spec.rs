@@ -1,6 +1,8 @@
 //! The shape of a row of the command table.
 
-use crate::{CommandError, Context};
+use ringlane_base::Database;
+
+use crate::{Args, CommandError, Context};
 
 /// How many arguments, the name included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -219,6 +221,9 @@ pub struct CommandSpec {
     /// Hints for clients that spread requests, as in `COMMAND`.
     pub tips: &'static [&'static str],
     pub subcommands: &'static [CommandSpec],
+    /// Reads from the arguments, and the number of databases there are, in which of them the second
+    /// key is meant, if an option says so (`COPY … DB n`).
+    pub second_database: Option<fn(Args<'_>, u8) -> Option<Database>>,
     pub run: Run,
 }
 
@@ -255,6 +260,21 @@ impl CommandSpec {
             Keys::Pairs => (1, count, 2),
         };
         KeyPositions { next, end: end.min(count), step }
+    }
+
+    /// In which of the `databases` the key at `position` is meant, where `selected` is the
+    /// connection's. An option that is malformed or out of range is left to the handler to refuse.
+    pub fn key_database(
+        &self,
+        args: Args<'_>,
+        position: usize,
+        selected: Database,
+        databases: u8,
+    ) -> Database {
+        match self.second_database {
+            Some(read) if position == 2 => read(args, databases).unwrap_or(selected),
+            Some(_) | None => selected,
+        }
     }
 
     /// The subcommand of this name, case ignored.

@@ -23,14 +23,15 @@ mod tip {
 
 /// Rows: `"name" Arity(n) Access Keys Merge => Run(who), "arguments"`, then
 /// `[flags] [categories] [what happens to the keys] [tips]`, then
-/// `Group "since" "complexity" "summary"` and, for a container, `of SUBCOMMANDS`.
+/// `Group "since" "complexity" "summary"` and, for a container, `of SUBCOMMANDS`; for
+/// a command that can name another database, `at` the function that reads which.
 macro_rules! commands {
     ($table:ident from $first:expr, up to $end:ident; $(
         $name:literal $arity:ident($count:literal) $access:ident $keys:ident $merge:ident
         => $run:ident($target:path), $arguments:literal
         [$($flag:ident)*] [$($category:ident)*] [$($key_flags:literal),*] [$($tip:ident)*]
         $group:ident $since:literal $complexity:literal $summary:literal
-        $(of $subcommands:ident)? ;
+        $(of $subcommands:ident)? $(at $second_database:path)? ;
     )*) => {
         const $end: usize = $first + [$($name),*].len();
         static $table: &[CommandSpec] = &numbered($first, [$(CommandSpec {
@@ -50,6 +51,7 @@ macro_rules! commands {
             key_flags: &[$($key_flags),*],
             tips: &[$(tip::$tip),*],
             subcommands: subcommands!($($subcommands)?),
+            second_database: second_database!($($second_database)?),
             run: Run::$run($target),
         }),*]);
     };
@@ -61,6 +63,15 @@ macro_rules! subcommands {
     };
     ($table:ident) => {
         $table
+    };
+}
+
+macro_rules! second_database {
+    () => {
+        None
+    };
+    ($read:path) => {
+        Some($read)
     };
 }
 
@@ -150,7 +161,8 @@ commands! { COMMANDS from 0, up to COMMANDS_END;
     "copy" AtLeast(3) Write FirstTwo Together => Store(keys::copy),
         "source destination [DB number] [REPLACE]"
         [DENYOOM] [KEYSPACE] ["RO access", "OW update"] []
-        Generic "6.2.0" "O(N) in the elements" "Copies a key.";
+        Generic "6.2.0" "O(N) in the elements" "Copies a key."
+        at keys::copy_database;
     "del" AtLeast(2) Write All Sum => Store(keys::del_one), "key [key ...]"
         [] [KEYSPACE] ["RM delete"] [MULTI_SHARD SUM]
         Generic "1.0.0" "O(N) in the keys" "Deletes keys.";

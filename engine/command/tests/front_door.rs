@@ -385,6 +385,7 @@ fn presence_and_names() {
         COPY b b DB 16 => -ERR DB index is out of range
         COPY b b DB x => -ERR value is not an integer or out of range
         COPY b c DB => -ERR syntax error
+        COPY b c DB 99 FOO => -ERR DB index is out of range
         COPY b c FOO => -ERR syntax error
         MOVE b 1 => :0
         MOVE none 1 => :0

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
+use ringlane_base::Database;
 use ringlane_command::table::{self, COMMAND_COUNT, ID_COUNT};
-use ringlane_command::{Access, Arity, Keys, Merge, Run};
+use ringlane_command::{Access, Args, Arity, Keys, Merge, Run};
 
 #[test]
 fn names_are_found_in_any_case_and_nothing_else_is() {
@@ -104,6 +105,25 @@ fn keys_are_found() {
     assert_eq!(positions("MEMORY USAGE k SAMPLES 5"), [2]);
     assert_eq!(positions("OBJECT HELP"), [0; 0]);
     assert_eq!(positions("PING"), [0; 0]);
+}
+
+#[test]
+fn copies_name_the_database_of_their_second_key() {
+    let database = |words: &str, position: usize| {
+        let slices: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();
+        let spec = table::lookup(slices[0]).expect("a command");
+        spec.key_database(Args::new(&slices, &[]), position, Database(3), 16)
+    };
+    assert_eq!(database("COPY a b DB 5", 1), Database(3));
+    assert_eq!(database("COPY a b DB 5", 2), Database(5));
+    assert_eq!(database("COPY a b replace db 5", 2), Database(5));
+    assert_eq!(database("COPY a b DB 1 DB 2", 2), Database(2));
+    assert_eq!(database("COPY a b", 2), Database(3));
+    assert_eq!(database("COPY a b DB x", 2), Database(3));
+    assert_eq!(database("COPY a b DB 16", 2), Database(3));
+    assert_eq!(database("COPY a b DB", 2), Database(3));
+    assert_eq!(database("COPY a b DB 5 FOO", 2), Database(3));
+    assert_eq!(database("RENAME a b", 2), Database(3));
 }
 
 /// `RINGLANE_WRITE=1 cargo test -p ringlane-command reference` writes the page anew.
