@@ -126,6 +126,7 @@ fn session(core: &mut Core, id: ConnectionId) -> &mut Session {
 }
 
 /// Writes the reply of a command that needed nobody else.
+#[allow(clippy::unnecessary_wraps, reason = "the last word of functions that may refuse")]
 fn done(core: &mut Core, id: ConnectionId, write: impl FnOnce(&mut RespReply<'_>)) -> Outcome {
     core.reply(id, write);
     Ok(Step::Done)

@@ -216,7 +216,7 @@ pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
 }
 
 /// Whose counts a connection is shown: all lanes', or at a lane door that lane's alone.
-pub fn scope<'a>(reports: &'a [LaneReport], door: Door, lane: LaneId) -> &'a [LaneReport] {
+pub fn scope(reports: &[LaneReport], door: Door, lane: LaneId) -> &[LaneReport] {
     match door {
         Door::Front => reports,
         Door::Lane => &reports[lane.index()..=lane.index()],
