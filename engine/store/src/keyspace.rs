@@ -4,6 +4,8 @@ use ringlane_base::{Database, Slot};
 
 use crate::entry::Entry;
 use crate::eviction::{LEVEL, USES, weight_of};
+use crate::segment::TableMemory;
+use crate::slot_table::{Position, SlotTable};
 use crate::store::Store;
 use crate::{Effect, Key, ObjectInfo, Policy, TypeName, Value};
 
@@ -64,7 +66,7 @@ impl Store {
     /// Shows the living entries of a slot until the visitor has had enough.
     fn visit_slot(&self, slot: Slot, visit: &mut dyn FnMut(Entry<'_>) -> bool) {
         let table = &self.slots[self.slot_index(slot)];
-        let mut position = Some(crate::slot_table::Position::default());
+        let mut position = Some(Position::default());
         while let Some(piece) = position.and_then(|position| table.at(position)) {
             for handle in &table.segment(piece).table {
                 let entry = Entry::of(&self.slab, handle);
@@ -124,9 +126,18 @@ impl Store {
         if self.databases.entries() == 0 {
             return;
         }
-        let fresh = Self::empty_slots(&self.slab, self.slots.len());
-        let old = std::mem::replace(&mut self.slots, fresh);
         self.leave_no_page();
+        // Only slots that were used, so that a small store is flushed in no time.
+        let memory = TableMemory(self.slab.clone());
+        let mut old = Vec::new();
+        for (index, word) in self.occupied.iter_mut().enumerate() {
+            let mut bits = std::mem::take(word);
+            while bits != 0 {
+                let slot = index * 64 + bits.trailing_zeros() as usize;
+                old.push(std::mem::replace(&mut self.slots[slot], SlotTable::new(&memory)));
+                bits &= bits - 1;
+            }
+        }
         self.upkeep.bury(old);
         self.databases.forget_all();
         self.eviction.forget_all();

@@ -10,7 +10,7 @@ mod hashing;
 mod keyspace;
 mod memory;
 mod options;
-mod scan;
+pub mod scan;
 mod segment;
 mod slab;
 mod slot_table;
@@ -22,7 +22,7 @@ mod value;
 mod wheel;
 
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey};
-pub use memory::{Memory, set_size_class};
+pub use memory::{CountingAllocator, Memory, UsableSize, set_size_class, thread_bytes};
 pub use options::{Budget, Limits, Options, Policy, Work};
 pub use scan::{cursor_at, cursor_slot};
 pub use stats::Stats;

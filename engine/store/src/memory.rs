@@ -1,5 +1,7 @@
 //! The memory account: counted from what the allocators really take, never estimated.
 
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// Bytes of one store.
@@ -48,4 +50,137 @@ pub fn size_class(bytes: usize) -> usize {
     // SAFETY: only `set_size_class` stores here, and it stores a function of this type.
     let of = unsafe { std::mem::transmute::<*mut (), SizeClass>(pointer) };
     of(bytes)
+}
+
+/// An allocator that can tell what an allocation really takes.
+///
+/// # Safety
+/// The answer must be the same for an allocation as long as it lives.
+pub unsafe trait UsableSize: GlobalAlloc {
+    /// Bytes that the allocation takes.
+    ///
+    /// # Safety
+    /// `pointer` was allocated by this allocator with this layout, and lives.
+    unsafe fn usable_size(&self, pointer: *mut u8, layout: Layout) -> usize;
+}
+
+thread_local! {
+    /// Bytes that this thread allocated less those that it freed. Without a destructor, so that it
+    /// can be used as long as the thread runs.
+    static THREAD_BYTES: Cell<isize> = const { Cell::new(0) };
+}
+
+/// Bytes that this thread has allocated less those that it has freed, by usable size, as far as a
+/// `CountingAllocator` is the global one. What one thread allocates and another frees counts for
+/// the first and against the second, so only the sum over all threads is what the process holds.
+pub fn thread_bytes() -> isize {
+    THREAD_BYTES.with(Cell::get)
+}
+
+/// Counts what passes through an allocator, by thread: two additions to a thread's own cell.
+pub struct CountingAllocator<A>(pub A);
+
+impl<A: UsableSize> CountingAllocator<A> {
+    /// # Safety
+    /// As for `UsableSize::usable_size`, or null.
+    unsafe fn count(&self, pointer: *mut u8, layout: Layout, came: bool) {
+        if pointer.is_null() {
+            return;
+        }
+        // SAFETY: the caller's word.
+        let bytes = unsafe { self.0.usable_size(pointer, layout) } as isize;
+        THREAD_BYTES.with(|counter| {
+            counter.set(counter.get() + if came { bytes } else { -bytes });
+        });
+    }
+}
+
+// SAFETY: every call is passed on as it is.
+unsafe impl<A: UsableSize> GlobalAlloc for CountingAllocator<A> {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's word; what was allocated lives.
+        unsafe {
+            let pointer = self.0.alloc(layout);
+            self.count(pointer, layout, true);
+            pointer
+        }
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: as for `alloc`.
+        unsafe {
+            let pointer = self.0.alloc_zeroed(layout);
+            self.count(pointer, layout, true);
+            pointer
+        }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller's word; it still lives.
+        unsafe {
+            self.count(pointer, layout, false);
+            self.0.dealloc(pointer, layout);
+        }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
+        // SAFETY: the caller's word. A failed reallocation leaves the old one, which was counted
+        // out and comes back in.
+        unsafe {
+            self.count(pointer, layout, false);
+            let moved = self.0.realloc(pointer, layout, bytes);
+            if moved.is_null() {
+                self.count(pointer, layout, true);
+            } else {
+                let layout = Layout::from_size_align_unchecked(bytes, layout.align());
+                self.count(moved, layout, true);
+            }
+            moved
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::alloc::System;
+
+    use super::*;
+
+    struct Rounding;
+
+    // SAFETY: passes everything on.
+    unsafe impl GlobalAlloc for Rounding {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            // SAFETY: the caller's word.
+            unsafe { System.alloc(layout) }
+        }
+
+        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+            // SAFETY: the caller's word.
+            unsafe { System.dealloc(pointer, layout) }
+        }
+    }
+
+    // SAFETY: depends on the layout alone.
+    unsafe impl UsableSize for Rounding {
+        unsafe fn usable_size(&self, _pointer: *mut u8, layout: Layout) -> usize {
+            layout.size().next_multiple_of(64)
+        }
+    }
+
+    #[test]
+    fn what_comes_and_goes_is_counted_by_usable_size() {
+        let allocator = CountingAllocator(Rounding);
+        let before = thread_bytes();
+        let layout = Layout::from_size_align(100, 8).expect("a layout");
+        // SAFETY: allocated, reallocated and freed once each, with matching layouts.
+        unsafe {
+            let pointer = allocator.alloc(layout);
+            assert_eq!(thread_bytes() - before, 128);
+            let pointer = allocator.realloc(pointer, layout, 1000);
+            assert_eq!(thread_bytes() - before, 1024);
+            allocator.dealloc(pointer, Layout::from_size_align(1000, 8).expect("a layout"));
+        }
+        assert_eq!(thread_bytes(), before);
+    }
 }

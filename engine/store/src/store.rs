@@ -32,6 +32,8 @@ pub struct Store {
     pub(crate) limits: Limits,
     pub(crate) stats: Stats,
     pub(crate) dice: fastrand::Rng,
+    /// A bit for each slot that may have entries.
+    pub(crate) occupied: Vec<u64>,
     /// Bytes of values outside of the slab.
     pub(crate) outside_bytes: usize,
     /// Bytes of all directories.
@@ -77,6 +79,7 @@ impl Store {
             limits: Limits::default(),
             stats: Stats::default(),
             dice,
+            occupied: vec![0; options.slots.len().div_ceil(64)],
             outside_bytes: 0,
             wide_bytes: 0,
             sink: None,
@@ -361,6 +364,7 @@ impl Store {
         self.eviction.came(entry.header().clock(), weight);
         let hash = Hashing::placed(key.hash, physical);
         let slot = self.slot_index(key.slot);
+        self.occupied[slot / 64] |= 1 << (slot % 64);
         loop {
             let hardened = || self.hashing.hardened(physical, key.bytes);
             let (piece, placed) = self.slots[slot].piece(hash, hardened);
@@ -393,8 +397,13 @@ impl Store {
     /// Makes a segment smaller that has become sparse.
     #[inline]
     pub(crate) fn tidy(&mut self, slot: usize, piece: Piece) {
-        if self.slots[slot].segment(piece).is_sparse() {
+        let segment = self.slots[slot].segment(piece);
+        let empty = segment.table.is_empty();
+        if empty || segment.is_sparse() {
             self.shrink(slot, piece);
+        }
+        if empty && self.slots[slot].len() == 0 {
+            self.occupied[slot / 64] &= !(1 << (slot % 64));
         }
     }
 

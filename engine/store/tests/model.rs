@@ -456,7 +456,7 @@ fn every_policy_keeps_the_limit_and_tells_what_went() {
     for (seed, policy) in (10..).zip(Policy::ALL) {
         let limits = Limits { bytes_max: Some(6 << 20), entries_max: None, policy };
         let world = World { seed, keys: 20_000, blobs: 100, tags: 3000, limits, flushes: 4000 };
-        let run = run(world, operations(30));
+        let run = run(world, operations(30).max(20_000));
         assert_eq!(run.evicted > 0, policy != Policy::NoEviction, "{policy:?}");
     }
 }

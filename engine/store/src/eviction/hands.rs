@@ -8,34 +8,46 @@ use crate::store::Found;
 /// How many buckets ahead of itself a hand begins to load entries.
 const LOOKAHEAD: usize = 8;
 
+/// Slots of one word of the bitmap of occupied ones.
+const WORD_SLOTS: usize = 64;
+
 /// Where a hand stands.
 #[derive(Clone, Copy, Debug)]
 pub struct Hand {
     slot: usize,
     position: Position,
-    /// Slots from one to the next: near the golden section, so that a hand that went some way has
-    /// been everywhere evenly, and leaves no sparse stretch behind it.
+    /// Stretches of 64 slots from one to the next: near the golden section, so that a hand that
+    /// went some way has been everywhere evenly, and leaves no sparse stretch behind it.
     stride: usize,
+}
+
+/// What a hand walks over.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    pub slots: &'a [SlotTable],
+    /// A bit for each slot that may have entries.
+    pub occupied: &'a [u64],
+    pub slab: &'a Slab,
 }
 
 impl Hand {
     /// A hand over so many slots.
     pub fn new(slots: usize) -> Self {
-        let mut stride = (slots * 618 / 1000).max(1);
-        while gcd(stride, slots) > 1 {
+        let words = slots.div_ceil(WORD_SLOTS);
+        let mut stride = (words * 618 / 1000).max(1);
+        while gcd(stride, words) > 1 {
             stride += 1;
         }
         Self { slot: 0, position: Position::default(), stride }
     }
 
-    /// The next entry; None after `steps_max` buckets and slots without one.
-    pub fn next(&mut self, slots: &[SlotTable], slab: &Slab, steps_max: usize) -> Option<Found> {
-        let mut steps = 0;
-        while steps < steps_max {
-            let slot_table = &slots[self.slot];
+    /// The next entry; None if it has been everywhere and met none.
+    pub fn next(&mut self, ground: Ground<'_>) -> Option<Found> {
+        let mut words = 0;
+        while words <= ground.occupied.len() {
+            let slot_table = &ground.slots[self.slot];
             let Some(piece) = slot_table.at(self.position) else {
-                self.leave(slots.len());
-                steps += 1;
+                words += self.leave(ground.occupied);
                 continue;
             };
             let segment = slot_table.segment(piece);
@@ -43,9 +55,8 @@ impl Hand {
             let mut bucket = self.position.bucket as usize;
             while bucket < table.num_buckets() {
                 if let Some(ahead) = table.get_bucket(bucket + LOOKAHEAD) {
-                    prefetch(slab.pointer(ahead).as_ptr());
+                    prefetch(ground.slab.pointer(ahead).as_ptr());
                 }
-                steps += 1;
                 if table.get_bucket(bucket).is_some() {
                     self.position.bucket = bucket as u32 + 1;
                     return Some(Found { slot: self.slot, piece, bucket });
@@ -54,15 +65,28 @@ impl Hand {
             }
             match slot_table.after(piece) {
                 Some(position) => self.position = position,
-                None => self.leave(slots.len()),
+                None => words += self.leave(ground.occupied),
             }
         }
         None
     }
 
-    fn leave(&mut self, slots: usize) {
-        self.slot = (self.slot + self.stride) % slots;
+    /// Goes to the next slot that may have entries; returns how many words of the bitmap it passed.
+    fn leave(&mut self, occupied: &[u64]) -> usize {
         self.position = Position::default();
+        let (mut word, bit) = (self.slot / WORD_SLOTS, self.slot % WORD_SLOTS);
+        let mut bits = occupied[word] & (u64::MAX << bit << 1);
+        let mut passed = 0;
+        while bits == 0 {
+            word = (word + self.stride) % occupied.len();
+            bits = occupied[word];
+            passed += 1;
+            if passed > occupied.len() {
+                return passed;
+            }
+        }
+        self.slot = word * WORD_SLOTS + bits.trailing_zeros() as usize;
+        passed
     }
 
     /// Moves to another slot.
@@ -71,7 +95,7 @@ impl Hand {
         self.position = Position::default();
     }
 
-    /// Moves to another bucket of the segment it stands before.
+    /// Moves to another bucket of the slot it stands in.
     pub fn jump_bucket(&mut self, slots: &[SlotTable], dice: &mut fastrand::Rng) {
         self.position.field = dice.u32(..crate::segment::FIELD_COUNT);
         if let Some(piece) = slots[self.slot].at(self.position) {

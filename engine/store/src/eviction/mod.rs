@@ -16,7 +16,7 @@ use crate::classes::Class;
 use crate::entry::Entry;
 use crate::{Policy, Stats};
 
-pub use hands::Hand;
+pub use hands::{Ground, Hand};
 
 use ghosts::{Ghosts, Origin};
 

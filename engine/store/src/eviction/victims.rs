@@ -3,7 +3,7 @@
 use crate::classes::PAGE_BYTES;
 use crate::entry::{self, Entry};
 use crate::eviction::ghosts::Origin;
-use crate::eviction::{FRESH, LEVEL, MAIN, USES, weight_of};
+use crate::eviction::{FRESH, Ground, LEVEL, MAIN, USES, weight_of};
 use crate::segment::prefetch;
 use crate::store::{Found, Store, handle_at};
 use crate::wheel::Item;
@@ -11,9 +11,6 @@ use crate::{OutOfMemory, Policy, Removal};
 
 /// Entries that one choice looks at before it takes the least used of them.
 const LOOKS_MAX: usize = 512;
-
-/// Buckets and slots that one step of a hand passes before the caller looks up.
-const STEPS_MAX: usize = 1 << 16;
 
 /// Entries that a sampling policy compares.
 const SAMPLES: usize = 16;
@@ -183,14 +180,7 @@ impl Store {
     fn step(&mut self, main: bool) -> Option<Found> {
         let hand =
             if main { &mut self.eviction.main_hand } else { &mut self.eviction.probation_hand };
-        loop {
-            if self.databases.entries() == 0 {
-                return None;
-            }
-            if let Some(found) = hand.next(&self.slots, &self.slab, STEPS_MAX) {
-                return Some(found);
-            }
-        }
+        hand.next(Ground { slots: &self.slots, occupied: &self.occupied, slab: &self.slab })
     }
 
     fn set_clock(&mut self, found: Found, clock: u8) {
