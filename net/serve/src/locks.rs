@@ -88,13 +88,11 @@ impl Locks {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::Database;
-
     use super::*;
 
     fn request(together: u32, slots: &[u16]) -> Box<LockRequest> {
         let slots = slots.iter().map(|&slot| Slot::new(slot).expect("a slot")).collect();
-        Box::new(LockRequest { together, slots, keys: Vec::new(), database: Database(0) })
+        Box::new(LockRequest { together, slots, keys: Vec::new() })
     }
 
     #[test]

@@ -152,9 +152,9 @@ pub struct LockRequest {
     pub together: u32,
     /// Ascending, no duplicates.
     pub slots: Vec<Slot>,
-    /// The keys whose entries must travel, with their position among the command's arguments.
-    pub keys: Vec<(usize, Vec<u8>)>,
-    pub database: Database,
+    /// The keys whose entries must travel, with their position among the command's arguments and
+    /// the database in which they are meant.
+    pub keys: Vec<(usize, Database, Vec<u8>)>,
 }
 
 /// The slots are held and these are the entries.

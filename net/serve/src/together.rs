@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use ringlane_base::{LaneId, Slot};
+use ringlane_base::{Database, LaneId, Slot};
 use ringlane_command::{Args, CommandSpec, Run};
 use ringlane_store::{Effect, EffectSink, Exported, Options, OwnedEffect, Store};
 
@@ -20,7 +20,7 @@ use crate::ring::ConnectionId;
 struct Group {
     lane: LaneId,
     slots: Vec<Slot>,
-    keys: Vec<(usize, Vec<u8>)>,
+    keys: Vec<(usize, Database, Vec<u8>)>,
 }
 
 /// One command over several lanes, under way.
@@ -106,7 +106,8 @@ impl Core {
             if group.slots.last() != Some(&slot) {
                 group.slots.push(slot);
             }
-            group.keys.push((index, args[index].to_vec()));
+            let database = spec.key_database(args, index, manner.database, self.live.databases);
+            group.keys.push((index, database, args[index].to_vec()));
         }
         let connection = self.connections.get(id).expect("looked up by the caller");
         connection.barrier = true;
@@ -137,7 +138,6 @@ impl Core {
             together: index,
             slots: group.slots.clone(),
             keys: std::mem::take(&mut group.keys),
-            database: together.manner.database,
         });
         let lane = group.lane;
         if lane == self.lane {
@@ -153,8 +153,8 @@ impl Core {
         let entries = request
             .keys
             .iter()
-            .map(|(index, bytes)| {
-                let key = self.store.key(request.database, bytes);
+            .map(|(index, database, bytes)| {
+                let key = self.store.key(*database, bytes);
                 (*index, self.store.export(&key))
             })
             .collect();
@@ -227,7 +227,9 @@ impl Core {
         scratch.begin_turn(self.store.now());
         for (index, entry) in &together.entries {
             if let Some(entry) = entry {
-                let key = scratch.key(together.manner.database, &args[*index]);
+                let (selected, databases) = (together.manner.database, self.live.databases);
+                let database = together.spec.key_database(args, *index, selected, databases);
+                let key = scratch.key(database, &args[*index]);
                 scratch.import(&key, entry).expect("the scratch store has no limit");
             }
         }

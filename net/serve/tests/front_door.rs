@@ -62,6 +62,24 @@ fn keys_of_several_lanes() {
 }
 
 #[test]
+fn copies_between_databases_see_the_key_that_is_there() {
+    // Keys that lie on different lanes when there are several.
+    check(&[
+        ("SELECT 1", "+OK"),
+        ("MSET b old c old d old e old", "+OK"),
+        ("SELECT 0", "+OK"),
+        ("SET a new", "+OK"),
+        ("COPY a b DB 1", ":0"),
+        ("COPY a c DB 1", ":0"),
+        ("COPY a d DB 1 REPLACE", ":1"),
+        ("COPY a f DB 1", ":1"),
+        ("MGET b c d e f", "*5 $-1 $-1 $-1 $-1 $-1"),
+        ("SELECT 1", "+OK"),
+        ("MGET a b c d e f", "*6 $-1 $3 old $3 old $3 new $3 old $3 new"),
+    ]);
+}
+
+#[test]
 fn databases_are_apart() {
     check(&[
         ("SELECT 1", "+OK"),
