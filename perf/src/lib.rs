@@ -16,6 +16,9 @@ pub mod signals;
 pub mod load;
 pub mod servers;
 
+pub mod lru;
+pub mod trace;
+
 pub mod svg;
 pub mod table;
 

@@ -26,7 +26,7 @@ use serde::Serialize;
 /// expire at once, and are flushed.
 ///
 /// Three figures for each phase:
-///   turn   the longest turn that the server itself exports (INFO, fields named *longest_turn*),
+///   turn   the longest turn that the server itself exports (any INFO field whose name says so),
 ///          reset before each phase by CONFIG RESETSTAT; Ringlane alone has it
 ///   batch  the most CPU time that the server process spent on one batch of 16 SETs, background
 ///          work that fell into it included (load phase)
