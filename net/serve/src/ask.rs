@@ -1,8 +1,10 @@
 //! Questions that one lane puts to all, for commands about the server as a whole, and the answers.
 
+use bytes::Bytes;
 use ringlane_base::Slot;
 use ringlane_resp::Version;
 
+use crate::admin::client::Filter;
 use crate::admin::report::LaneReport;
 use crate::core::Core;
 use crate::reply::RespReply;
@@ -18,10 +20,10 @@ pub enum Question {
     },
     /// `CONFIG RESETSTAT`.
     ResetStats,
-    /// One line a client: `CLIENT LIST`, with its filters.
-    Clients(crate::admin::client::Filter),
-    /// `CLIENT KILL`: how many were killed.
-    KillClients(crate::admin::client::Filter),
+    /// One line a client: `CLIENT LIST`, with its filters, from this place in the table on.
+    Clients(Filter, usize),
+    /// `CLIENT KILL`: how many were killed, from this place in the table on.
+    KillClients(Filter, usize),
     /// The newest entries of the slow log, at most this many.
     Slowlog(usize),
     SlowlogLength,
@@ -36,17 +38,31 @@ pub enum Question {
     SlotKeys(Slot, usize),
 }
 
-/// What it answers.
+/// What it answers. What may take long comes in slices: each brings the question for the next.
 pub enum Answer {
     Report(Box<LaneReport>),
-    Lines(Vec<crate::admin::client::Line>),
+    Lines { lines: Bytes, rest: Option<Box<Question>> },
+    Killed { count: u64, rest: Option<Box<Question>> },
     Count(u64),
     Slowlog(Vec<crate::admin::slowlog::Entry>),
     Keys(Vec<Vec<u8>>),
     Done,
 }
 
-/// What a finishing function is given: all lanes' answers and the command's own arguments.
+impl Answer {
+    /// What the same lane must be asked for the rest.
+    pub fn take_rest(&mut self) -> Option<Box<Question>> {
+        match self {
+            Self::Lines { rest, .. } | Self::Killed { rest, .. } => rest.take(),
+            Self::Report(_) | Self::Count(_) | Self::Slowlog(_) | Self::Keys(_) | Self::Done => {
+                None
+            }
+        }
+    }
+}
+
+/// What a finishing function is given: all lanes' answers, in the order of the lanes, and the
+/// command's own arguments.
 pub struct Answers<'a> {
     pub connection: ConnectionId,
     pub args: &'a [Vec<u8>],

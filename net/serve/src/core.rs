@@ -56,6 +56,8 @@ pub struct Core {
     pub leaving: Vec<ConnectionId>,
     /// Work on the whole keyspace, done in slices.
     pub jobs: VecDeque<crate::jobs::Job>,
+    /// Questions to all lanes that this lane asks and must go on answering itself, in slices.
+    pub own_questions: VecDeque<(u32, Box<crate::ask::Question>)>,
     /// What `CLIENT PAUSE` holds back, while it does.
     pub pause: Option<crate::pause::Pause>,
     pub random: fastrand::Rng,
@@ -97,6 +99,7 @@ impl Core {
             resume: Vec::new(),
             leaving: Vec::new(),
             jobs: VecDeque::new(),
+            own_questions: VecDeque::new(),
             pause: None,
             random,
             scratch: ReplyBuffer::default(),

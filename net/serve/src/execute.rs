@@ -375,7 +375,7 @@ impl Core {
                     version: connection.session.version,
                     remaining: lanes,
                     kind: Kind::Answers {
-                        answers: (0..lanes).map(|_| None).collect(),
+                        answers: (0..lanes).map(|_| Vec::new()).collect(),
                         finish,
                         args: args.from(0).iter().map(|arg| arg.to_vec()).collect(),
                     },
@@ -395,10 +395,25 @@ impl Core {
         }
     }
 
-    /// A lane has answered a question.
-    pub fn take_answer(&mut self, gather: u32, part: u32, answer: Answer) {
-        self.gathers.get(gather).add_answer(part, answer);
-        self.finish_gather(gather);
+    /// A lane has answered a question, or begun to: then it is asked to go on.
+    pub fn take_answer(&mut self, gather: u32, part: u32, mut answer: Answer) {
+        let rest = answer.take_rest();
+        self.gathers.get(gather).add_answer(part, answer, rest.is_none());
+        let to = LaneId(part as u16);
+        match rest {
+            None => self.finish_gather(gather),
+            Some(question) if to == self.lane => {
+                self.own_questions.push_back((gather, question));
+            }
+            Some(question) => self.outbox.post(to, Mail::Ask { gather, part, question }),
+        }
+    }
+
+    /// Answers a slice of a question that this lane has put to itself.
+    pub fn work_on_own_questions(&mut self) {
+        let Some((gather, question)) = self.own_questions.pop_front() else { return };
+        let answer = admin::answer(self, &question);
+        self.take_answer(gather, u32::from(self.lane.0), answer);
     }
 
     /// Delivers an answer whose parts are all there.
@@ -417,8 +432,7 @@ impl Core {
                 merge_replies(merge, gather.version, &replies, &stretches, &mut pick, &mut out);
             }
             Kind::Answers { answers, finish, args } => {
-                let answers =
-                    answers.into_iter().map(|it| it.expect("all lanes have answered")).collect();
+                let answers = answers.into_iter().flatten().collect();
                 let answers = Answers { connection: gather.connection, args: &args, answers };
                 finish(self, answers, &mut RespReply::new(&mut out, gather.version));
             }

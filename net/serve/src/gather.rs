@@ -14,7 +14,7 @@ pub enum Kind {
     /// Replies, merged as the command's row says.
     Replies { merge: Merge, replies: ReplyBuffer, stretches: Vec<Option<Stretch>> },
     /// Answers of lanes to a question; the command that asked finishes the reply.
-    Answers { answers: Vec<Option<Answer>>, finish: Finish, args: Vec<Vec<u8>> },
+    Answers { answers: Vec<Vec<Answer>>, finish: Finish, args: Vec<Vec<u8>> },
 }
 
 /// One answer in the making.
@@ -41,14 +41,13 @@ impl Gather {
         self.remaining -= 1;
     }
 
-    /// Takes a lane's answer.
-    pub fn add_answer(&mut self, part: u32, answer: Answer) {
+    /// Takes a lane's answer, or a slice of it.
+    pub fn add_answer(&mut self, part: u32, answer: Answer, last: bool) {
         let Kind::Answers { answers, .. } = &mut self.kind else {
             unreachable!("an answer came for a command");
         };
-        let taken = answers[part as usize].replace(answer);
-        assert!(taken.is_none(), "a part was answered twice");
-        self.remaining -= 1;
+        answers[part as usize].push(answer);
+        self.remaining -= usize::from(last);
     }
 }
 

@@ -97,14 +97,17 @@ impl Lane {
 
     /// Whether background work waits for its share of the core.
     pub fn upkeep_due(&self) -> bool {
-        self.upkeep_due || !self.core.jobs.is_empty()
+        self.upkeep_due || !self.core.jobs.is_empty() || !self.core.own_questions.is_empty()
     }
 
     /// One slice of background work: expiry, eviction ahead of need, draining, walks.
     pub fn upkeep(&mut self) {
+        let (started, cpu_before) = (Instant::now(), clock::thread_cpu_ns());
         self.core.store.begin_turn(clock::now());
         self.upkeep_due = self.core.store.work(Budget { units: UPKEEP_UNITS }).more;
         self.core.work_on_jobs();
+        self.core.work_on_own_questions();
+        self.note_turn(started, cpu_before);
     }
 
     /// One turn. Returns false once the server has stopped.
@@ -149,6 +152,8 @@ impl Lane {
             || !self.core.ready.is_empty()
             || !self.core.dirty.is_empty()
             || !self.core.closing.is_empty()
+            || !self.core.resume.is_empty()
+            || !self.core.leaving.is_empty()
             || self.upkeep_due()
             || self.core.outbox.backlog() > 0
             || mail_waits(&mut self.peers);
@@ -575,6 +580,7 @@ impl Lane {
         self.upkeep_due = true;
         self.core.refresh_pause();
         self.core.publish();
+        self.core.sample_rates();
         for door in std::mem::take(&mut self.resting_doors) {
             self.accept_on(door);
         }

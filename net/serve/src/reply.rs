@@ -46,6 +46,24 @@ impl<'a> RespReply<'a> {
     pub fn bulk_line(&mut self, bytes: &[u8]) {
         self.writer().bulk(bytes);
     }
+
+    /// A text made of pieces, none of them copied: RESP3 `=txt:`, RESP2 a bulk string.
+    pub fn verbatim_pieces(&mut self, pieces: &[Bytes]) {
+        const FORMAT: &[u8] = b"txt:";
+        let length = pieces.iter().map(Bytes::len).sum::<usize>();
+        match self.version {
+            Version::Resp2 => self.writer().bulk_header(length),
+            Version::Resp3 => {
+                let length = length + FORMAT.len();
+                self.out.bytes.extend_from_slice(format!("={length}\r\n").as_bytes());
+                self.out.bytes.extend_from_slice(FORMAT);
+            }
+        }
+        for piece in pieces {
+            self.out.push_blob(piece.clone());
+        }
+        self.writer().line_end();
+    }
 }
 
 impl Reply for RespReply<'_> {

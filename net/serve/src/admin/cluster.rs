@@ -265,7 +265,8 @@ fn finish_slot_keys(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_
         .flat_map(|answer| match answer {
             Answer::Keys(keys) => keys,
             Answer::Report(_)
-            | Answer::Lines(_)
+            | Answer::Lines { .. }
+            | Answer::Killed { .. }
             | Answer::Count(_)
             | Answer::Slowlog(_)
             | Answer::Done => unreachable!("the question asks for keys"),

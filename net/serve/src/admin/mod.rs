@@ -78,8 +78,8 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
             report::reset(core);
             Answer::Done
         }
-        Question::Clients(filter) => Answer::Lines(client::lines(core, filter)),
-        Question::KillClients(filter) => Answer::Count(client::kill_matching(core, filter)),
+        Question::Clients(filter, from) => client::lines(core, filter, *from),
+        Question::KillClients(filter, from) => client::kill_matching(core, filter, *from),
         Question::Slowlog(count) => Answer::Slowlog(core.stats.slowlog.newest(*count)),
         Question::SlowlogLength => Answer::Count(core.stats.slowlog.len() as u64),
         Question::SlowlogReset => {
@@ -146,9 +146,9 @@ fn sum(answers: Vec<Answer>) -> u64 {
     answers
         .into_iter()
         .map(|answer| match answer {
-            Answer::Count(count) => count,
+            Answer::Count(count) | Answer::Killed { count, .. } => count,
             Answer::Report(_)
-            | Answer::Lines(_)
+            | Answer::Lines { .. }
             | Answer::Slowlog(_)
             | Answer::Keys(_)
             | Answer::Done => unreachable!("the question asks for a count"),

@@ -204,7 +204,8 @@ pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
         .into_iter()
         .map(|answer| match answer {
             Answer::Report(report) => *report,
-            Answer::Lines(_)
+            Answer::Lines { .. }
+            | Answer::Killed { .. }
             | Answer::Count(_)
             | Answer::Slowlog(_)
             | Answer::Keys(_)

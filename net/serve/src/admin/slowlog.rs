@@ -167,7 +167,8 @@ fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
         .flat_map(|answer| match answer {
             Answer::Slowlog(entries) => entries,
             Answer::Report(_)
-            | Answer::Lines(_)
+            | Answer::Lines { .. }
+            | Answer::Killed { .. }
             | Answer::Count(_)
             | Answer::Keys(_)
             | Answer::Done => unreachable!("the question asks for slow commands"),
