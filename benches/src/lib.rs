@@ -1,1 +1,1 @@
-//! Built in steps; see ARCHITECTURE.md.
+//! Criterion benchmarks live in `benches/`; this library is empty because a package needs a target.
