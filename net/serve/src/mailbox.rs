@@ -8,7 +8,7 @@
 //! ```
 //! Either side keeps the other's index as it last saw it, and looks again only when the queue seems
 //! full or empty: as long as there is room the two touch each other's cache line once a batch.
-//! (The technique: M. Lee et al., "MCRingBuffer", IPDPS 2010.)
+//! (The technique: `MCRingBuffer`; Lee, Bu and Chandranmenon, IPDPS 2010.)
 
 #[cfg(loom)]
 use loom::{
@@ -220,22 +220,22 @@ mod tests {
     fn messages_keep_their_order_and_the_bound_holds() {
         let (mut sender, mut receiver) = channel(4);
         // Several times around, with every fill from 0 to 4.
-        let (mut sent, mut received) = (0, 0);
+        let (mut pushed, mut popped) = (0, 0);
         for round in 0..50 {
             for _ in 0..round % 5 {
-                assert_eq!(sender.push(sent), Ok(()));
-                sent += 1;
+                assert_eq!(sender.push(pushed), Ok(()));
+                pushed += 1;
             }
             if round % 5 == 4 {
                 assert_eq!(sender.push(999), Err(999));
             }
             while let Some(message) = receiver.pop() {
-                assert_eq!(message, received);
-                received += 1;
+                assert_eq!(message, popped);
+                popped += 1;
             }
             assert!(receiver.is_empty());
         }
-        assert_eq!(sent, received);
+        assert_eq!(pushed, popped);
     }
 
     #[test]
