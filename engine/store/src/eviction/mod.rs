@@ -39,6 +39,10 @@ const SHARE_FIRST: u32 = 65536 / 5;
 const SHARE_MIN: u32 = 65536 / 10;
 const SHARE_MAX: u32 = 65536 / 2;
 
+/// A ghost hit moves the share by four entries, in 1/65536; by a tenth of the whole at most.
+const SHARE_STEP: usize = 4 * 65536;
+const SHARE_STEP_MAX: usize = 6554;
+
 /// What one queue holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Queue {
@@ -120,12 +124,16 @@ impl Eviction {
     fn newborn_adaptive(&mut self, hash: u64, stats: &mut Stats) -> u8 {
         let Some(origin) = self.ghosts.take(hash) else { return FRESH };
         stats.ghost_hits += 1;
-        let step = (65536 / (self.entries() as u32).max(1)).clamp(1, 655);
+        let step = (SHARE_STEP / self.entries().max(1)).clamp(1, SHARE_STEP_MAX) as u32;
         self.share = match origin {
             Origin::Probation => (self.share + step).min(SHARE_MAX),
             Origin::Main => self.share.saturating_sub(step).max(SHARE_MIN),
         };
-        MAIN | FRESH
+        // It has shown twice that it is used; more so if it had been in the main queue.
+        match origin {
+            Origin::Probation => MAIN | 1,
+            Origin::Main => MAIN | 2,
+        }
     }
 
     fn entries(&self) -> usize {
