@@ -10,6 +10,7 @@ use ringlane_serve::{Server, Stopper};
 use ringlane_settings::Settings;
 use sd_notify::NotifyState;
 
+use crate::allocator;
 use crate::limits;
 use crate::logs::Destination;
 use crate::signals::{Signal, Signals};
@@ -20,6 +21,7 @@ const STOP_MAX: Duration = Duration::from_millis(950);
 /// Serves until a signal or `SHUTDOWN` ends it. The error is one line that says what to change.
 pub fn serve(settings: Arc<Settings>, logs: Destination) -> Result<(), String> {
     panics_end_the_process();
+    allocator::introduce();
     let start = settings.start();
     limits::raise(&settings, start.lanes);
     // Before any thread starts, since threads inherit what is blocked.
