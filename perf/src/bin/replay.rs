@@ -51,7 +51,7 @@ struct Options {
     #[arg(long)]
     policy: Option<String>,
     /// Bytes of key and value where the trace does not say
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 4096)]
     object_size: u32,
     /// Connections
     #[arg(long, short, default_value_t = 4)]
@@ -296,7 +296,7 @@ impl<'a> Replay<'a> {
         let asked = options.maxmemory.or((!is_running).then_some(MaxMemory::Share(0.1)));
         let mut share = None;
         if let Some(asked) = asked {
-            let empty = self.info_number("memory", "used_memory")?;
+            let empty = self.empty_bytes()?;
             let bytes = match asked {
                 MaxMemory::Bytes(bytes) => bytes,
                 MaxMemory::Share(part) => {
@@ -324,6 +324,13 @@ impl<'a> Replay<'a> {
             self.control.call(&[b"CONFIG", b"SET", b"maxmemory-policy", policy.as_bytes()])?;
         }
         Ok(share)
+    }
+
+    /// What the empty server counts against `maxmemory`: Ringlane its resident bytes, which that
+    /// setting promises; the others what they allocated.
+    fn empty_bytes(&mut self) -> Result<u64> {
+        let counts_resident = self.control.info("lanes")?.contains("memory_budget=");
+        self.info_number("memory", if counts_resident { "used_memory_rss" } else { "used_memory" })
     }
 
     fn info_number(&mut self, section: &str, name: &str) -> Result<u64> {

@@ -369,7 +369,8 @@ impl<'a> Run<'a> {
 fn describe(result: &ServerResult) -> String {
     let mut table = Table::new([
         "phase",
-        "longest turn",
+        "longest turn, CPU",
+        "by the wall",
         "batch of 16: longest CPU",
         "probe p50",
         "probe p99.9",
@@ -379,12 +380,20 @@ fn describe(result: &ServerResult) -> String {
         "memory back",
     ]);
     for phase in &result.phases {
-        let turn = phase.turns.iter().map(|(_, us)| *us).max();
+        // CPU time and time on the wall are fields of their own.
+        let turn = |wall: bool| {
+            let of_kind = phase.turns.iter().filter(|(name, _)| name.contains("wall") == wall);
+            of_kind
+                .map(|(_, us)| *us)
+                .max()
+                .map_or_else(|| "-".to_owned(), |us| human_us(us as f64))
+        };
         let seconds =
             |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2} s"));
         table.row([
             phase.name.to_owned(),
-            turn.map_or_else(|| "-".to_owned(), |us| human_us(us as f64)),
+            turn(false),
+            turn(true),
             phase.batch_cpu.map_or_else(String::new, |batch| human_us(batch.max_us)),
             human_us(phase.probe.p50_us),
             human_us(phase.probe.p99_9_us),
