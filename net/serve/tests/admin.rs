@@ -314,6 +314,8 @@ fn info_speaks_of_all_lanes_and_lane_doors_of_one() {
         assert!(keyspace.starts_with("keys=200,expires=200,avg_ttl="), "{keyspace}");
         assert!(info(&mut client, "KEYSPACE", "db2").starts_with("keys=1,expires=0,avg_ttl=0"));
         assert_eq!(info(&mut client, "stats", "keyspace_misses"), "1");
+        expect(&mut client, &[("GET", "-ERR wrong number of arguments for 'get' command")]);
+        assert_eq!(info(&mut client, "stats", "rejected_commands"), "1");
         assert_eq!(info(&mut client, "clients", "connected_clients"), "1");
         assert_eq!(info(&mut client, "server", "tcp_port"), server.address.port().to_string());
         assert_eq!(info(&mut client, "server cluster", "cluster_enabled"), "1");
