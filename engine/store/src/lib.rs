@@ -9,6 +9,9 @@ mod eviction;
 mod hashing;
 mod keyspace;
 mod memory;
+#[cfg(test)]
+mod tests;
+
 mod options;
 pub mod scan;
 mod segment;

@@ -82,6 +82,24 @@ impl SlotTable {
         }
     }
 
+    /// Entries outside of the hardened directory.
+    #[cfg(test)]
+    pub fn plain_len(&self) -> usize {
+        self.wide.as_ref().map_or(self.first.table.len(), |wide| wide.plain.len())
+    }
+
+    /// Every segment.
+    #[cfg(test)]
+    pub fn segments(&self) -> Vec<&Segment> {
+        let mut segments = Vec::new();
+        let mut position = Some(Position::default());
+        while let Some(piece) = position.and_then(|position| self.at(position)) {
+            segments.push(self.segment(piece));
+            position = self.after(piece);
+        }
+        segments
+    }
+
     /// Bytes of the directories.
     pub fn wide_bytes(&self) -> usize {
         let Some(wide) = &self.wide else { return 0 };

@@ -1,0 +1,292 @@
+//! Tests of several modules together that need a look inside.
+
+use std::collections::HashSet;
+
+use ringlane_base::{Database, HashSeed, KeyHash, Millis};
+
+use crate::segment::SEGMENT_ENTRIES_MAX;
+use crate::{
+    Budget, Expiry, Key, Limits, NewValue, Options, Policy, Removal, Store, TypeName, Value,
+};
+
+const NOW: Millis = Millis(1_700_000_000_000);
+
+fn store() -> Store {
+    let options =
+        Options { hash_seed: HashSeed(5), random_seed: 5, databases: 16, slots: 0..16384 };
+    let mut store = Store::new(options);
+    store.begin_turn(NOW);
+    store
+}
+
+fn set(store: &mut Store, bytes: &[u8], value: &[u8], expiry: Expiry) {
+    let key = store.key(Database(0), bytes);
+    store.set(&key, NewValue::Text(value), expiry).expect("it fits");
+}
+
+fn has(store: &mut Store, bytes: &[u8]) -> bool {
+    let key = store.key(Database(0), bytes);
+    store.peek(&key).is_some()
+}
+
+fn work_all(store: &mut Store) {
+    while store.work(Budget { units: 2000 }).more {}
+}
+
+/// Keys that begin with `{evil}` all have one hash, as those of somebody who found collisions.
+fn colliding(key: &[u8]) -> KeyHash {
+    if key.starts_with(b"{evil}") {
+        return KeyHash(0x1234_5678_9ABC_DEF0);
+    }
+    KeyHash::of(HashSeed(5), key)
+}
+
+#[test]
+fn a_hundred_thousand_colliding_keys_are_kept_by_another_hash() {
+    let mut store = store();
+    store.hashing.forced = Some(colliding);
+    let evil = |number: u32| format!("{{evil}}{number}").into_bytes();
+    for number in 0..100_000 {
+        let at = NOW.plus(1000 + u64::from(number % 2) * 1_000_000);
+        set(&mut store, &evil(number), b"value", Expiry::At(at));
+        set(&mut store, format!("good{number}").as_bytes(), b"value", Expiry::Never);
+    }
+    let slot = store.slot_index(store.key(Database(0), b"{evil}").slot);
+    let plain = store.slots[slot].plain_len();
+    assert!(plain <= SEGMENT_ENTRIES_MAX * 3, "{plain} entries share one chain");
+    for number in 0..100_000 {
+        assert!(has(&mut store, &evil(number)));
+        assert!(has(&mut store, format!("good{number}").as_bytes()));
+    }
+    let mut seen = HashSet::new();
+    let mut cursor = 0;
+    loop {
+        cursor = store.scan(Database(0), cursor, 500, &mut |key, _: TypeName| {
+            seen.insert(key.to_vec());
+        });
+        if cursor == 0 {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 200_000);
+    // Their timers find them under the other hash as well.
+    store.begin_turn(NOW.plus(1100));
+    work_all(&mut store);
+    assert_eq!(store.len(Database(0)), 150_000);
+    for number in 0..100_000 {
+        assert_eq!(has(&mut store, &evil(number)), number % 2 == 1);
+    }
+    for number in 0..100_000 {
+        let bytes = evil(number);
+        let key = store.key(Database(0), &bytes);
+        assert_eq!(store.remove(&key, Removal::Deleted), number % 2 == 1);
+    }
+    assert_eq!(store.len(Database(0)), 100_000);
+}
+
+#[test]
+fn due_keys_go_without_being_asked_for_however_the_clock_jumps() {
+    let mut store = store();
+    let mut number = 0u32;
+    let mut now = NOW;
+    for jump in [16, 3_600_000i64, -3_600_000, 86_400_000, -7_200_000, 50] {
+        for ttl in [1, 20, 900, 5000, 70_000, 5_000_000, 400_000_000, 40_000_000_000u64] {
+            number += 1;
+            let key = format!("key{number}");
+            set(&mut store, key.as_bytes(), b"v", Expiry::At(now.plus(ttl)));
+            if number.is_multiple_of(3) {
+                // An expiry that moves there and back leaves stale items behind.
+                let key = store.key(Database(0), key.as_bytes());
+                assert!(store.set_expiry(&key, Some(now.plus(ttl * 2 + 50))));
+                assert!(store.set_expiry(&key, Some(now.plus(ttl))));
+            }
+        }
+        work_all(&mut store);
+        let count_due = |store: &Store, now: Millis| {
+            let mut due = 0;
+            for table in &store.slots {
+                for segment in table.segments() {
+                    for handle in &segment.table {
+                        due +=
+                            usize::from(crate::entry::Entry::of(&store.slab, handle).is_due(now));
+                    }
+                }
+            }
+            due
+        };
+        let before = store.len(Database(0));
+        now = Millis(now.0.wrapping_add_signed(jump));
+        store.begin_turn(now);
+        let due = count_due(&store, now);
+        // The wheel is exact to a tick.
+        let due_later = count_due(&store, now.plus(16));
+        work_all(&mut store);
+        now = now.plus(16);
+        store.begin_turn(now);
+        work_all(&mut store);
+        let gone = before - store.len(Database(0));
+        assert!((due..=due_later).contains(&gone), "{gone} of {due} after {jump}");
+        assert_eq!(count_due(&store, Millis(now.0 - 16)), 0, "after {jump}");
+        assert!(store.next_due().is_none_or(|at| at > now));
+    }
+    // The far ones too, in their time.
+    for _ in 0..20 {
+        now = store.next_due().map_or(now, |at| at.max(now));
+        store.begin_turn(now);
+        work_all(&mut store);
+    }
+    now = now.plus(80_000_000_000);
+    store.begin_turn(now);
+    work_all(&mut store);
+    assert_eq!(store.len(Database(0)), 0);
+    assert_eq!(store.next_due(), None);
+}
+
+#[test]
+fn an_expiry_set_again_and_again_leaves_a_bounded_wheel() {
+    let mut store = store();
+    for number in 0..100u32 {
+        set(&mut store, &number.to_le_bytes(), b"v", Expiry::At(NOW.plus(1_000_000)));
+    }
+    for round in 0..2000u64 {
+        for number in 0..100u32 {
+            let bytes = number.to_le_bytes();
+            let key = store.key(Database(0), &bytes);
+            store.set_expiry(&key, None);
+            store.set_expiry(&key, Some(NOW.plus(10_000_000 + round)));
+        }
+        store.work(Budget { units: 500 });
+    }
+    work_all(&mut store);
+    assert!(store.wheel.len() < 10_000, "{} items for 100 keys", store.wheel.len());
+    store.begin_turn(NOW.plus(20_000_000));
+    work_all(&mut store);
+    assert_eq!(store.len(Database(0)), 0);
+}
+
+#[test]
+fn memory_follows_values_that_change_size_and_returns_when_they_go() {
+    let mut store = store();
+    let value = vec![b'x'; 2000];
+    let mut lens = vec![0; 40_000];
+    for round in [40usize, 400, 90, 1500, 20] {
+        for number in 0..40_000u32 {
+            // Every fourth stays, so that pages are left with a few entries.
+            if (number + round as u32).is_multiple_of(4) && lens[number as usize] > 0 {
+                continue;
+            }
+            lens[number as usize] = round;
+            set(&mut store, &number.to_be_bytes(), &value[..round], Expiry::Never);
+            if number.is_multiple_of(64) {
+                store.work(Budget { units: 100 });
+            }
+        }
+        work_all(&mut store);
+        let memory = store.memory();
+        let waste = memory.slab_resident - memory.slab_live;
+        assert!(waste < memory.slab_live / 5 + (4 << 20), "{waste} after {round}: {memory:?}");
+        for number in 0..40_000u32 {
+            let bytes = number.to_be_bytes();
+            let key = store.key(Database(0), &bytes);
+            let value = &value[..lens[number as usize]];
+            assert_eq!(store.peek(&key), Some(Value::Text(value)));
+        }
+    }
+    assert!(store.stats().relocated > 0);
+    for number in 0..40_000u32 {
+        let bytes = number.to_be_bytes();
+        let key = store.key(Database(0), &bytes);
+        store.remove(&key, Removal::Deleted);
+    }
+    work_all(&mut store);
+    let memory = store.memory();
+    assert!(memory.slab_resident <= 3 << 20, "{memory:?}");
+}
+
+#[test]
+fn mixed_sizes_that_drift_stay_under_the_limit() {
+    let mut store = store();
+    let max = 48 << 20;
+    store.set_limits(Limits { bytes_max: Some(max), entries_max: None, policy: Policy::Adaptive });
+    let mut dice = fastrand::Rng::with_seed(3);
+    let value = vec![b'x'; 1 << 20];
+    for phase in 0..6 {
+        for _ in 0..30_000 {
+            let number = dice.u32(..200_000);
+            let len = match phase {
+                0 => 16,
+                1 => dice.usize(..4000),
+                2 => 300,
+                3 if dice.u32(..300) == 0 => dice.usize(..1 << 20),
+                3 => 100,
+                4 => dice.usize(10_000..40_000),
+                _ => dice.usize(..64),
+            };
+            set(&mut store, &number.to_be_bytes(), &value[..len], Expiry::Never);
+            if dice.u32(..16) == 0 {
+                store.work(Budget { units: 200 });
+            }
+            let total = store.memory().total();
+            assert!(total <= max + max / 20, "{total} of {max} in phase {phase}");
+        }
+        work_all(&mut store);
+        let memory = store.memory();
+        assert!(memory.total() <= max);
+        // What is allowed is used: free space is not lost between the sizes.
+        let used = memory.slab_live + memory.blobs;
+        assert!(phase == 0 || used > max / 10 * 8, "{memory:?} in phase {phase}");
+    }
+    assert_eq!(store.stats().refused, 0);
+}
+
+#[test]
+fn a_value_that_can_never_fit_is_refused_and_evicts_nothing() {
+    let mut store = store();
+    let limits = Limits { bytes_max: Some(8 << 20), entries_max: None, policy: Policy::AllkeysLru };
+    store.set_limits(limits);
+    for number in 0..1000u32 {
+        set(&mut store, &number.to_be_bytes(), b"value", Expiry::Never);
+    }
+    let value = vec![b'x'; 16 << 20];
+    let key = store.key(Database(0), b"key");
+    assert!(store.set(&key, NewValue::Text(&value), Expiry::Never).is_err());
+    assert_eq!((store.len(Database(0)), store.stats().evicted), (1000, 0));
+}
+
+#[test]
+fn appending_to_a_long_value_costs_what_is_appended() {
+    let mut store = store();
+    let key = store.key(Database(0), b"log");
+    let (mut allocations, mut last) = (0, std::ptr::null());
+    for _ in 0..100_000 {
+        store.append(&key, b"0123456789").expect("there is no limit");
+        let Some(Value::Blob(blob)) = store.peek(&key) else { continue };
+        if blob.as_ptr() != last {
+            last = blob.as_ptr();
+            allocations += 1;
+        }
+    }
+    assert!(allocations < 20, "{allocations} allocations for a million bytes");
+    assert_eq!(store.peek(&key).map(|value| value.len()), Some(1_000_000));
+    let shared = store.export(&key).expect("it is there");
+    store.append(&key, b"x").expect("there is no limit");
+    let crate::OwnedValue::Blob(shared) = shared.value else { panic!("it is long") };
+    assert_eq!(shared.len(), 1_000_000);
+}
+
+#[test]
+fn a_hundred_and_fifty_flushes_in_a_row_are_all_at_once() {
+    let mut store = store();
+    let other = Key { database: Database(3), ..store.key(Database(0), b"stays") };
+    store.set(&other, NewValue::Text(b"v"), Expiry::Never).expect("it fits");
+    for _ in 0..300 {
+        set(&mut store, b"goes", b"v", Expiry::Never);
+        store.flush(Some(Database(0)));
+        assert!(!has(&mut store, b"goes"));
+        assert_eq!(store.len(Database(0)), 0);
+    }
+    assert_eq!(store.peek(&other), Some(Value::Text(b"v")));
+    work_all(&mut store);
+    assert_eq!(store.databases.dead(), 0);
+    assert_eq!(store.slot_len(other.slot), 1);
+}
