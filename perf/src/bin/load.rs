@@ -85,9 +85,9 @@ struct Options {
     /// Operations to measure, instead of seconds
     #[arg(long, short = 'n')]
     operations: Option<u64>,
-    /// Seconds before measuring
-    #[arg(long, default_value_t = 0.5)]
-    warm_up: f64,
+    /// Seconds before measuring [default: 0.5; none with --operations]
+    #[arg(long)]
+    warm_up: Option<f64>,
     /// Do not set every key once first (then misses are no error)
     #[arg(long)]
     no_preload: bool,
@@ -163,7 +163,11 @@ fn plan(options: &Options) -> Result<Plan> {
             read_share: options.reads,
             popularity: options.distribution,
             limit,
-            warm_up_seconds: options.warm_up,
+            warm_up_seconds: options.warm_up.unwrap_or(if options.operations.is_some() {
+                0.0
+            } else {
+                0.5
+            }),
         },
         pace: match options.rate {
             None => Pace::Closed,
