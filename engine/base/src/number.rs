@@ -23,11 +23,7 @@ pub fn parse_integer(text: &[u8]) -> Option<i64> {
         // 19 digits stay below 10^19 < 2^64.
         magnitude = magnitude * 10 + u64::from(digit);
     }
-    if negative {
-        0i64.checked_sub_unsigned(magnitude)
-    } else {
-        i64::try_from(magnitude).ok()
-    }
+    if negative { 0i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
 /// A finite or infinite double as Redis reads it: the whole text, no spaces; NaN is refused.
