@@ -30,8 +30,8 @@ use serde::Serialize;
 /// key always on the same connection, and answered before the next; a window ends before a key comes
 /// again. What a window missed is stored ahead of the next one's requests.
 ///
-/// The hit ratio is told as the client sees it, as the server counts it (keyspace_hits and
-/// keyspace_misses of INFO), and as an exact LRU of the same share of the footprint would have it.
+/// The hit ratio is told as the client sees it, as the server's INFO counts it,
+/// and as an exact LRU of the same share of the footprint would have it.
 #[derive(Parser)]
 #[command(name = "perf/replay", version, verbatim_doc_comment)]
 struct Options {
@@ -176,9 +176,8 @@ fn run() -> Result<()> {
     let results = replay.results(&options, &trace, footprint, share)?;
     let markdown = markdown(&results);
     println!("{markdown}");
-    match &options.json {
-        Some(path) => Saved::new("replay", markdown, &results)?.write(path)?,
-        None => {}
+    if let Some(path) = &options.json {
+        Saved::new("replay", markdown, &results)?.write(path)?;
     }
     if results.refused_sets > 0 {
         bail!("{} sets were refused", results.refused_sets);

@@ -421,7 +421,14 @@ impl<'a> Keeper<'a> {
         const SECONDS_MAX: usize = 86_400;
         self.reads.add(&report.reads);
         self.writes.add(&report.writes);
-        let second = (report.second as usize).min(SECONDS_MAX);
+        // What was drained after the window closed belongs to its last second.
+        let last = match self.plan.work {
+            Work::Mixed { limit: Limit::Seconds(seconds), .. } => {
+                (seconds.ceil() as usize).saturating_sub(1)
+            }
+            Work::Mixed { limit: Limit::Operations(_), .. } | Work::Preload => SECONDS_MAX,
+        };
+        let second = (report.second as usize).min(last);
         if self.seconds.len() <= second {
             self.seconds.resize_with(second + 1, Latencies::default);
         }
