@@ -7,9 +7,7 @@ use std::sync::atomic::Ordering;
 use ringlane_base::LaneId;
 use tracing::{debug, warn};
 
-use crate::connection::{
-    Connection, INPUT_PAUSE_BYTES, Phase, UNAUTHENTICATED_OUTPUT_BYTES_MAX,
-};
+use crate::connection::{Connection, INPUT_PAUSE_BYTES, Phase, UNAUTHENTICATED_OUTPUT_BYTES_MAX};
 use crate::core::Core;
 use crate::doors;
 use crate::ring::{ConnectionId, Ring};
@@ -19,6 +17,8 @@ use crate::session::{Door, Session};
 const IDLE_CHECKS_A_TICK: usize = 256;
 /// Idle this long, a connection gives its buffers back, in milliseconds.
 const BUFFERS_KEPT_MS: u64 = 1000;
+/// A connection that is to close may wait this long for its last replies to leave, in milliseconds.
+const DRAINING_MS_MAX: u64 = 10_000;
 /// A lane hands connections over when it has this many more than its share.
 const SURPLUS_MIN: usize = 2;
 /// Connections handed over in one tick.
@@ -61,8 +61,7 @@ impl Core {
 
     /// The lane with the fewest connections of the front door; this one if it is among them.
     pub fn lane_with_fewest(&self) -> LaneId {
-        let count =
-            |lane: usize| self.shared.lines[lane].front_connections.load(Ordering::Relaxed);
+        let count = |lane: usize| self.shared.lines[lane].front_connections.load(Ordering::Relaxed);
         let mut best = self.lane;
         for lane in 0..self.shared.lanes() {
             if count(lane) < count(best.index()) {
@@ -89,7 +88,8 @@ impl Core {
         if mine < share + SURPLUS_MIN {
             return;
         }
-        let mut room: Vec<usize> = counts.iter().map(|count| share.saturating_sub(*count)).collect();
+        let mut room: Vec<usize> =
+            counts.iter().map(|count| share.saturating_sub(*count)).collect();
         let mut surplus = (mine - share).min(HANDED_OVER_A_TICK);
         for index in 0..self.connections.places() {
             if surplus == 0 {
@@ -147,7 +147,7 @@ impl Core {
         }
         let soft = connection
             .above_soft_since_ms
-            .is_some_and(|since| now.saturating_sub(since) > u64::from(limits.soft_seconds) * 1000);
+            .is_some_and(|since| now.saturating_sub(since) > limits.soft_seconds * 1000);
         let hard = limits.hard_bytes > 0 && waiting as u64 > limits.hard_bytes;
         if hard || soft {
             self.stats.output_limit_closed += 1;
@@ -170,7 +170,10 @@ impl Core {
             let Some(connection) = self.connections.at(index) else { continue };
             let id = connection.id;
             let idle_ms = now.saturating_sub(connection.session.active_ms);
-            if self.is_overdue(id, idle_ms) {
+            let drains = connection.phase == Phase::Draining;
+            if drains && idle_ms > DRAINING_MS_MAX {
+                self.close(id);
+            } else if self.is_overdue(id, idle_ms) {
                 self.stats.timeouts += 1;
                 self.close(id);
             } else if self.output_limit_reached(id) {

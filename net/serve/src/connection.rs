@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use ringlane_resp::Parser;
 
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
-use crate::ring::{GENERATION_MASK, ConnectionId};
+use crate::ring::{ConnectionId, GENERATION_MASK};
 use crate::session::Session;
 
 /// Replies a connection may wait for from other lanes; then its input waits.
@@ -57,6 +57,10 @@ pub enum Phase {
 }
 
 /// One client's connection.
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "memberships in the lane's lists, all independent"
+)]
 pub struct Connection {
     pub id: ConnectionId,
     socket: OwnedFd,

@@ -34,9 +34,14 @@ pub fn share_memory(core: &mut Core) {
 pub fn fair_shares(pool: usize, used: &[usize]) -> Vec<usize> {
     let lanes = used.len();
     let headroom = pool / lanes / HEADROOM_PART;
-    let mut wanted: Vec<(usize, usize)> =
-        used.iter().map(|used| used + headroom).enumerate().collect::<Vec<_>>()
-            .into_iter().map(|(lane, want)| (want, lane)).collect();
+    let mut wanted: Vec<(usize, usize)> = used
+        .iter()
+        .map(|used| used + headroom)
+        .enumerate()
+        .collect::<Vec<_>>()
+        .into_iter()
+        .map(|(lane, want)| (want, lane))
+        .collect();
     wanted.sort_unstable();
     let mut shares = vec![0; lanes];
     let mut left = pool;
@@ -46,7 +51,9 @@ pub fn fair_shares(pool: usize, used: &[usize]) -> Vec<usize> {
         left -= shares[*lane];
     }
     // What nobody asked for is split evenly: it may be wanted before the next look.
-    shares.iter_mut().for_each(|share| *share += left / lanes);
+    for share in &mut shares {
+        *share += left / lanes;
+    }
     shares
 }
 

@@ -4,8 +4,7 @@
 use ringlane_base::{Database, LaneId};
 use ringlane_command::spec::Handler;
 use ringlane_command::{
-    Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
-    table,
+    Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run, table,
 };
 use ringlane_resp::Version;
 use ringlane_store::Store;
@@ -82,7 +81,11 @@ impl Core {
                 Action::Command { spec, target, routed } => {
                     self.execute(command.connection, spec, target, routed, args);
                     let now = clock::ticks();
-                    self.observe(command.connection, spec, now.wrapping_sub(ticks), &slices);
+                    // What runs elsewhere is timed where it runs.
+                    if !matches!(target, Target::Lane(_)) {
+                        let taken = now.wrapping_sub(ticks);
+                        self.observe(Some(command.connection), spec, taken, &slices);
+                    }
                     ticks = now;
                 }
                 Action::Unresolved => {
@@ -362,7 +365,7 @@ impl Core {
         match admin::run(self, id, spec, command, args) {
             Ok(Step::Done) => {}
             Err(error) => {
-                self.stats.failed(spec.id);
+                self.stats.commands[usize::from(spec.id)].failed += 1;
                 self.refuse(id, &error);
             }
             Ok(Step::Ask(question, finish)) => {
@@ -423,9 +426,11 @@ impl Core {
         let from = out.mark();
         match gather.kind {
             Kind::Replies { merge, replies, stretches } => {
-                let mut weights = self.shared.lines.iter().map(|line| {
-                    line.keys.load(std::sync::atomic::Ordering::Relaxed)
-                });
+                let mut weights = self
+                    .shared
+                    .lines
+                    .iter()
+                    .map(|line| line.keys.load(std::sync::atomic::Ordering::Relaxed));
                 let weights: SmallVec<[usize; 16]> = weights.by_ref().collect();
                 let random = &mut self.random;
                 let mut pick = |found: &[usize]| pick_weighted(found, &weights, random);
@@ -498,11 +503,11 @@ impl Core {
             limits: self.handler_limits,
         };
         let spec = request.spec;
+        let begun = clock::ticks();
         let part = matches!(request.return_to, ReturnTo::Part { .. });
         let fine = if part {
             let from = replies.mark();
-            let fine =
-                run_handler(&mut self.store, handler, args, request.routed, manner, replies);
+            let fine = run_handler(&mut self.store, handler, args, request.routed, manner, replies);
             if spec.merge == Merge::Cursor {
                 self.carry_cursor_on(replies, from);
             }
@@ -510,6 +515,9 @@ impl Core {
         } else {
             run_here(&mut self.store, spec, handler, args, request.routed, manner, replies)
         };
+        if !part {
+            self.observe(None, spec, clock::ticks().wrapping_sub(begun), args.from(0));
+        }
         if !fine {
             self.stats.failed(spec.id);
         }
@@ -680,4 +688,3 @@ fn pick_weighted(found: &[usize], weights: &[usize], random: &mut fastrand::Rng)
     }
     found[0]
 }
-

@@ -94,7 +94,8 @@ pub fn merge_replies(
 /// Arrays joined into one.
 fn join(parts: &[Stretch], version: Version, replies: &ReplyBuffer, out: &mut ReplyBuffer) {
     let lengths: i64 = parts.iter().map(|part| header_number(replies.plain(*part)).0).sum();
-    RespReply::new(out, version).array_header(usize::try_from(lengths).expect("lengths are counts"));
+    RespReply::new(out, version)
+        .array_header(usize::try_from(lengths).expect("lengths are counts"));
     for part in parts {
         let plain = replies.plain(*part);
         out.bytes.extend_from_slice(&plain[header_number(plain).1..]);

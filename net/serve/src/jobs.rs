@@ -63,9 +63,7 @@ impl Core {
     ) {
         let cursor = std::str::from_utf8(&args[1]).ok().and_then(|text| text.parse::<u64>().ok());
         let lane = match cursor {
-            Some(cursor) if !lane_alone => {
-                self.shared.lane_of(ringlane_store::cursor_slot(cursor))
-            }
+            Some(cursor) if !lane_alone => self.shared.lane_of(ringlane_store::cursor_slot(cursor)),
             Some(_) | None => self.lane,
         };
         if lane_alone {
@@ -150,8 +148,7 @@ impl Core {
         let mut parcel = Box::<Parcel>::default();
         RespReply::new(&mut parcel.replies, job.version).array_header(job.found);
         parcel.replies.append_all(&mut job.keys);
-        let stretch =
-            Stretch { from: ReplyBuffer::default().mark(), to: parcel.replies.mark() };
+        let stretch = Stretch { from: ReplyBuffer::default().mark(), to: parcel.replies.mark() };
         parcel.answers.push((job.return_to, stretch));
         if job.from == self.lane {
             self.take_answers(parcel);

@@ -83,9 +83,9 @@ impl Lane {
             draining: false,
             next_idle_check: 0,
         };
-        let line = &lane.core.shared.lines[lane.core.lane.index()];
-        line.ring.store(lane.ring.descriptor(), Ordering::Release);
-        line.doorbell.store(lane.doorbell.as_raw_fd(), Ordering::Release);
+        let board = &lane.core.shared.lines[lane.core.lane.index()];
+        board.ring.store(lane.ring.descriptor(), Ordering::Release);
+        board.doorbell.store(lane.doorbell.as_raw_fd(), Ordering::Release);
         lane.ring.listen_doorbell(lane.doorbell.as_raw_fd());
         lane.ring.start_ticking();
         for door in 0..lane.doors.listeners.len() {
@@ -125,7 +125,7 @@ impl Lane {
         self.core.store.begin_turn(clock::now());
         self.core.stats.turns += 1;
         self.reap();
-        if self.ticked || self.core.stats.turns % TURNS_A_REFRESH == 0 {
+        if self.ticked || self.core.stats.turns.is_multiple_of(TURNS_A_REFRESH) {
             self.core.refresh_settings();
         }
         if std::mem::take(&mut self.ticked) {
@@ -206,7 +206,10 @@ impl Lane {
             self.core.stats.accept_errors += 1;
         }
         if !completion.more && !self.draining {
-            if matches!(-completion.result, libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM) {
+            if matches!(
+                -completion.result,
+                libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM
+            ) {
                 self.resting_doors.push(door);
             } else {
                 self.accept_on(door);
@@ -350,8 +353,7 @@ impl Lane {
     fn read_mail(&mut self) {
         for peer in 0..self.peers.len() {
             for _ in 0..LETTERS_MAX {
-                let Some(letter) =
-                    self.peers[peer].as_mut().and_then(|peer| peer.receiver.pop())
+                let Some(letter) = self.peers[peer].as_mut().and_then(|peer| peer.receiver.pop())
                 else {
                     break;
                 };
@@ -370,8 +372,8 @@ impl Lane {
             Mail::Answers(parcel) => self.core.take_answers(parcel),
             Mail::Adopt(migrant) => self.adopt(migrant.socket, migrant.session),
             Mail::Lock(request) => self.core.take_lock_request(letter.from, request, 0),
-            Mail::Grant(grant) => self.core.take_grant(grant),
-            Mail::Release(release) => self.core.take_release(release),
+            Mail::Grant(grant) => self.core.take_grant(*grant),
+            Mail::Release(release) => self.core.take_release(*release),
             Mail::Ask { gather, part, question } => {
                 let answer = Box::new(crate::admin::answer(&mut self.core, &question));
                 self.core.outbox.post(letter.from, Mail::Answer { gather, part, answer });
@@ -601,7 +603,9 @@ impl Lane {
             self.doors.listeners.iter().for_each(Listener::stop);
             let ids: Vec<ConnectionId> =
                 self.core.connections.iter().map(|connection| connection.id).collect();
-            ids.into_iter().for_each(|id| self.core.drain(id));
+            for id in ids {
+                self.core.drain(id);
+            }
         }
         if self.core.connections.is_empty() && self.core.outbox.is_empty() {
             let line = &self.core.shared.lines[self.core.lane.index()];

@@ -90,6 +90,7 @@ impl Locks {
 mod tests {
     use super::*;
 
+    #[allow(clippy::unnecessary_box_returns, reason = "what a letter carries")]
     fn request(together: u32, slots: &[u16]) -> Box<LockRequest> {
         let slots = slots.iter().map(|&slot| Slot::new(slot).expect("a slot")).collect();
         Box::new(LockRequest { together, slots, keys: Vec::new() })

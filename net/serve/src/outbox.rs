@@ -36,6 +36,7 @@ struct Pending {
 pub struct Outbox {
     me: LaneId,
     pending: Vec<Pending>,
+    #[allow(clippy::vec_box, reason = "the very boxes that letters carry are kept")]
     spare: Vec<Box<Parcel>>,
     pub parcels_sent: u64,
     pub requests_sent: u64,
@@ -122,6 +123,7 @@ impl Outbox {
 }
 
 /// Closes the parcels being filled, so that what follows stays behind them.
+#[allow(clippy::vec_box, reason = "the very boxes that letters carry are kept")]
 fn seal(pending: &mut Pending, spare: &mut Vec<Box<Parcel>>) {
     if !pending.requests.is_empty() {
         let parcel = std::mem::replace(&mut pending.requests, spare.pop().unwrap_or_default());

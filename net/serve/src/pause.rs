@@ -34,9 +34,7 @@ impl Core {
         let Some(pause) = &self.pause else { return false };
         match spec.run {
             Run::Serve(ServeCommand::Client | ServeCommand::Shutdown) => false,
-            Run::Serve(_) | Run::Store(_) => {
-                !pause.writes_only || spec.access == Access::Write
-            }
+            Run::Serve(_) | Run::Store(_) => !pause.writes_only || spec.access == Access::Write,
         }
     }
 

@@ -45,7 +45,11 @@ pub enum Target {
 /// What a client sent.
 #[derive(Clone, Copy)]
 pub enum Action {
-    Command { spec: &'static CommandSpec, target: Target, routed: Option<RoutedKey> },
+    Command {
+        spec: &'static CommandSpec,
+        target: Target,
+        routed: Option<RoutedKey>,
+    },
     /// No such command or subcommand, or not with so many arguments: `table::resolve` says which.
     Unresolved,
     Malformed(ProtocolError),
@@ -131,8 +135,7 @@ impl Core {
                 break;
             }
             let rest = &input[from..];
-            let step =
-                connection.parser.parse(rest, &limits, &mut batch.args, &mut batch.blobs);
+            let step = connection.parser.parse(rest, &limits, &mut batch.args, &mut batch.blobs);
             let action = match step {
                 Ok(Step::Incomplete { consumed }) => {
                     from += consumed;
@@ -224,9 +227,7 @@ impl Core {
         let local = || {
             batch.commands.iter().filter_map(|command| match command.action {
                 Action::Command { target: Target::Here, routed: Some(routed), .. } => Some(routed),
-                Action::Command { .. }
-                | Action::Unresolved
-                | Action::Malformed(_) => None,
+                Action::Command { .. } | Action::Unresolved | Action::Malformed(_) => None,
             })
         };
         for routed in local() {

@@ -50,7 +50,8 @@ impl ReplyBuffer {
     /// Takes back everything written since `mark`.
     pub fn truncate(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);
-        for (_, blob) in self.blobs.drain(mark.blobs..) {
+        let kept = mark.blobs.min(self.blobs.len());
+        for (_, blob) in self.blobs.drain(kept..) {
             self.blob_bytes -= blob.len();
         }
     }

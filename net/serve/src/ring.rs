@@ -20,6 +20,8 @@ pub const RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
 pub const TICK_MS: u64 = 50;
 
 const BUFFER_GROUP: u16 = 1;
+/// `IORING_ENTER_GETEVENTS`.
+const GET_EVENTS: u32 = 1;
 const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
 
 /// What a completion belongs to. Packed into the 64 bits of user data.
@@ -69,10 +71,8 @@ impl Token {
     }
 
     fn unpack(bits: u64) -> Self {
-        let id = ConnectionId {
-            index: bits as u32,
-            generation: (bits >> 32) as u32 & GENERATION_MASK,
-        };
+        let id =
+            ConnectionId { index: bits as u32, generation: (bits >> 32) as u32 & GENERATION_MASK };
         match bits >> 56 {
             1 => Self::Accept(id.index),
             2 => Self::Receive(id),
@@ -106,7 +106,7 @@ struct ReceiveBuffers {
 
 /// Everything the lane asks of the kernel goes through here.
 pub struct Ring {
-    ring: IoUring,
+    kernel: IoUring,
     buffers: ReceiveBuffers,
     tick: Box<types::Timespec>,
 }
@@ -118,7 +118,7 @@ impl Ring {
     /// What the kernel answers: `EPERM` where `io_uring` is forbidden, `ENOMEM` for a low memlock limit,
     /// `EINVAL` for a kernel without the features asked for.
     pub fn new() -> io::Result<Self> {
-        let ring = IoUring::builder()
+        let kernel = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_submit_all()
@@ -126,7 +126,7 @@ impl Ring {
             .build(SUBMISSIONS_MAX)?;
         let buffers = ReceiveBuffers::new()?;
         let mut ring = Self {
-            ring,
+            kernel,
             buffers,
             tick: Box::new(types::Timespec::new().nsec(TICK_MS as u32 * 1_000_000)),
         };
@@ -136,9 +136,9 @@ impl Ring {
 
     fn register_buffers(&mut self) -> io::Result<()> {
         // SAFETY: the descriptors are page aligned, hold RECEIVE_BUFFERS entries, and live until the
-        // ring is gone: `Ring::drop` closes the ring's descriptor before the mapping is removed.
+        // ring is gone: they are never unmapped.
         unsafe {
-            self.ring.submitter().register_buf_ring_with_flags(
+            self.kernel.submitter().register_buf_ring_with_flags(
                 self.buffers.descriptors as u64,
                 RECEIVE_BUFFERS,
                 BUFFER_GROUP,
@@ -155,19 +155,19 @@ impl Ring {
     /// The ring's own descriptor: where other lanes address their `wake_lane`.
     pub fn descriptor(&self) -> RawFd {
         use std::os::fd::AsRawFd;
-        self.ring.as_raw_fd()
+        self.kernel.as_raw_fd()
     }
 
     /// Queues a submission; enters the ring first if the queue is full.
     fn push(&mut self, entry: &squeue::Entry) {
         loop {
             // SAFETY: each caller below argues that what its entry points to outlives the request.
-            if unsafe { self.ring.submission().push(entry) }.is_ok() {
+            if unsafe { self.kernel.submission().push(entry) }.is_ok() {
                 return;
             }
             // The queue is full. EBUSY (completions overflowed) resolves as soon as they are reaped,
             // which submit() itself does not wait for; the entries stay queued meanwhile.
-            if let Err(error) = self.ring.submit() {
+            if let Err(error) = self.kernel.submit() {
                 assert!(
                     matches!(error.raw_os_error(), Some(libc::EBUSY | libc::EINTR | libc::EAGAIN)),
                     "io_uring_enter failed: {error}"
@@ -213,7 +213,13 @@ impl Ring {
     ///
     /// # Safety
     /// They must stay in place and unchanged until the completion of `Token::Send(id)`.
-    pub unsafe fn send(&mut self, id: ConnectionId, socket: RawFd, bytes: *const u8, length: usize) {
+    pub unsafe fn send(
+        &mut self,
+        id: ConnectionId,
+        socket: RawFd,
+        bytes: *const u8,
+        length: usize,
+    ) {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
         let entry = opcode::Send::new(types::Fd(socket), bytes, length)
             .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
@@ -226,7 +232,12 @@ impl Ring {
     ///
     /// # Safety
     /// The header, its list and the pieces must stay in place until the completion of `Token::Send(id)`.
-    pub unsafe fn send_pieces(&mut self, id: ConnectionId, socket: RawFd, header: *const libc::msghdr) {
+    pub unsafe fn send_pieces(
+        &mut self,
+        id: ConnectionId,
+        socket: RawFd,
+        header: *const libc::msghdr,
+    ) {
         let entry = opcode::SendMsg::new(types::Fd(socket), header)
             .flags((libc::MSG_NOSIGNAL | libc::MSG_WAITALL) as u32)
             .build()
@@ -262,18 +273,21 @@ impl Ring {
     }
 
     /// Submits what is queued and waits for at least one completion if `wait`; else only fetches
-    /// what is due. With DEFER_TASKRUN nothing completes outside of this call.
+    /// what is due. With `DEFER_TASKRUN` nothing completes outside of this call.
     ///
     /// # Errors
     /// Anything but an interruption or a full completion queue, which are both no failure.
     pub fn enter(&mut self, wait: bool) -> io::Result<()> {
         self.publish_buffers();
-        let queued = self.ring.submission().len() as u32;
-        // IORING_ENTER_GETEVENTS.
-        const GET_EVENTS: u32 = 1;
+        let queued = self.kernel.submission().len() as u32;
         // SAFETY: no argument is passed; the entries queued were each argued for.
         let result = unsafe {
-            self.ring.submitter().enter::<libc::sigset_t>(queued, u32::from(wait), GET_EVENTS, None)
+            self.kernel.submitter().enter::<libc::sigset_t>(
+                queued,
+                u32::from(wait),
+                GET_EVENTS,
+                None,
+            )
         };
         match result {
             Ok(_) => Ok(()),
@@ -286,7 +300,7 @@ impl Ring {
 
     /// Moves all completions that are there into `into`.
     pub fn reap(&mut self, into: &mut Vec<Completion>) {
-        for entry in self.ring.completion() {
+        for entry in self.kernel.completion() {
             into.push(Completion {
                 token: Token::unpack(entry.user_data()),
                 result: entry.result(),

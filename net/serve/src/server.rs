@@ -1,5 +1,6 @@
 //! Starts the lanes, each a pinned thread with its glommio executor, and stops them.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -240,24 +241,27 @@ fn new_shared(start: &StartSettings, front: &[Listener], lanes: &[Vec<Listener>]
 
 /// A mailbox for every ordered pair of lanes; each lane's ends, by peer.
 fn mailboxes(lanes: usize) -> Vec<Vec<Option<Peer>>> {
-    let mut ends: Vec<Vec<(Option<mailbox::Sender<Letter>>, Option<mailbox::Receiver<Letter>>)>> =
-        (0..lanes).map(|_| (0..lanes).map(|_| (None, None)).collect()).collect();
+    // Receiving ends by receiver, filled in the order of the senders.
+    let mut receivers: Vec<VecDeque<Option<mailbox::Receiver<Letter>>>> =
+        (0..lanes).map(|_| VecDeque::new()).collect();
+    let mut senders: Vec<Vec<Option<mailbox::Sender<Letter>>>> = Vec::new();
     for from in 0..lanes {
-        for to in (0..lanes).filter(|to| *to != from) {
-            let (sender, receiver) = mailbox::channel(MAILBOX_LETTERS_MAX);
-            ends[from][to].0 = Some(sender);
-            ends[to][from].1 = Some(receiver);
+        let mut ends = Vec::new();
+        for (to, inbox) in receivers.iter_mut().enumerate() {
+            let (sender, receiver) =
+                (from != to).then(|| mailbox::channel(MAILBOX_LETTERS_MAX)).unzip();
+            ends.push(sender);
+            inbox.push_back(receiver);
         }
+        senders.push(ends);
     }
-    ends.into_iter()
-        .map(|peers| {
-            peers
-                .into_iter()
-                .map(|(sender, receiver)| {
-                    Some(Peer { sender: sender?, receiver: receiver? })
-                })
-                .collect()
-        })
+    let pair = |(sender, receiver): (Option<_>, Option<_>)| {
+        Some(Peer { sender: sender?, receiver: receiver? })
+    };
+    senders
+        .into_iter()
+        .zip(receivers)
+        .map(|(senders, inbox)| senders.into_iter().zip(inbox).map(pair).collect())
         .collect()
 }
 
@@ -306,8 +310,11 @@ async fn run_lane(plan: LanePlan) {
     drop(ready);
     let lane = std::rc::Rc::new(std::cell::RefCell::new(lane));
     let executor = glommio::executor();
-    let requests =
-        executor.create_task_queue(Shares::Static(REQUEST_SHARES), Latency::NotImportant, "requests");
+    let requests = executor.create_task_queue(
+        Shares::Static(REQUEST_SHARES),
+        Latency::NotImportant,
+        "requests",
+    );
     let upkeep =
         executor.create_task_queue(Shares::Static(UPKEEP_SHARES), Latency::NotImportant, "upkeep");
     let due = std::rc::Rc::new(glommio::sync::Semaphore::new(0));
@@ -347,7 +354,7 @@ async fn take_turns(
                 due.signal(1);
             }
             glommio::executor().yield_task_queue_now().await;
-        } else if turns % TURNS_A_YIELD == 0 {
+        } else if turns.is_multiple_of(TURNS_A_YIELD) {
             glommio::yield_if_needed().await;
         }
     }
@@ -362,4 +369,3 @@ async fn do_upkeep(
         lane.borrow_mut().upkeep();
     }
 }
-

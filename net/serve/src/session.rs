@@ -25,6 +25,7 @@ pub enum ReplyMode {
 
 /// The state of one client's session. Moves with its connection from lane to lane.
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "independent switches of one client")]
 pub struct Session {
     /// Unique within the process, ascending.
     pub id: u64,

@@ -1,5 +1,7 @@
 //! What a lane counts. Plain numbers of one owner; others ask for them.
 
+use std::net::SocketAddr;
+
 use hdrhistogram::Histogram;
 use ringlane_command::{CommandSpec, Flags, table};
 
@@ -106,11 +108,11 @@ impl Default for LaneStats {
 }
 
 impl Core {
-    /// A command has run for so many ticks.
+    /// A command has run for so many ticks, for a connection of this lane or for another lane.
     #[inline]
     pub fn observe(
         &mut self,
-        id: ConnectionId,
+        id: Option<ConnectionId>,
         spec: &'static CommandSpec,
         ticks: u64,
         args: &[&[u8]],
@@ -120,26 +122,30 @@ impl Core {
         stats.ticks += ticks;
         if self.live.latency_tracking {
             let nanoseconds = ticks * 1000 / self.ticks_per_us;
-            stats.latency.get_or_insert_with(new_histogram).saturating_record(nanoseconds);
+            stats
+                .latency
+                .get_or_insert_with(|| Box::new(new_histogram()))
+                .saturating_record(nanoseconds);
         }
         if ticks >= self.slow_ticks && !spec.flags.has(Flags::SKIP_SLOWLOG) {
             self.remember_slow(id, ticks / clock::ticks_per_us(), args);
         }
     }
 
-    /// An entry for the slow log.
+    /// An entry for the slow log. A request of another lane carries no client: its address is 0.0.0.0:0.
     #[cold]
-    fn remember_slow(&mut self, id: ConnectionId, microseconds: u64, args: &[&[u8]]) {
+    fn remember_slow(&mut self, id: Option<ConnectionId>, microseconds: u64, args: &[&[u8]]) {
         let now = self.store.now();
-        let Some(connection) = self.connections.get(id) else { return };
-        let session = &connection.session;
         let limit = self.live.slowlog_max_len;
-        self.stats.slowlog.push(now, microseconds, args, session.peer, &session.name, limit);
+        let session = id.and_then(|id| self.connections.get(id)).map(|it| &it.session);
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let (peer, name) = session.map_or((nowhere, &b""[..]), |it| (it.peer, &it.name));
+        self.stats.slowlog.push(now, microseconds, args, peer, name, limit);
     }
 }
 
 #[cold]
-fn new_histogram() -> Box<Histogram<u64>> {
+fn new_histogram() -> Histogram<u64> {
     let histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS);
-    Box::new(histogram.expect("the bounds are constants that fit"))
+    histogram.expect("the bounds are constants that fit")
 }

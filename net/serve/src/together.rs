@@ -91,10 +91,8 @@ impl Core {
         manner: Manner,
         args: Args<'_>,
     ) {
-        let mut keys: Vec<(Slot, usize)> = spec
-            .key_positions(args.len())
-            .map(|index| (Slot::of(&args[index]), index))
-            .collect();
+        let mut keys: Vec<(Slot, usize)> =
+            spec.key_positions(args.len()).map(|index| (Slot::of(&args[index]), index)).collect();
         keys.sort_unstable();
         let mut groups: Vec<Group> = Vec::new();
         for (slot, index) in keys {
@@ -158,16 +156,16 @@ impl Core {
                 (*index, self.store.export(&key))
             })
             .collect();
-        let grant = Box::new(Grant { together: request.together, entries });
+        let grant = Grant { together: request.together, entries };
         if from == self.lane {
             self.take_grant(grant);
         } else {
-            self.outbox.post(from, Mail::Grant(grant));
+            self.outbox.post(from, Mail::Grant(Box::new(grant)));
         }
     }
 
     /// A lane has granted its slots; when all have, the command runs.
-    pub fn take_grant(&mut self, grant: Box<Grant>) {
+    pub fn take_grant(&mut self, grant: Grant) {
         let index = grant.together;
         let together = self.togethers.places[index as usize].as_mut().expect("under way");
         together.entries.extend(grant.entries);
@@ -177,15 +175,15 @@ impl Core {
         }
         let together = self.togethers.places[index as usize].take().expect("under way");
         self.togethers.free.push(index);
-        self.run_together(together);
+        self.run_together(&together);
     }
 
     /// Runs the command on the scratch store and releases the slots.
-    fn run_together(&mut self, together: Together) {
+    fn run_together(&mut self, together: &Together) {
         let slices: Slices<'_> = together.args.iter().map(|arg| &arg[..]).collect();
         let args = Args::new(&slices, &together.args);
         let mut out = ReplyBuffer::default();
-        let effects = self.run_on_scratch(&together, args, &mut out);
+        let effects = self.run_on_scratch(together, args, &mut out);
         let mut by_lane: Vec<Vec<OwnedEffect>> =
             together.groups.iter().map(|_| Vec::new()).collect();
         for effect in effects {
@@ -195,11 +193,11 @@ impl Core {
             by_lane[group.expect("a command changes only its own keys")].push(effect);
         }
         for (group, effects) in together.groups.iter().zip(by_lane) {
-            let release = Box::new(Release { slots: group.slots.clone(), effects });
+            let release = Release { slots: group.slots.clone(), effects };
             if group.lane == self.lane {
                 self.take_release(release);
             } else {
-                self.outbox.post(group.lane, Mail::Release(release));
+                self.outbox.post(group.lane, Mail::Release(Box::new(release)));
             }
         }
         let stretch = Stretch { from: ReplyBuffer::default().mark(), to: out.mark() };
@@ -247,7 +245,7 @@ impl Core {
     }
 
     /// A command has run: its changes to this lane are made, and its slots are free.
-    pub fn take_release(&mut self, release: Box<Release>) {
+    pub fn take_release(&mut self, release: Release) {
         for effect in &release.effects {
             if self.store.apply(effect).is_err() {
                 // The reply has promised it; the limit is the lesser promise, and eviction follows.

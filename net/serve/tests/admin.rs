@@ -30,6 +30,8 @@ fn body(reply: &str) -> String {
     body.trim_end_matches("\r\n").to_owned()
 }
 
+const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
+
 #[test]
 fn connections_tell_of_themselves() {
     for lanes in LANES {
@@ -111,7 +113,6 @@ fn passwords_are_asked_for() {
     for lanes in LANES {
         let server = Running::with(lanes, &[("requirepass", "secret")]);
         let mut client = server.client();
-        const WRONG: &str = "-WRONGPASS invalid username-password pair or user is disabled.";
         expect(
             &mut client,
             &[

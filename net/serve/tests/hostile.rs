@@ -49,10 +49,7 @@ fn a_line_without_end_is_refused_at_64_kib() {
     let mut client = server.client();
     client.send(&vec![b'a'; 66_000]);
     let reply = client.read_to_end();
-    assert_eq!(
-        String::from_utf8_lossy(&reply),
-        "-ERR Protocol error: too big inline request\r\n"
-    );
+    assert_eq!(String::from_utf8_lossy(&reply), "-ERR Protocol error: too big inline request\r\n");
 }
 
 #[test]

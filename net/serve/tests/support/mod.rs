@@ -105,7 +105,7 @@ impl Client {
                 let rest = self.buffer.split_off(length);
                 return std::mem::replace(&mut self.buffer, rest);
             }
-            let mut piece = [0; 65536];
+            let mut piece = vec![0; 64 << 10];
             let length = self.stream.read(&mut piece).expect("a reply comes in time");
             assert!(
                 length > 0,
