@@ -21,7 +21,7 @@ const OPTIONS: &[u8] = b"background_thread:true,dirty_decay_ms:500,muzzy_decay_m
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static MALLOC_CONF: Option<&'static c_char> = Some(unsafe { &*OPTIONS.as_ptr().cast() });
 
-/// The pseudo-index of jemalloc's `arena.<i>.purge` that means every arena (MALLCTL_ARENAS_ALL).
+/// The pseudo-index of jemalloc's `arena.<i>.purge` that means every arena (`MALLCTL_ARENAS_ALL`).
 const PURGE_ALL: &[u8] = b"arena.4096.purge\0";
 
 /// Tells the store and the statistics how this process allocates. Called once, first of all.

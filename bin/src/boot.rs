@@ -19,15 +19,15 @@ use crate::signals::{Signal, Signals};
 const STOP_MAX: Duration = Duration::from_millis(950);
 
 /// Serves until a signal or `SHUTDOWN` ends it. The error is one line that says what to change.
-pub fn serve(settings: Arc<Settings>, logs: Destination) -> Result<(), String> {
+pub fn serve(settings: &Arc<Settings>, logs: Destination) -> Result<(), String> {
     panics_end_the_process();
     allocator::introduce();
     let start = settings.start();
-    limits::raise(&settings, start.lanes);
+    limits::raise(settings, start.lanes);
     // Before any thread starts, since threads inherit what is blocked.
     let signals = Signals::block();
-    let server = ringlane_serve::start(&settings).map_err(|error| error.to_string())?;
-    announce(&server, &settings);
+    let server = ringlane_serve::start(settings).map_err(|error| error.to_string())?;
+    announce(&server, settings);
     let stopper = server.stopper();
     thread::Builder::new()
         .name("signals".to_owned())
@@ -50,8 +50,7 @@ fn panics_end_the_process() {
 
 /// Says that every door is open: in the log, on standard output, and to systemd.
 fn announce(server: &Server, settings: &Settings) {
-    let addresses: Vec<String> =
-        server.addresses().iter().map(|address| address.to_string()).collect();
+    let addresses: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
     let lane_ports: Vec<String> = server.lane_ports().iter().map(u16::to_string).collect();
     let (addresses, lane_ports) = (addresses.join(" "), lane_ports.join(","));
     let start = settings.start();

@@ -44,7 +44,7 @@ fn run() -> Result<(), String> {
     for name in sources.unknown_variables() {
         tracing::warn!("the variable {name} is no setting; `ringlane --help` lists them");
     }
-    boot::serve(Arc::new(settings), logs)
+    boot::serve(&Arc::new(settings), logs)
 }
 
 /// The file that holds settings, if one is named, beside the other sources.
