@@ -101,7 +101,10 @@ impl Parcel {
 
     /// The arguments of a request, its name first.
     pub fn slices<'a>(&'a self, request: &Request, slices: &mut impl Extend<&'a [u8]>) {
-        slices.extend(std::iter::once(request.spec.name.as_bytes()));
+        // A subcommand's row is named `container|name`; its name is an argument of its own.
+        let name = request.spec.name;
+        let name = name.split_once('|').map_or(name, |(container, _)| container);
+        slices.extend(std::iter::once(name.as_bytes()));
         let Range { start, end } = request.args.0 as usize..request.args.1 as usize;
         slices.extend(self.args[start..end].iter().map(|place| match *place {
             Place::Bytes(start, end) => &self.bytes[start as usize..end as usize],
