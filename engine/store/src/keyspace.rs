@@ -127,9 +127,25 @@ impl Store {
             return;
         }
         self.leave_no_page();
+        let old = self.take_slots();
+        self.upkeep.bury(old);
+        self.databases.forget_all();
+        self.eviction.forget_all();
+        self.wheel.clear();
+        self.wide_bytes = 0;
+    }
+
+    /// Takes out the slots that may have entries, and leaves empty ones.
+    fn take_slots(&mut self) -> Vec<SlotTable> {
         // Only slots that were used, so that a small store is flushed in no time.
         let memory = TableMemory(self.slab.clone());
-        let mut old = Vec::new();
+        let count: usize = self.occupied.iter().map(|word| word.count_ones() as usize).sum();
+        if count > self.slots.len() / 4 {
+            let fresh = (0..self.slots.len()).map(|_| SlotTable::new(&memory)).collect();
+            self.occupied.fill(0);
+            return std::mem::replace(&mut self.slots, fresh);
+        }
+        let mut old = Vec::with_capacity(count);
         for (index, word) in self.occupied.iter_mut().enumerate() {
             let mut bits = std::mem::take(word);
             while bits != 0 {
@@ -138,11 +154,7 @@ impl Store {
                 bits &= bits - 1;
             }
         }
-        self.upkeep.bury(old);
-        self.databases.forget_all();
-        self.eviction.forget_all();
-        self.wheel.clear();
-        self.wide_bytes = 0;
+        old
     }
 
     /// Exchanges two databases.

@@ -32,7 +32,7 @@ const SCATTERED_BYTES_MIN: usize = 1 << 20;
 const POOL_PAGES: usize = 16;
 
 /// Units that giving one page back counts for.
-const RELEASE_UNITS: usize = 20;
+pub(crate) const RELEASE_UNITS: usize = 100;
 
 /// Units that freeing so many bytes outside counts for.
 const OUTSIDE_BYTES_UNIT: usize = 64 << 10;
@@ -48,6 +48,8 @@ pub struct Upkeep {
     sweep: (usize, Position),
     /// The page being emptied, and from which cell on.
     leaving: Option<(LeavingPage, usize)>,
+    /// Whether the reserve for writes is being restored.
+    restoring: bool,
     /// Where the rebuilding of the wheel stands.
     rewheel: Option<(usize, Position)>,
 }
@@ -117,7 +119,7 @@ impl Store {
             || self.databases.dead() > 0
             || self.upkeep.rewheel.is_some()
             || self.wheel.has_trash()
-            || self.is_over()
+            || self.reserve_is_low()
             || self.upkeep.leaving.is_some()
             || self.slab.pool_pages() > POOL_PAGES
     }
@@ -285,27 +287,32 @@ impl Store {
         used
     }
 
-    /// Whether more is used than leaves the reserve free.
-    fn is_over(&self) -> bool {
+    /// Whether the reserve for writes is nearly used up; then it is restored to three quarters, not
+    /// to its full size, so that a store at its limit is not evicting for it all the time.
+    fn reserve_is_low(&self) -> bool {
         let Some(max) = self.limits.bytes_max else { return false };
         let reserve = (max / RESERVE_SHARE).min(RESERVE_BYTES_MAX);
+        let wanted = if self.upkeep.restoring { reserve / 4 * 3 } else { reserve / 4 };
         let pool = self.slab.pool_pages() * PAGE_BYTES;
-        self.used_bytes() - pool > max - reserve
+        self.used_bytes() - pool > max - wanted
     }
 
     /// Evicts and gathers until there is room for the next writes.
     fn evict_ahead(&mut self, budget: usize) -> usize {
         let mut used = 0;
-        while used < budget && self.is_over() {
+        while used < budget && self.reserve_is_low() {
+            self.upkeep.restoring = true;
             let moved = if self.free_space_is_due(true) { self.compact(budget - used) } else { 0 };
             used += moved;
             if moved == 0 {
-                // Eviction only helps if what it frees can be gathered, or the limit was passed.
                 if !self.evict_one() {
                     break;
                 }
                 used += 2;
             }
+        }
+        if used < budget {
+            self.upkeep.restoring = false;
         }
         used
     }

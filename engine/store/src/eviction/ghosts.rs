@@ -12,6 +12,9 @@ const BLOCK_BITS: u32 = 12;
 const BLOCK_BUCKETS: usize = 1 << BLOCK_BITS;
 const BLOCK_PLACES: usize = BLOCK_BUCKETS * BUCKET_PLACES;
 
+/// A block comes or goes after this many evictions.
+const BLOCK_GHOSTS: usize = 4096;
+
 /// Places for each entry that is cached.
 const PLACES_PER_ENTRY: usize = 2;
 
@@ -32,11 +35,13 @@ pub struct Ghosts {
     blocks: Vec<Box<[Bucket]>>,
     /// Buckets of the first block, while it is the only one: a power of two.
     small: usize,
+    /// Ghosts that came since the last block did.
+    since_block: usize,
 }
 
 impl Ghosts {
     pub fn new() -> Self {
-        Self { blocks: Vec::new(), small: 0 }
+        Self { blocks: Vec::new(), small: 0, since_block: 0 }
     }
 
     pub fn bytes(&self) -> usize {
@@ -48,7 +53,7 @@ impl Ghosts {
         *self = Self::new();
     }
 
-    /// Follows the number of cached entries, at most a block a call.
+    /// Follows the number of cached entries, slowly enough that evictions free more than this takes.
     pub fn fit(&mut self, entries: usize) {
         let places = entries * PLACES_PER_ENTRY;
         let buckets = places.div_ceil(BUCKET_PLACES).max(SMALL_BUCKETS_MIN);
@@ -61,6 +66,10 @@ impl Ghosts {
             self.resize_small(BLOCK_BUCKETS);
         } else {
             let wanted = places.div_ceil(BLOCK_PLACES).max(1);
+            if self.since_block < BLOCK_GHOSTS {
+                return;
+            }
+            self.since_block = 0;
             if wanted > self.blocks.len() {
                 // By linear hashing the new block takes over half of an old one; a copy will do,
                 // as what does not belong ages out.
@@ -109,6 +118,7 @@ impl Ghosts {
 
     /// Notes that an entry was evicted.
     pub fn put(&mut self, hash: u64, origin: Origin) {
+        self.since_block += 1;
         let Some((bucket, fingerprint)) = self.locate(hash) else { return };
         bucket.copy_within(0..BUCKET_PLACES - 1, 1);
         bucket[0] = fingerprint | u16::from(origin == Origin::Main);
@@ -164,8 +174,9 @@ mod tests {
             })
             .count();
         assert!(strangers < 50, "{strangers}");
-        for _ in 0..100 {
+        for hash in 0..100_000 {
             ghosts.fit(100_000);
+            ghosts.put(hash, Origin::Main);
         }
         assert!(ghosts.bytes() < 100_000 * 6);
     }

@@ -6,6 +6,7 @@ use crate::eviction::ghosts::Origin;
 use crate::eviction::{FRESH, Ground, LEVEL, MAIN, USES, weight_of};
 use crate::segment::prefetch;
 use crate::store::{Found, Store, handle_at};
+use crate::upkeep::RELEASE_UNITS;
 use crate::wheel::Item;
 use crate::{OutOfMemory, Policy, Removal};
 
@@ -105,12 +106,10 @@ impl Store {
             if over == 0 || (over <= debt_max && units >= DEBT_UNITS) {
                 return Ok(());
             }
-            if outside > 0 || !self.slab.has_cell(cell) {
-                let pages = over.div_ceil(PAGE_BYTES);
-                if self.slab.pool_pages() > 0 && self.slab.release(0, pages) > 0 {
-                    units += 10;
-                    continue;
-                }
+            let released = self.slab.release(0, over.div_ceil(PAGE_BYTES));
+            if released > 0 {
+                units += released * RELEASE_UNITS;
+                continue;
             }
             if self.free_space_is_due(true) {
                 let moved = self.compact(DEBT_UNITS / 4);
