@@ -685,3 +685,83 @@ impl Books {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes over a whole cell, so that cells that overlap show.
+    fn fill(slab: &Slab, handle: &Handle, bytes: usize, byte: u8) {
+        // SAFETY: the cell is ours and has that many bytes.
+        unsafe { slab.pointer(handle).as_ptr().write_bytes(byte, bytes) };
+    }
+
+    fn holds(slab: &Slab, handle: &Handle, bytes: usize, byte: u8) -> bool {
+        // SAFETY: the cell is ours, was filled, and nothing else refers to it.
+        let cell = unsafe { std::slice::from_raw_parts(slab.pointer(handle).as_ptr(), bytes) };
+        cell.iter().all(|&found| found == byte)
+    }
+
+    #[test]
+    fn cells_never_overlap_and_all_memory_returns() {
+        let slab = Slab::new(16384);
+        let mut dice = fastrand::Rng::with_seed(11);
+        let mut live: Vec<(Handle, usize, u8)> = Vec::new();
+        for round in 0..60_000u32 {
+            let grows = (round / 10_000).is_multiple_of(2);
+            if live.is_empty() || dice.u32(..10) < if grows { 7 } else { 3 } {
+                let most = if dice.u32(..100) == 0 { 70_000 } else { 900 };
+                let bytes = dice.usize(16..most);
+                let handle = slab.allocate(bytes).expect("the system has memory");
+                fill(&slab, &handle, bytes, round as u8);
+                live.push((handle, bytes, round as u8));
+            } else {
+                let (handle, bytes, byte) = live.swap_remove(dice.usize(..live.len()));
+                assert!(holds(&slab, &handle, bytes, byte));
+                slab.free(handle);
+            }
+        }
+        for (handle, bytes, byte) in live {
+            assert!(holds(&slab, &handle, bytes, byte));
+            slab.free(handle);
+        }
+        assert_eq!((slab.live_bytes(), slab.large_bytes(), slab.scattered_bytes()), (0, 0, 0));
+        while slab.release(0, 100) > 0 {}
+        assert_eq!(slab.resident_bytes(), 0);
+        let again = slab.allocate(100).expect("released pages serve again");
+        fill(&slab, &again, 100, 1);
+        slab.free(again);
+    }
+
+    #[test]
+    fn a_leaving_page_gives_no_cells_and_lists_its_live_ones() {
+        let slab = Slab::new(16384);
+        let mut handles: Vec<Handle> =
+            (0..4000).map(|_| slab.allocate(64).expect("the system has memory")).collect();
+        // One in eight stays, everywhere.
+        let mut kept = Vec::new();
+        for (index, handle) in handles.drain(..).enumerate() {
+            if index.is_multiple_of(8) {
+                kept.push(handle);
+            } else {
+                slab.free(handle);
+            }
+        }
+        let page = slab.emptiest().expect("every page is nearly empty");
+        let mut places = [CellPlace::NONE; 1024];
+        let (count, _) = slab.live_cells(page, 0, &mut places);
+        assert!(count > 0);
+        let on_page = |handle: &Handle| places[..count].iter().any(|&place| handle.is_at(place));
+        assert_eq!(kept.iter().filter(|handle| on_page(handle)).count(), count);
+        let fresh: Vec<Handle> =
+            (0..500).map(|_| slab.allocate(64).expect("other pages have room")).collect();
+        let page_of = |handle: &Handle| handle.value() as usize * UNIT / PAGE_BYTES;
+        let first = places[0].0 as usize * UNIT / PAGE_BYTES;
+        assert!(fresh.iter().all(|handle| page_of(handle) != first));
+        for handle in kept.into_iter().chain(fresh) {
+            slab.free(handle);
+        }
+        assert!(slab.has_left(page));
+        assert_eq!((slab.live_bytes(), slab.scattered_bytes()), (0, 0));
+    }
+}

@@ -97,6 +97,7 @@ impl Store {
     #[inline]
     pub fn begin_turn(&mut self, now: Millis) {
         self.now = now;
+        self.wheel.advance(now);
     }
 
     #[inline]
@@ -365,6 +366,7 @@ impl Store {
         let hash = Hashing::placed(key.hash, physical);
         let slot = self.slot_index(key.slot);
         self.occupied[slot / 64] |= 1 << (slot % 64);
+        self.upkeep.stuck = false;
         loop {
             let hardened = || self.hashing.hardened(physical, key.bytes);
             let (piece, placed) = self.slots[slot].piece(hash, hardened);
@@ -422,6 +424,7 @@ impl Store {
         let table = &self.slots[self.slot_index(key.slot)];
         let hash = Hashing::placed(key.hash, physical);
         let (_, hash) = table.piece(hash, || self.hashing.hardened(physical, key.bytes));
+        self.upkeep.stuck = false;
         self.wheel.schedule(at, Item::new(key.slot, hash));
     }
 

@@ -290,3 +290,73 @@ fn a_hundred_and_fifty_flushes_in_a_row_are_all_at_once() {
     assert_eq!(store.databases.dead(), 0);
     assert_eq!(store.slot_len(other.slot), 1);
 }
+
+#[test]
+fn upkeep_rests_when_nothing_may_be_evicted() {
+    for policy in [Policy::NoEviction, Policy::VolatileTtl, Policy::VolatileLru] {
+        let mut store = store();
+        for number in 0..50_000u32 {
+            set(&mut store, &number.to_be_bytes(), b"some value", Expiry::Never);
+        }
+        let limits = Limits { bytes_max: Some(3 << 20), entries_max: None, policy };
+        store.set_limits(limits);
+        let mut calls = 0;
+        while store.work(Budget { units: 1000 }).more {
+            calls += 1;
+            assert!(calls < 1000, "{policy:?} never rests");
+        }
+        assert_eq!(store.next_due(), None, "{policy:?}");
+        assert_eq!(store.len(Database(0)), 50_000);
+        let key = store.key(Database(0), b"another");
+        assert!(store.set(&key, NewValue::Text(&[b'v'; 300]), Expiry::Never).is_err());
+        assert_eq!(store.stats().refused, 1);
+    }
+}
+
+/// Fills a store of 1000 entries with keys that each policy values differently; returns which of
+/// two groups is left.
+fn left_of(policy: Policy, touch: impl Fn(&mut Store, u32)) -> [usize; 2] {
+    let mut store = store();
+    store.set_limits(Limits { bytes_max: None, entries_max: Some(1000), policy });
+    let name = |number: u32| format!("key{number}").into_bytes();
+    for number in 0..1000 {
+        let ttl = if number < 500 { 1_000_000 } else { 10_000_000 };
+        set(&mut store, &name(number), b"v", Expiry::At(NOW.plus(ttl)));
+    }
+    for _ in 0..20 {
+        for number in 0..500 {
+            touch(&mut store, number);
+        }
+    }
+    for number in 1000..1400 {
+        set(&mut store, &name(number), b"v", Expiry::At(NOW.plus(100_000_000)));
+    }
+    assert_eq!(store.len(Database(0)), 1000);
+    let mut count = |from: u32| (from..from + 500).filter(|&n| has(&mut store, &name(n))).count();
+    [count(0), count(500)]
+}
+
+#[test]
+fn each_policy_prefers_what_its_name_says() {
+    let used = |store: &mut Store, number: u32| {
+        let bytes = format!("key{number}").into_bytes();
+        let key = store.key(Database(0), &bytes);
+        store.get(&key);
+    };
+    for policy in [
+        Policy::Adaptive,
+        Policy::AllkeysLru,
+        Policy::AllkeysLfu,
+        Policy::VolatileLru,
+        Policy::VolatileLfu,
+    ] {
+        let [first, second] = left_of(policy, used);
+        assert!(first >= 480 && second < 400, "{policy:?}: {first} used, {second} not");
+    }
+    let [sooner, later] = left_of(Policy::VolatileTtl, |_, _| {});
+    assert!(sooner <= 110 && later == 500, "{sooner} sooner, {later} later");
+    for policy in [Policy::AllkeysRandom, Policy::VolatileRandom] {
+        let [first, second] = left_of(policy, used);
+        assert!(first.abs_diff(second) < 100, "{policy:?}: {first} and {second}");
+    }
+}

@@ -50,6 +50,8 @@ pub struct Upkeep {
     leaving: Option<(LeavingPage, usize)>,
     /// Whether the reserve for writes is being restored.
     restoring: bool,
+    /// Whether the last attempt to restore it found nothing that may go.
+    pub(crate) stuck: bool,
     /// Where the rebuilding of the wheel stands.
     rewheel: Option<(usize, Position)>,
 }
@@ -72,6 +74,7 @@ impl Store {
     /// Sets the limits and the policy. What is too much goes as writes and upkeep find it.
     pub fn set_limits(&mut self, limits: Limits) {
         self.limits = limits;
+        self.upkeep.stuck = false;
         self.eviction.policy = limits.policy;
         self.eviction.by_entries = limits.bytes_max.is_none();
         if limits.policy != crate::Policy::Adaptive {
@@ -119,7 +122,7 @@ impl Store {
             || self.databases.dead() > 0
             || self.upkeep.rewheel.is_some()
             || self.wheel.has_trash()
-            || self.reserve_is_low()
+            || (self.reserve_is_low() && !self.upkeep.stuck)
             || self.upkeep.leaving.is_some()
             || self.slab.pool_pages() > POOL_PAGES
     }
@@ -128,7 +131,6 @@ impl Store {
     /// giving back of memory. Stops when the budget is used.
     pub fn work(&mut self, budget: Budget) -> Work {
         let budget = budget.units as usize;
-        self.wheel.advance(self.now);
         let mut used = self.expire_due(budget);
         if used < budget {
             used += self.drain(budget - used);
@@ -306,6 +308,8 @@ impl Store {
             used += moved;
             if moved == 0 {
                 if !self.evict_one() {
+                    // Nothing may go. Until something comes there is nothing to do.
+                    self.upkeep.stuck = true;
                     break;
                 }
                 used += 2;

@@ -161,6 +161,9 @@ impl Wheel {
     /// the clock jumped; after a jump backwards every item is scheduled anew.
     pub fn advance(&mut self, now: Millis) {
         let to = now.0 >> TICK_SHIFT;
+        if to == self.tick {
+            return;
+        }
         if self.items == 0 {
             self.tick = to;
             return;
