@@ -77,7 +77,7 @@ impl Directory {
             self.depth += 1;
         }
         let memory = old.table.allocator().clone();
-        old.prefetch_all(&memory.0);
+        old.prefetch_all(memory.slab());
         let (depth, generation) = (old.depth + 1, old.generation.wrapping_add(1));
         let middle = old.start + (FIELD_COUNT >> depth);
         let hashes: Vec<u64> = old.table.iter().map(&hash_of).collect();

@@ -138,7 +138,7 @@ impl Store {
     /// Takes out the slots that may have entries, and leaves empty ones.
     fn take_slots(&mut self) -> Vec<SlotTable> {
         // Only slots that were used, so that a small store is flushed in no time.
-        let memory = TableMemory(self.slab.clone());
+        let memory = TableMemory::new(&self.slab);
         let count: usize = self.occupied.iter().map(|word| word.count_ones() as usize).sum();
         if count > self.slots.len() / 4 {
             let fresh = (0..self.slots.len()).map(|_| SlotTable::new(&memory)).collect();

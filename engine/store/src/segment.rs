@@ -2,6 +2,7 @@
 //! touches more than a few hundred entries.
 
 use std::alloc::Layout;
+use std::cell::Cell;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
@@ -42,28 +43,59 @@ const _: () = assert!(REFIND_LOW_BITS == 27);
 
 /// Puts tables into the slab; larger ones into the global allocator.
 #[derive(Clone)]
-pub struct TableMemory(pub Rc<Slab>);
+pub struct TableMemory {
+    slab: Rc<Slab>,
+    /// Where the control bytes of the table stand that was allocated last: of the one table that
+    /// owns this.
+    controls: Cell<*const u8>,
+}
+
+impl TableMemory {
+    pub fn new(slab: &Rc<Slab>) -> Self {
+        Self { slab: slab.clone(), controls: Cell::new(std::ptr::null()) }
+    }
+
+    pub fn slab(&self) -> &Slab {
+        &self.slab
+    }
+}
+
+/// hashbrown's layout: the buckets, backwards, then from a multiple of 16 on the control bytes, of
+/// which there are 16 more than buckets.
+fn controls_offset(table_bytes: usize) -> usize {
+    const BUCKET_BYTES: usize = size_of::<Handle>();
+    let buckets = (table_bytes - GROUP_BYTES) / (BUCKET_BYTES + 1);
+    let buckets = 1 << buckets.ilog2();
+    (buckets * BUCKET_BYTES).next_multiple_of(GROUP_BYTES)
+}
+
+/// Control bytes that hashbrown looks at together.
+const GROUP_BYTES: usize = 16;
 
 // SAFETY: memory comes from the slab or the global allocator and stays in place until it is given
 // back; clones share one slab, and `in_arena` tells which of the two gave it.
 unsafe impl Allocator for TableMemory {
     fn allocate(&self, layout: Layout) -> Result<NonNull<[u8]>, AllocError> {
         debug_assert!(layout.align() <= 16);
-        if let Some(pointer) = self.0.allocate_table(layout.size()) {
-            return Ok(NonNull::slice_from_raw_parts(pointer, layout.size()));
-        }
-        let memory = Global.allocate(layout)?;
-        self.0.count_outside_table(layout.size(), true);
+        let memory = if let Some(pointer) = self.slab.allocate_table(layout.size()) {
+            NonNull::slice_from_raw_parts(pointer, layout.size())
+        } else {
+            let memory = Global.allocate(layout)?;
+            self.slab.count_outside_table(layout.size(), true);
+            memory
+        };
+        let start: *const u8 = memory.cast().as_ptr();
+        self.controls.set(start.wrapping_add(controls_offset(layout.size())));
         Ok(memory)
     }
 
     unsafe fn deallocate(&self, pointer: NonNull<u8>, layout: Layout) {
         // SAFETY: the caller's word that this came from `allocate` with this layout.
         unsafe {
-            if self.0.in_arena(pointer) {
-                self.0.free_table(pointer);
+            if self.slab.in_arena(pointer) {
+                self.slab.free_table(pointer);
             } else {
-                self.0.count_outside_table(layout.size(), false);
+                self.slab.count_outside_table(layout.size(), false);
                 Global.deallocate(pointer, layout);
             }
         }
@@ -129,13 +161,23 @@ impl Segment {
     /// Makes the table one for `capacity` entries, and all buckets new.
     pub fn rebuild(&mut self, capacity: usize, hash_of: impl Fn(&Handle) -> u64) {
         let memory = self.table.allocator().clone();
-        self.prefetch_all(&memory.0);
+        self.prefetch_all(memory.slab());
         let mut table = Table::with_capacity_in(capacity, memory);
         for handle in self.table.drain() {
             table.insert_unique(hash_of(&handle), handle, |_| unreachable!("the capacity holds"));
         }
         self.table = table;
         self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Begins to load the buckets where a search for this hash begins, and their control bytes.
+    #[inline]
+    pub fn prefetch_buckets(&self, hash: u64) {
+        let controls = self.table.allocator().controls.get();
+        let bucket = hash as usize & (self.table.num_buckets() - 1);
+        // The addresses are only hints: where there is no table they point nowhere.
+        prefetch(controls.wrapping_add(bucket));
+        prefetch(controls.wrapping_sub((bucket + 1) * size_of::<Handle>()));
     }
 
     /// Begins to load every entry, since all will be hashed: their misses overlap.
@@ -192,4 +234,28 @@ pub fn prefetch(address: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_bytes_are_where_they_are_expected() {
+        let slab = Rc::new(Slab::new(16384));
+        for capacity in [3, 7, 14, 28, 56, 112, 224, 448, 896, 5000] {
+            let mut segment = Segment::new(&TableMemory::new(&slab), 0, 0, 0);
+            segment.reserve(capacity);
+            let hash = 0x0123_4567_89AB_CDEF;
+            segment.insert(hash, slab.allocate(16).expect("the system has memory"));
+            let bucket = segment.table.find_bucket_index(hash, |_| true).expect("just inserted");
+            let handle = segment.table.get_bucket(bucket).expect("just found");
+            let expected = segment.table.allocator().controls.get();
+            let expected = expected.wrapping_sub((bucket + 1) * size_of::<Handle>());
+            assert_eq!(std::ptr::from_ref(handle).cast(), expected, "{capacity}");
+            for handle in segment.table.drain() {
+                slab.free(handle);
+            }
+        }
+    }
 }

@@ -88,7 +88,7 @@ impl Store {
     }
 
     pub(crate) fn empty_slots(slab: &Rc<Slab>, count: usize) -> Vec<SlotTable> {
-        let memory = TableMemory(slab.clone());
+        let memory = TableMemory::new(slab);
         (0..count).map(|_| SlotTable::new(&memory)).collect()
     }
 
@@ -121,8 +121,18 @@ impl Store {
         prefetch(std::ptr::from_ref(&self.slots[self.slot_index(slot)]).cast());
     }
 
-    /// Second stage: finds the first bucket whose tag matches and begins to load its entry, without
-    /// looking at it. Assumes database 0.
+    /// Second stage: begins to load the part of the slot's table where the key would be. Assumes
+    /// database 0, as does the next one.
+    #[inline]
+    pub fn prefetch_table(&self, slot: Slot, hash: KeyHash) {
+        let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
+        let table = &self.slots[self.slot_index(slot)];
+        let (piece, hash) = table.piece(hash, || hash);
+        table.segment(piece).prefetch_buckets(hash);
+    }
+
+    /// Third stage: finds the first bucket whose tag matches and begins to load its entry, without
+    /// looking at it.
     #[inline]
     pub fn prefetch_entry(&self, slot: Slot, hash: KeyHash) {
         let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
