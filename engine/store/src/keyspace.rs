@@ -3,7 +3,7 @@
 use ringlane_base::{Database, Slot};
 
 use crate::entry::Entry;
-use crate::eviction::{LEVEL, USES, weight_of};
+use crate::eviction::{FRESH, LEVEL, MAIN, USES, weight_of};
 use crate::segment::TableMemory;
 use crate::slot_table::{Position, SlotTable};
 use crate::store::Store;
@@ -190,12 +190,18 @@ impl Store {
             | Policy::VolatileTtl
             | Policy::NoEviction => (clock & USES) * 85,
         };
+        let hand = if clock & MAIN == 0 {
+            &self.eviction.probation_hand
+        } else {
+            &self.eviction.main_hand
+        };
+        let resting = clock & (USES | FRESH) == 0;
         let table = &self.slots[found.slot].segment(found.piece).table;
         let share = table.allocation_size() / table.len().max(1);
         Some(ObjectInfo {
             type_name: TypeName::String,
             encoding,
-            idle_seconds: 0,
+            idle_seconds: if resting { hand.rest_ms() / 1000 } else { 0 },
             frequency,
             bytes: weight_of(entry) + share,
         })

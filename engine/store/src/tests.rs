@@ -360,3 +360,31 @@ fn each_policy_prefers_what_its_name_says() {
         assert!(first.abs_diff(second) < 100, "{policy:?}: {first} and {second}");
     }
 }
+
+#[test]
+fn rest_and_frequency_are_told_as_far_as_the_bits_know() {
+    let mut store = store();
+    let limits = Limits { bytes_max: None, entries_max: Some(1000), policy: Policy::Adaptive };
+    store.set_limits(limits);
+    let name = |number: u32| format!("key{number}").into_bytes();
+    for number in 0..20_000 {
+        store.begin_turn(NOW.plus(u64::from(number) * 100));
+        set(&mut store, &name(number), b"v", Expiry::Never);
+        has(&mut store, b"key0");
+    }
+    let used = name(19_999);
+    let key = store.key(Database(0), &used);
+    for _ in 0..5 {
+        store.get(&key);
+    }
+    let info = store.object(&key).expect("it was used");
+    assert_eq!((info.idle_seconds, info.frequency, info.encoding), (0, 255, "embstr"));
+    let mut rested = 0;
+    for number in 0..20_000 {
+        let bytes = name(number);
+        let key = store.key(Database(0), &bytes);
+        let info = store.object(&key);
+        rested += usize::from(info.is_some_and(|info| info.idle_seconds > 0));
+    }
+    assert!(rested > 100, "{rested} of 1000 keys rest");
+}

@@ -1,5 +1,7 @@
 //! Hands: walkers over all entries in hash-table order, and what they do to an entry they meet.
 
+use ringlane_base::Millis;
+
 use crate::segment::prefetch;
 use crate::slab::Slab;
 use crate::slot_table::{Position, SlotTable};
@@ -19,6 +21,11 @@ pub struct Hand {
     /// Stretches of 64 slots from one to the next: near the golden section, so that a hand that
     /// went some way has been everywhere evenly, and leaves no sparse stretch behind it.
     stride: usize,
+    /// Words of the bitmap passed since this lap began, and when that was.
+    words: usize,
+    lap_began: Millis,
+    /// How long the last lap took, in milliseconds; 0 before its end.
+    lap_ms: u64,
 }
 
 /// What a hand walks over.
@@ -28,6 +35,7 @@ pub struct Ground<'a> {
     /// A bit for each slot that may have entries.
     pub occupied: &'a [u64],
     pub slab: &'a Slab,
+    pub now: Millis,
 }
 
 impl Hand {
@@ -38,7 +46,14 @@ impl Hand {
         while gcd(stride, words) > 1 {
             stride += 1;
         }
-        Self { slot: 0, position: Position::default(), stride }
+        Self {
+            slot: 0,
+            position: Position::default(),
+            stride,
+            words: 0,
+            lap_began: Millis(0),
+            lap_ms: 0,
+        }
     }
 
     /// The next entry; None if it has been everywhere and met none.
@@ -47,7 +62,7 @@ impl Hand {
         while words <= ground.occupied.len() {
             let slot_table = &ground.slots[self.slot];
             let Some(piece) = slot_table.at(self.position) else {
-                words += self.leave(ground.occupied);
+                words += self.leave(ground);
                 continue;
             };
             let segment = slot_table.segment(piece);
@@ -65,14 +80,18 @@ impl Hand {
             }
             match slot_table.after(piece) {
                 Some(position) => self.position = position,
-                None => words += self.leave(ground.occupied),
+                None => words += self.leave(ground),
             }
         }
         None
     }
 
     /// Goes to the next slot that may have entries; returns how many words of the bitmap it passed.
-    fn leave(&mut self, occupied: &[u64]) -> usize {
+    fn leave(&mut self, ground: Ground<'_>) -> usize {
+        let occupied = ground.occupied;
+        if self.lap_began == Millis(0) {
+            self.lap_began = ground.now;
+        }
         self.position = Position::default();
         let (mut word, bit) = (self.slot / WORD_SLOTS, self.slot % WORD_SLOTS);
         let mut bits = occupied[word] & (u64::MAX << bit << 1);
@@ -81,12 +100,24 @@ impl Hand {
             word = (word + self.stride) % occupied.len();
             bits = occupied[word];
             passed += 1;
+            self.words += 1;
+            if self.words == occupied.len() {
+                self.words = 0;
+                self.lap_ms = ground.now.since(self.lap_began);
+                self.lap_began = ground.now;
+            }
             if passed > occupied.len() {
                 return passed;
             }
         }
         self.slot = word * WORD_SLOTS + bits.trailing_zeros() as usize;
         passed
+    }
+
+    /// How long an entry has rested that this hand saw unused: half a lap, as a guess, in
+    /// milliseconds.
+    pub fn rest_ms(&self) -> u64 {
+        self.lap_ms / 2
     }
 
     /// Moves to another slot.

@@ -179,7 +179,8 @@ impl Store {
     fn step(&mut self, main: bool) -> Option<Found> {
         let hand =
             if main { &mut self.eviction.main_hand } else { &mut self.eviction.probation_hand };
-        hand.next(Ground { slots: &self.slots, occupied: &self.occupied, slab: &self.slab })
+        let (slots, occupied, slab) = (&self.slots, &self.occupied, &self.slab);
+        hand.next(Ground { slots, occupied, slab, now: self.now })
     }
 
     fn set_clock(&mut self, found: Found, clock: u8) {
