@@ -460,6 +460,9 @@ impl Core {
             self.store.prefetch_slot(routed.slot);
         }
         for routed in requests.iter().filter_map(|request| request.routed) {
+            self.store.prefetch_table(routed.slot, routed.hash);
+        }
+        for routed in requests.iter().filter_map(|request| request.routed) {
             self.store.prefetch_entry(routed.slot, routed.hash);
         }
         for request in &requests {

@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::ring::{ConnectionId, Ring};
 
 /// Commands that are planned, and their memory fetched, before the first of them runs.
-pub const BATCH_COMMANDS_MAX: usize = 512;
+pub const BATCH_COMMANDS_MAX: usize = 128;
 
 /// Where a command's bytes are until it has run.
 pub enum Place {
@@ -222,7 +222,8 @@ impl Core {
         if lane == self.lane { Target::Here } else { Target::Lane(lane) }
     }
 
-    /// Gets the memory of a planned batch on its way: first the slots, then the entries.
+    /// Gets the memory of a planned batch on its way: first the slots, then
+    /// their tables, then the entries.
     pub fn prefetch(&self, batch: &Batch) {
         let local = || {
             batch.commands.iter().filter_map(|command| match command.action {
@@ -232,6 +233,9 @@ impl Core {
         };
         for routed in local() {
             self.store.prefetch_slot(routed.slot);
+        }
+        for routed in local() {
+            self.store.prefetch_table(routed.slot, routed.hash);
         }
         for routed in local() {
             self.store.prefetch_entry(routed.slot, routed.hash);
