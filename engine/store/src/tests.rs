@@ -388,3 +388,27 @@ fn rest_and_frequency_are_told_as_far_as_the_bits_know() {
     }
     assert!(rested > 100, "{rested} of 1000 keys rest");
 }
+
+#[test]
+fn a_full_store_that_was_flushed_takes_new_keys_without_evicting_them() {
+    for database in [None, Some(Database(0))] {
+        let mut store = store();
+        let limits =
+            Limits { bytes_max: Some(24 << 20), entries_max: None, policy: Policy::Adaptive };
+        store.set_limits(limits);
+        let stays = Key { database: Database(1), ..store.key(Database(0), b"stays") };
+        store.set(&stays, NewValue::Text(b"v"), Expiry::Never).expect("it fits");
+        for number in 0..300_000u32 {
+            set(&mut store, &number.to_be_bytes(), &[b'x'; 100], Expiry::Never);
+        }
+        let evicted = store.stats().evicted;
+        assert!(evicted > 0);
+        store.flush(database);
+        for number in 0..100_000u32 {
+            set(&mut store, &number.to_le_bytes(), &[b'y'; 80], Expiry::Never);
+        }
+        assert_eq!(store.stats().evicted, evicted, "{database:?}");
+        assert_eq!(store.len(Database(0)), 100_000);
+        assert!(store.memory().total() <= (24 << 20) / 32 * 33);
+    }
+}

@@ -73,6 +73,11 @@ impl Store {
         outside + if self.slab.has_cell(cell) { 0 } else { cell.max(PAGE_BYTES) }
     }
 
+    /// Whether flushed entries still take memory.
+    fn has_flushed(&self) -> bool {
+        self.upkeep.has_graves() || self.databases.dead() > 0
+    }
+
     fn make_place(&mut self, entries: usize) -> Result<(), OutOfMemory> {
         while let Some(max) = self.limits.entries_max
             && self.databases.entries() + entries > max
@@ -91,7 +96,7 @@ impl Store {
             self.stats.refused += 1;
             return Err(OutOfMemory);
         }
-        if outside == 0 {
+        if outside == 0 && !self.has_flushed() {
             // As a rule one of the next victims leaves a cell of the right class.
             for _ in 0..VICTIMS_AT_ONCE {
                 if self.slab.has_cell(cell) || !self.evict_one() {
@@ -111,6 +116,11 @@ impl Store {
                 units += released * RELEASE_UNITS;
                 continue;
             }
+            if self.has_flushed() {
+                // Before eviction: what was flushed is no loss.
+                units += self.drain(DEBT_UNITS / 4).max(1);
+                continue;
+            }
             if self.free_space_is_due(true) {
                 let moved = self.compact(DEBT_UNITS / 4);
                 if moved > 0 {
@@ -125,10 +135,6 @@ impl Store {
             let moved = self.compact(DEBT_UNITS);
             units += moved;
             if moved == 0 {
-                if self.upkeep.has_graves() || self.databases.dead() > 0 {
-                    units += self.drain(DEBT_UNITS);
-                    continue;
-                }
                 self.stats.refused += 1;
                 return Err(OutOfMemory);
             }
