@@ -83,8 +83,8 @@ impl fmt::Display for StartError {
             },
             Self::Executor(text) => write!(
                 formatter,
-                "a lane's executor could not be started ({text}): check ulimit -l and \
-                 kernel.io_uring_disabled"
+                "a lane's executor could not be started ({text}): raise the locked-memory limit \
+                 (ulimit -l unlimited, or LimitMEMLOCK=infinity in the unit file)"
             ),
         }
     }
@@ -116,6 +116,8 @@ impl Stopper {
 /// # Errors
 /// See `StartError`; nothing listens and no lane runs then.
 pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
+    // Before any executor: glommio panics where io_uring is forbidden.
+    io_uring::IoUring::new(2).map_err(StartError::Ring)?;
     let start = settings.start();
     let (front, lane_doors) = open_doors(&start)?;
     let shared = Arc::new(new_shared(&start, &front, &lane_doors));

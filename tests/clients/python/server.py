@@ -23,6 +23,7 @@ class Server:
             self.command += [f"--{name.replace('_', '-')}", str(value)]
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("RINGLANE_")}
         self.environment = inherited | (environment or {})
+        self.expected_code = 0
 
     def __enter__(self):
         self.log = tempfile.TemporaryFile("w+")
@@ -51,7 +52,7 @@ class Server:
         text = self.logged()
         self.log.close()
         if kind is None:
-            assert code == 0, f"the server ended with {code}: {text}"
+            assert code == self.expected_code, f"the server ended with {code}: {text}"
 
     def logged(self):
         """Everything on standard error so far."""

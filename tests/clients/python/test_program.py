@@ -1,26 +1,29 @@
 """The program itself: settings from everywhere, signals, logs, and starts that fail."""
 
+import ctypes
 import json
 import os
 import pathlib
 import re
+import resource
+import shutil
 import signal
 import socket
+import struct
 import subprocess
+import tempfile
 
 import pytest
 import redis
 from server import BINARY, PATIENCE_SECONDS, ROOT, Server
 
 
-def fails(*arguments, environment=None, limit=None):
+def fails(*arguments, environment=None, prepare=None, binary=BINARY):
     """The one line that a start which cannot be says."""
-    command = [BINARY, *arguments]
-    if limit:
-        command = ["bash", "-c", f'{limit}; exec "$0" "$@"', *command]
     done = subprocess.run(
-        command,
+        [binary, *arguments],
         env={**os.environ, **(environment or {})},
+        preexec_fn=prepare,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
@@ -56,6 +59,24 @@ def test_a_busy_port_is_named():
         line = fails("--port", str(port), "--lane-port-base", "0")
         assert f"127.0.0.1:{port} is in use" in line
         assert "--port" in line
+
+
+def forbid_io_uring():
+    """As the seccomp profiles of containers do: io_uring_setup (call 425) answers EPERM."""
+    load, equal, answer = 0x20, 0x15, 0x06
+    steps = [(load, 0, 0, 0), (equal, 0, 1, 425), (answer, 0, 0, 0x00050001), (answer, 0, 0, 0x7FFF0000)]
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
+    filters = struct.pack("HxxxxxxP", len(steps), ctypes.addressof(program))
+    libc = ctypes.CDLL(None, use_errno=True)
+    no_new_privileges, seccomp, with_filter = 38, 22, 2
+    assert libc.prctl(no_new_privileges, 1, 0, 0, 0) == 0
+    assert libc.prctl(seccomp, with_filter, filters, 0, 0) == 0
+
+
+def test_a_container_without_io_uring_is_told_what_to_change():
+    line = fails("--port", "0", prepare=forbid_io_uring)
+    assert "io_uring" in line
+    assert "kernel.io_uring_disabled" in line
 
 
 def test_too_few_descriptors_lower_maxclients_with_a_warning():
@@ -107,6 +128,16 @@ def test_signals_and_shutdown_end_it():
         assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
+def test_a_second_signal_ends_it_at_once():
+    with Server() as server:
+        # Both wait for the stopped process, so that neither comes too late for the other.
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            server.process.send_signal(number)
+        assert server.process.wait(PATIENCE_SECONDS) == 1
+        assert "stopped at once by a second signal" in server.logged()
+        server.expected_code = 1
+
+
 def test_systemd_is_told(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
@@ -129,13 +160,28 @@ def test_help_version_and_reference():
 def test_limits_of_an_ordinary_user():
     """A hard limit that cannot be raised: the server starts with fewer clients and says so."""
     command = 'ulimit -Hn 300; ulimit -n 300; exec setpriv --reuid=65534 --regid=65534 --clear-groups "$0" "$@"'
-    binary = pathlib.Path(BINARY)
-    server = Server(maxclients=1000)
-    server.command = ["bash", "-c", command, *server.command]
-    reachable = all(os.stat(folder).st_mode & 0o001 for folder in binary.parents)
-    if not reachable:
-        pytest.skip("the binary is in a folder that only root may enter")
-    with server, redis.Redis(port=server.port) as client:
-        allowed = int(client.config_get("maxclients")["maxclients"])
-        assert 50 < allowed < 300
-        assert "the limit of open files is 300" in server.logged()
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        server = Server(maxclients=1000)
+        server.command = ["bash", "-c", command, shutil.copy(BINARY, folder), *server.command[1:]]
+        with server, redis.Redis(port=server.port) as client:
+            allowed = int(client.config_get("maxclients")["maxclients"])
+            assert 50 < allowed < 300
+            assert "the limit of open files is 300" in server.logged()
+
+
+def test_too_little_locked_memory_is_named():
+    if os.geteuid() != 0:
+        prepare = lambda: resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+    else:
+        # Root may lock what it likes: as an ordinary user, from a folder that one can enter.
+        def prepare():
+            resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, 0))
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o755)
+        binary = shutil.copy(BINARY, folder)
+        assert "ulimit -l" in fails("--port", "0", prepare=prepare, binary=binary)
