@@ -1,8 +1,6 @@
 //! Resident bytes per item beyond key and value: `cargo run --release -p ringlane-store --example
 //! memory [items]`. Keys of 16 bytes; values of 8, 32, 100 and 512; without and with an expiry.
 
-use std::time::Instant;
-
 use ringlane_base::{Database, HashSeed, Millis};
 use ringlane_store::{Expiry, NewValue, Options, Store};
 
@@ -26,8 +24,6 @@ fn measure(items: usize, value_bytes: usize, expiry: bool) {
     let now = 1_700_000_000_000;
     store.begin_turn(Millis(now));
     let mut value = vec![b'v'; value_bytes];
-    let mut longest = 0;
-    let start = Instant::now();
     for item in 0..items {
         let bytes = format!("key:{item:012}");
         assert_eq!(bytes.len(), KEY_BYTES);
@@ -37,18 +33,13 @@ fn measure(items: usize, value_bytes: usize, expiry: bool) {
         let tag = item.to_le_bytes();
         value[..8].copy_from_slice(&tag);
         value[7] = b'v';
-        let begun = Instant::now();
         store.set(&key, NewValue::Text(&value), expiry).expect("there is no limit");
-        longest = longest.max(begun.elapsed().as_nanos());
     }
-    let elapsed = start.elapsed();
     let resident = resident_bytes() - before;
     let beyond = resident as f64 / items as f64 - (KEY_BYTES + value_bytes) as f64;
     println!(
-        "{value_bytes:4} bytes{}: {beyond:6.2} beyond key and value; {} ns a set, longest {} µs; {:?}",
+        "{value_bytes:4} bytes{}: {beyond:6.2} beyond key and value; {:?}",
         if expiry { " + expiry" } else { "         " },
-        elapsed.as_nanos() / items as u128,
-        longest / 1000,
         store.memory(),
     );
 }

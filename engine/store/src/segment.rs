@@ -11,8 +11,8 @@ use hashbrown::HashTable;
 
 use crate::slab::{Handle, Slab};
 
-/// A segment splits rather than grow beyond this many buckets. Measured: a growth to 512 takes some
-/// 20 µs with cold entries, and its table fills a cell of the slab exactly.
+/// A segment splits rather than grow beyond this many buckets: so a growth moves at most 448
+/// entries, and the table fills a cell of the slab exactly.
 pub const SEGMENT_BUCKETS_MAX: usize = 512;
 const _: () = assert!(SEGMENT_BUCKETS_MAX.is_power_of_two());
 
