@@ -1,0 +1,85 @@
+//! Nanoseconds per key of the timer wheel: `cargo bench -p ringlane-benches --bench wheel`.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use ringlane_base::Database;
+use ringlane_benches::{NOW, filled, key, set, shuffled_keys, store};
+use ringlane_store::{Budget, Expiry, Store};
+
+const COUNT: usize = 100_000;
+/// Entries that a lane's upkeep touches in one slice.
+const SLICE: Budget = Budget { units: 1000 };
+
+/// A store whose keys expire one after the other over ten seconds.
+fn expiring(order: &[[u8; 16]]) -> Store {
+    let mut store = store();
+    for (number, bytes) in order.iter().enumerate() {
+        let at = NOW.plus(1 + number as u64 % 10_000);
+        set(&mut store, bytes, &[b'v'; 32], Expiry::At(at));
+    }
+    store
+}
+
+/// New keys with an expiry, and the same without for comparison.
+fn inserts(criterion: &mut Criterion) {
+    let order = shuffled_keys(COUNT);
+    let mut group = criterion.benchmark_group("wheel");
+    group.throughput(Throughput::Elements(COUNT as u64));
+    group.bench_function("insert_with_expiry", |bencher| {
+        bencher.iter_batched(|| (), |()| expiring(&order), BatchSize::PerIteration);
+    });
+    group.bench_function("insert_without", |bencher| {
+        bencher.iter_batched(|| (), |()| filled(&order), BatchSize::PerIteration);
+    });
+    group.finish();
+}
+
+/// Every key gets a later expiry, again and again: what a session store does.
+fn refreshes(criterion: &mut Criterion) {
+    let order = shuffled_keys(COUNT);
+    let mut store = expiring(&order);
+    let mut group = criterion.benchmark_group("wheel");
+    group.throughput(Throughput::Elements(1));
+    let (mut turn, mut keys) = (0, order.iter().cycle());
+    group.bench_function("refresh", |bencher| {
+        bencher.iter(|| {
+            turn += 1;
+            let bytes = keys.next().expect("a cycle does not end");
+            let key = key(&store, black_box(bytes));
+            assert!(store.set_expiry(&key, Some(NOW.plus(20_000 + turn / 1000))));
+        });
+    });
+    group.finish();
+}
+
+/// 100,000 keys have expired by the time that upkeep looks.
+fn mass_expiry(criterion: &mut Criterion) {
+    let order = shuffled_keys(COUNT);
+    let mut group = criterion.benchmark_group("wheel");
+    group.throughput(Throughput::Elements(COUNT as u64));
+    group.bench_function("mass_expiry", |bencher| {
+        bencher.iter_batched_ref(
+            || expiring(&order),
+            |store| {
+                // Later than the wheel's coarsest tick for these expiries.
+                store.begin_turn(NOW.plus(60_000));
+                while store.work(SLICE).more {}
+                assert_eq!(store.len(Database(0)), 0);
+            },
+            BatchSize::PerIteration,
+        );
+    });
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1));
+    targets = inserts, refreshes, mass_expiry
+}
+criterion_main!(benches);
