@@ -39,6 +39,8 @@ pub struct Store {
     /// Bytes of all directories.
     pub(crate) wide_bytes: usize,
     sink: Option<Box<dyn EffectSink>>,
+    /// Reads count hits and misses but do not mark what they use.
+    traceless: bool,
 }
 
 // SAFETY: the only part that is not `Send` is the shared ownership of the slab, and all its owners
@@ -83,6 +85,7 @@ impl Store {
             outside_bytes: 0,
             wide_bytes: 0,
             sink: None,
+            traceless: false,
             slab,
         }
     }
@@ -202,8 +205,15 @@ impl Store {
             return None;
         };
         self.stats.hits += 1;
-        self.mark(found);
+        if !self.traceless {
+            self.mark(found);
+        }
         Some(found)
+    }
+
+    /// Until this is called again with `false`, reads leave the eviction bits alone; `touch` does not.
+    pub fn set_traceless(&mut self, traceless: bool) {
+        self.traceless = traceless;
     }
 
     #[inline]

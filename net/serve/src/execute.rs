@@ -210,7 +210,13 @@ impl Core {
         let connection = self.connections.get(id).expect("looked up by the caller");
         let out = connection.reply_target();
         let from = out.mark();
+        if manner.no_touch {
+            self.store.set_traceless(true);
+        }
         let fine = run_here(&mut self.store, spec, handler, args, routed, manner, out);
+        if manner.no_touch {
+            self.store.set_traceless(false);
+        }
         connection.reply_written(from);
         Self::mark_dirty(&mut self.dirty, connection);
         if !fine {
@@ -508,6 +514,7 @@ impl Core {
         let spec = request.spec;
         let begun = clock::ticks();
         let part = matches!(request.return_to, ReturnTo::Part { .. });
+        self.store.set_traceless(manner.no_touch);
         let fine = if part {
             let from = replies.mark();
             let fine = run_handler(&mut self.store, handler, args, request.routed, manner, replies);
@@ -518,6 +525,7 @@ impl Core {
         } else {
             run_here(&mut self.store, spec, handler, args, request.routed, manner, replies)
         };
+        self.store.set_traceless(false);
         if !part {
             self.observe(None, spec, clock::ticks().wrapping_sub(begun), args.from(0));
         }

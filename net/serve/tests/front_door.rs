@@ -228,3 +228,25 @@ fn a_lane_door_answers_moved_and_crossslot() {
     assert_eq!(first.say("DBSIZE"), ":1\r\n");
     assert_eq!(server.client().say("DBSIZE"), ":2\r\n");
 }
+
+#[test]
+fn a_client_that_asked_for_it_leaves_no_trace_of_its_reads() {
+    for lanes in [1, 2] {
+        let server = Running::with(lanes, &[("maxmemory-policy", "allkeys-lfu")]);
+        let mut client = server.client();
+        for key in ["foo", "bar"] {
+            client.call(&["SET", key, "value"]);
+            let before = client.call(&["OBJECT", "FREQ", key]);
+            assert_eq!(client.say("CLIENT NO-TOUCH ON"), "+OK\r\n");
+            for _ in 0..200 {
+                client.call(&["GET", key]);
+            }
+            assert_eq!(client.call(&["OBJECT", "FREQ", key]), before, "{lanes} lanes, {key}");
+            assert_eq!(client.say("CLIENT NO-TOUCH OFF"), "+OK\r\n");
+            for _ in 0..200 {
+                client.call(&["GET", key]);
+            }
+            assert_ne!(client.call(&["OBJECT", "FREQ", key]), before, "{lanes} lanes, {key}");
+        }
+    }
+}
