@@ -1,0 +1,245 @@
+//! Connections to the real program: many, short-lived, beyond its descriptors, and while it stops.
+//! It runs as a process of its own, so that its memory and its descriptors are its alone.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Resource, Rlimit, Signal};
+
+/// Long enough for a loaded machine; nothing waits for it unless a reply is missing.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Looks at a state that is to come; each waits `PAUSE`.
+const LOOKS_MAX: usize = 3000;
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The running program; killed when dropped.
+struct Program {
+    child: Child,
+    port: u16,
+}
+
+impl Program {
+    fn start(arguments: &[&str]) -> Self {
+        Self::start_by(Command::new(env!("CARGO_BIN_EXE_ringlane")), arguments)
+    }
+
+    /// With this limit of open files.
+    fn start_with_files(files: usize, arguments: &[&str]) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_ringlane")]);
+        Self::start_by(shell, arguments)
+    }
+
+    fn start_by(mut command: Command, arguments: &[&str]) -> Self {
+        let mut child = command
+            .args(["--port", "0", "--bind", "127.0.0.1", "--loglevel", "nothing"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let mut line = String::new();
+        let output = child.stdout.take().expect("piped");
+        BufReader::new(output).read_line(&mut line).expect("the program says when it is ready");
+        let port = line.split_once("port=").and_then(|(_, rest)| rest.split(' ').next());
+        let port = port.and_then(|port| port.parse().ok());
+        let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
+        Self { child, port }
+    }
+
+    fn client(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server accepts");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
+        stream
+    }
+
+    fn process(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn resident_bytes(&self) -> usize {
+        let path = format!("/proc/{}/statm", self.child.id());
+        let text = std::fs::read_to_string(path).expect("it runs");
+        let pages: usize = text.split(' ').nth(1).expect("a field").parse().expect("a number");
+        pages * rustix::param::page_size()
+    }
+
+    fn open_files(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        std::fs::read_dir(folder).expect("it runs").count()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends PING and takes the answer.
+fn ping(stream: &mut TcpStream) {
+    stream.write_all(b"PING\r\n").expect("the server reads");
+    take_pong(stream);
+}
+
+fn take_pong(stream: &mut TcpStream) {
+    let mut reply = [0; 7];
+    stream.read_exact(&mut reply).expect("a reply comes in time");
+    assert_eq!(&reply, b"+PONG\r\n", "{}", reply.escape_ascii());
+}
+
+/// A number of INFO.
+fn info(stream: &mut TcpStream, field: &str) -> u64 {
+    stream.write_all(b"INFO\r\n").expect("the server reads");
+    let mut reader = BufReader::new(stream);
+    let mut header = String::new();
+    reader.read_line(&mut header).expect("a reply comes in time");
+    let length: usize = header[1..].trim().parse().expect("a bulk string");
+    let mut text = vec![0; length + 2];
+    reader.read_exact(&mut text).expect("the whole of it");
+    let text = String::from_utf8(text).expect("INFO is text");
+    let prefix = format!("{field}:");
+    let found = text.lines().find_map(|line| line.strip_prefix(&prefix));
+    found.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} in {text}"))
+}
+
+/// Looks at a number of INFO until it is right; the last look if it never is.
+fn info_until(stream: &mut TcpStream, field: &str, right: impl Fn(u64) -> bool) -> u64 {
+    for _ in 1..LOOKS_MAX {
+        let seen = info(stream, field);
+        if right(seen) {
+            return seen;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    info(stream, field)
+}
+
+/// Connects, is answered, and goes: properly, by a reset, or with a reply on its way.
+fn come_and_go(program: &Program, count: usize) {
+    for number in 0..count {
+        let mut stream = program.client();
+        ping(&mut stream);
+        if number % 3 > 0 {
+            rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO))
+                .expect("a TCP socket");
+        }
+        if number % 3 == 2 {
+            stream.write_all(b"PING\r\nGET key\r\nSET").expect("open so far");
+        }
+    }
+}
+
+/// What a server may hold more after thousands of connections than after hundreds.
+const CHURN_BYTES_MAX: usize = 8 << 20;
+
+#[test]
+fn connections_that_come_and_go_leave_nothing_behind() {
+    let program = Program::start(&["--lanes", "2"]);
+    let mut watcher = program.client();
+    come_and_go(&program, 500);
+    assert_eq!(info_until(&mut watcher, "connected_clients", |count| count == 1), 1);
+    let (bytes, files) = (program.resident_bytes(), program.open_files());
+    come_and_go(&program, 3000);
+    assert_eq!(info_until(&mut watcher, "connected_clients", |count| count == 1), 1);
+    let grown = program.resident_bytes().saturating_sub(bytes);
+    assert!(grown < CHURN_BYTES_MAX, "{grown} bytes more after 3000 connections");
+    assert_eq!(program.open_files(), files);
+}
+
+/// Connections of the test that opens many, if both processes' limits allow it.
+const MANY: usize = 10_000;
+/// Descriptors for everything else.
+const FILES_SPARED: usize = 300;
+
+#[test]
+fn thousands_of_connections_are_all_answered() {
+    let limit = rustix::process::getrlimit(Resource::Nofile).maximum;
+    // Refused by some sandboxes; fewer connections are opened then.
+    let _ = rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit, maximum: limit });
+    let files = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let files = usize::try_from(files).unwrap_or(usize::MAX);
+    let many = MANY.min(files - FILES_SPARED);
+    let program = Program::start(&["--lanes", "2", "--maxclients", &(many + 1).to_string()]);
+    let mut watcher = program.client();
+    let mut clients: Vec<TcpStream> = (0..many).map(|_| program.client()).collect();
+    for _ in 0..2 {
+        for client in &mut clients {
+            client.write_all(b"PING\r\n").expect("the server reads");
+        }
+        clients.iter_mut().for_each(take_pong);
+    }
+    assert_eq!(info(&mut watcher, "connected_clients"), many as u64 + 1);
+    assert_eq!(info(&mut watcher, "rejected_connections"), 0);
+    drop(clients);
+    assert_eq!(info_until(&mut watcher, "connected_clients", |count| count == 1), 1);
+}
+
+#[test]
+fn a_server_without_descriptors_goes_on_and_accepts_later() {
+    // What two lanes with one client ask for; with fewer it would try to raise the limit.
+    const FILES: usize = 129;
+    const COMING: usize = 200;
+    // Fewer than have room at once.
+    const GOING: usize = 20;
+    let program = Program::start_with_files(FILES, &["--lanes", "2", "--maxclients", "1"]);
+    let mut watcher = program.client();
+    watcher.write_all(b"CONFIG SET maxclients 10000\r\n").expect("the server reads");
+    let mut reply = [0; 5];
+    watcher.read_exact(&mut reply).expect("a reply comes in time");
+    assert_eq!(&reply, b"+OK\r\n");
+
+    // The system completes the handshakes; the server cannot take all of them.
+    let mut clients: Vec<TcpStream> = (0..COMING).map(|_| program.client()).collect();
+    for client in &mut clients {
+        client.write_all(b"PING\r\n").expect("the system keeps it");
+    }
+    assert!(info_until(&mut watcher, "accept_errors", |count| count > 0) > 0);
+    let inside = info(&mut watcher, "connected_clients");
+    assert!(inside > GOING as u64 && inside < FILES as u64, "{inside} connections");
+
+    // Those who wait get in as others go.
+    while !clients.is_empty() {
+        let rest = clients.split_off(GOING.min(clients.len()));
+        clients.iter_mut().for_each(take_pong);
+        clients = rest;
+    }
+    ping(&mut program.client());
+    assert_eq!(info_until(&mut watcher, "connected_clients", |count| count == 1), 1);
+}
+
+#[test]
+fn replies_already_owed_arrive_before_the_process_ends() {
+    const VALUE_BYTES: usize = 200_000;
+    const VALUES: usize = 20;
+    let mut program = Program::start(&["--lanes", "2"]);
+    let mut client = program.client();
+    let value = "v".repeat(VALUE_BYTES);
+    client
+        .write_all(
+            format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${VALUE_BYTES}\r\n{value}\r\n").as_bytes(),
+        )
+        .expect("the server reads");
+    let mut reply = [0; 5];
+    client.read_exact(&mut reply).expect("a reply comes in time");
+    assert_eq!(&reply, b"+OK\r\n");
+
+    client.write_all(format!("MGET{}\r\n", " k".repeat(VALUES)).as_bytes()).expect("open");
+    // Its first byte shows that the command has run: from here on all of it is owed.
+    let mut first = [0; 1];
+    client.read_exact(&mut first).expect("a reply comes in time");
+    rustix::process::kill_process(program.process(), Signal::TERM).expect("it runs");
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).expect("the server closes without a reset");
+    let owed = format!("{VALUES}\r\n{}", format!("${VALUE_BYTES}\r\n{value}\r\n").repeat(VALUES));
+    assert_eq!(rest.len(), owed.len());
+    assert!(rest == owed.as_bytes(), "the bytes of the reply");
+    let status = program.child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(0));
+    assert!(TcpStream::connect(("127.0.0.1", program.port)).is_err(), "nobody listens any more");
+}
