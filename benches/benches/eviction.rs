@@ -1,11 +1,11 @@
-//! Nanoseconds per write of a new key into a full store, by policy, upkeep included:
+//! CPU time per write of a new key into a full store, by policy, upkeep included:
 //! `cargo bench -p ringlane-benches --bench eviction`.
 
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlane_base::Database;
-use ringlane_benches::{NOW, key_bytes, set, store};
+use ringlane_benches::{NOW, cpu_time_of, key_bytes, set, store};
 use ringlane_store::{Budget, Expiry, Limits, Policy};
 
 /// The limit: some 400,000 of these keys.
@@ -37,7 +37,9 @@ fn full(criterion: &mut Criterion) {
             store.stats().evicted
         };
         while write(WRITES) == 0 {}
-        group.bench_function(policy.name(), |bencher| bencher.iter(|| write(WRITES)));
+        group.bench_function(policy.name(), |bencher| {
+            bencher.iter_custom(|runs| cpu_time_of(runs, || write(WRITES)));
+        });
         let most = BYTES_MAX / 48;
         assert!(store.len(Database(0)) < most, "{} evicted", policy.name());
     }

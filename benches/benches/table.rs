@@ -1,11 +1,11 @@
-//! Nanoseconds per key of the keyspace: reading, writing, growing, and what fetching memory ahead of a
+//! CPU time per key of the keyspace: reading, writing, growing, and what fetching memory ahead of a
 //! batch gains: `cargo bench -p ringlane-benches --bench table`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use ringlane_benches::{filled, key, keys, set, shuffled_keys};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use ringlane_benches::{cpu_time_after, cpu_time_of, filled, key, keys, set, shuffled_keys};
 use ringlane_store::{Expiry, Store};
 
 /// Commands that a lane plans before the first of them runs.
@@ -58,16 +58,20 @@ fn existing(criterion: &mut Criterion) {
         let mut next = || batches.next().expect("a cycle does not end");
         for (name, access) in [("get", Access::Unstaged), ("get_staged", Access::Staged)] {
             group.bench_function(name, |bencher| {
-                bencher.iter(|| {
-                    assert_eq!(get_batch(&mut store, black_box(next()), access), BATCH * 32);
+                bencher.iter_custom(|runs| {
+                    cpu_time_of(runs, || {
+                        assert_eq!(get_batch(&mut store, black_box(next()), access), BATCH * 32);
+                    })
                 });
             });
         }
         group.bench_function("set", |bencher| {
-            bencher.iter(|| {
-                for bytes in black_box(next()) {
-                    set(&mut store, bytes, &[b'w'; 32], Expiry::Never);
-                }
+            bencher.iter_custom(|runs| {
+                cpu_time_of(runs, || {
+                    for bytes in black_box(next()) {
+                        set(&mut store, bytes, &[b'w'; 32], Expiry::Never);
+                    }
+                })
             });
         });
         group.finish();
@@ -81,7 +85,7 @@ fn insert(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(count as u64));
         let order = shuffled_keys(count);
         group.bench_function("insert", |bencher| {
-            bencher.iter_batched(|| (), |()| filled(&order), BatchSize::PerIteration);
+            bencher.iter_custom(|runs| cpu_time_after(runs, || (), |()| filled(&order)));
         });
         group.finish();
     }

@@ -1,11 +1,11 @@
-//! Nanoseconds per key of the timer wheel: `cargo bench -p ringlane-benches --bench wheel`.
+//! CPU time per key of the timer wheel: `cargo bench -p ringlane-benches --bench wheel`.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlane_base::Database;
-use ringlane_benches::{NOW, filled, key, set, shuffled_keys, store};
+use ringlane_benches::{NOW, cpu_time_after, cpu_time_of, filled, key, set, shuffled_keys, store};
 use ringlane_store::{Budget, Expiry, Store};
 
 const COUNT: usize = 100_000;
@@ -28,10 +28,10 @@ fn inserts(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wheel");
     group.throughput(Throughput::Elements(COUNT as u64));
     group.bench_function("insert_with_expiry", |bencher| {
-        bencher.iter_batched(|| (), |()| expiring(&order), BatchSize::PerIteration);
+        bencher.iter_custom(|runs| cpu_time_after(runs, || (), |()| expiring(&order)));
     });
     group.bench_function("insert_without", |bencher| {
-        bencher.iter_batched(|| (), |()| filled(&order), BatchSize::PerIteration);
+        bencher.iter_custom(|runs| cpu_time_after(runs, || (), |()| filled(&order)));
     });
     group.finish();
 }
@@ -44,11 +44,13 @@ fn refreshes(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(1));
     let (mut turn, mut keys) = (0, order.iter().cycle());
     group.bench_function("refresh", |bencher| {
-        bencher.iter(|| {
-            turn += 1;
-            let bytes = keys.next().expect("a cycle does not end");
-            let key = key(&store, black_box(bytes));
-            assert!(store.set_expiry(&key, Some(NOW.plus(20_000 + turn / 1000))));
+        bencher.iter_custom(|runs| {
+            cpu_time_of(runs, || {
+                turn += 1;
+                let bytes = keys.next().expect("a cycle does not end");
+                let key = key(&store, black_box(bytes));
+                assert!(store.set_expiry(&key, Some(NOW.plus(20_000 + turn / 1000))));
+            })
         });
     });
     group.finish();
@@ -60,16 +62,13 @@ fn mass_expiry(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("wheel");
     group.throughput(Throughput::Elements(COUNT as u64));
     group.bench_function("mass_expiry", |bencher| {
-        bencher.iter_batched_ref(
-            || expiring(&order),
-            |store| {
-                // Later than the wheel's coarsest tick for these expiries.
-                store.begin_turn(NOW.plus(60_000));
-                while store.work(SLICE).more {}
-                assert_eq!(store.len(Database(0)), 0);
-            },
-            BatchSize::PerIteration,
-        );
+        let expire = |store: &mut Store| {
+            // Later than the wheel's coarsest tick for these expiries.
+            store.begin_turn(NOW.plus(60_000));
+            while store.work(SLICE).more {}
+            assert_eq!(store.len(Database(0)), 0);
+        };
+        bencher.iter_custom(|runs| cpu_time_after(runs, || expiring(&order), expire));
     });
     group.finish();
 }

@@ -1,6 +1,9 @@
 //! What the benchmarks share. The criterion benchmarks are in `benches/`, the programs that measure
 //! a whole process in `examples/`.
 
+use std::hint::black_box;
+use std::time::Duration;
+
 use ringlane_base::{Database, HashSeed, Millis};
 use ringlane_store::{Expiry, Key, NewValue, Options, Store};
 
@@ -62,4 +65,38 @@ pub fn filled(keys: &[[u8; 16]]) -> Store {
         set(&mut store, bytes, &[b'v'; 32], Expiry::Never);
     }
     store
+}
+
+/// CPU time that this thread has used. What else runs on the machine shows in it only by the caches
+/// that it takes, so a benchmark can run beside other work.
+pub fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// CPU time of so many runs, for `Bencher::iter_custom`.
+pub fn cpu_time_of<R>(runs: u64, mut run: impl FnMut() -> R) -> Duration {
+    let started = cpu_time();
+    for _ in 0..runs {
+        black_box(run());
+    }
+    cpu_time().saturating_sub(started)
+}
+
+/// The same for long runs that each need something made for them; neither that nor the dropping of
+/// what comes out counts.
+pub fn cpu_time_after<S, R>(
+    runs: u64,
+    mut make: impl FnMut() -> S,
+    mut run: impl FnMut(&mut S) -> R,
+) -> Duration {
+    let mut total = Duration::ZERO;
+    for _ in 0..runs {
+        let mut input = make();
+        let started = cpu_time();
+        let out = black_box(run(&mut input));
+        total += cpu_time().saturating_sub(started);
+        drop((out, input));
+    }
+    total
 }
