@@ -19,8 +19,8 @@ const IDLE_CHECKS_A_TICK: usize = 256;
 const BUFFERS_KEPT_MS: u64 = 1000;
 /// A connection that is to close may wait this long for its last replies to leave, in milliseconds.
 const DRAINING_MS_MAX: u64 = 10_000;
-/// A lane hands connections over when it has this many more than its share.
-const SURPLUS_MIN: usize = 2;
+/// Lanes whose numbers of connections differ by no more than this are even.
+const UNEVENNESS_MAX: usize = 2;
 /// Connections handed over in one tick.
 const HANDED_OVER_A_TICK: usize = 64;
 
@@ -71,7 +71,8 @@ impl Core {
         best
     }
 
-    /// Hands over quiet connections while this lane has more than its share.
+    /// Hands over quiet connections while some lane has clearly fewer than this one. Several lanes
+    /// may find the same one empty and overfill it; what it has too much it then spreads itself.
     pub fn even_out(&mut self, ring: &mut Ring) {
         let lanes = self.shared.lanes();
         if lanes == 1 {
@@ -83,14 +84,8 @@ impl Core {
             .iter()
             .map(|line| line.front_connections.load(Ordering::Relaxed))
             .collect();
-        let mine = counts[self.lane.index()];
-        let share = counts.iter().sum::<usize>().div_ceil(lanes);
-        if mine < share + SURPLUS_MIN {
-            return;
-        }
-        let mut room: Vec<usize> =
-            counts.iter().map(|count| share.saturating_sub(*count)).collect();
-        let mut surplus = (mine - share).min(HANDED_OVER_A_TICK);
+        let Handover { mut surplus, mut room } = Handover::of(self.lane.index(), &counts);
+        surplus = surplus.min(HANDED_OVER_A_TICK);
         for index in 0..self.connections.places() {
             if surplus == 0 {
                 break;
@@ -205,5 +200,70 @@ impl Core {
             .sum();
         line.keys.store(keys, Ordering::Relaxed);
         line.memory.store(self.store.memory().total(), Ordering::Relaxed);
+    }
+}
+
+/// How many connections a lane is to give away, and how many each lane has room for.
+struct Handover {
+    surplus: usize,
+    room: Vec<usize>,
+}
+
+impl Handover {
+    /// What the lane `mine` does when the lanes have so many connections.
+    fn of(mine: usize, counts: &[usize]) -> Self {
+        let fewest = counts.iter().copied().min().unwrap_or(0);
+        if counts[mine] <= fewest + UNEVENNESS_MAX {
+            return Self { surplus: 0, room: Vec::new() };
+        }
+        let all: usize = counts.iter().sum();
+        // Where the share is no whole number, givers keep the smaller and takers fill up to the larger.
+        let (kept, filled) = (all / counts.len(), all.div_ceil(counts.len()));
+        let room = counts.iter().map(|count| filled.saturating_sub(*count)).collect();
+        Self { surplus: counts[mine].saturating_sub(kept), room }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All lanes look at the same counts and hand over at once, as they do when their ticks meet.
+    fn tick(counts: &[usize]) -> Vec<usize> {
+        let mut after = counts.to_vec();
+        for mine in 0..counts.len() {
+            let Handover { mut surplus, room } = Handover::of(mine, counts);
+            for (to, room) in room.into_iter().enumerate() {
+                let given = room.min(surplus);
+                surplus -= given;
+                after[mine] -= given;
+                after[to] += given;
+            }
+        }
+        after
+    }
+
+    #[test]
+    fn lanes_become_even_and_rest() {
+        const TICKS_MAX: usize = 4;
+        for start in [
+            &[10, 10, 0, 0][..],
+            &[6, 6, 6, 6, 6, 6, 6, 2],
+            &[5, 5, 5, 5, 5, 5, 5, 1],
+            &[6, 6, 6, 2],
+            &[0, 0, 0, 40],
+            &[7, 3],
+            &[1000, 1, 999, 0, 500],
+        ] {
+            let mut counts = start.to_vec();
+            for _ in 0..TICKS_MAX {
+                counts = tick(&counts);
+            }
+            let (most, fewest) = (counts.iter().max(), counts.iter().min());
+            let apart = most.expect("lanes") - fewest.expect("lanes");
+            assert!(apart <= UNEVENNESS_MAX, "{start:?} became {counts:?}");
+            assert_eq!(tick(&counts), counts, "{start:?} does not rest");
+            assert_eq!(counts.iter().sum::<usize>(), start.iter().sum());
+        }
     }
 }

@@ -106,7 +106,11 @@ impl Client {
                 return std::mem::replace(&mut self.buffer, rest);
             }
             let mut piece = vec![0; 64 << 10];
-            let length = self.stream.read(&mut piece).expect("a reply comes in time");
+            let length = match self.stream.read(&mut piece) {
+                // A signal to this process is no answer; with a time limit, reads are not restarted.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+                read => read.expect("a reply comes in time"),
+            };
             assert!(
                 length > 0,
                 "the server closed; so far: {:?}",
