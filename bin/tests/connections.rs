@@ -243,3 +243,43 @@ fn replies_already_owed_arrive_before_the_process_ends() {
     assert_eq!(status.code(), Some(0));
     assert!(TcpStream::connect(("127.0.0.1", program.port)).is_err(), "nobody listens any more");
 }
+
+/// What a server may hold more after clients that never read were closed.
+const DEAF_BYTES_MAX: usize = 16 << 20;
+
+#[test]
+fn clients_closed_at_their_output_limit_give_their_memory_back() {
+    const VALUE_BYTES: usize = 10_000;
+    const DEAF: usize = 20;
+    let limit = "normal 4mb 0 0";
+    let program = Program::start(&["--lanes", "2", "--client-output-buffer-limit", limit]);
+    let mut watcher = program.client();
+    // Small enough to be copied into each reply rather than shared.
+    let value = "v".repeat(VALUE_BYTES);
+    watcher.write_all(format!("SET k {value}\r\n").as_bytes()).expect("the server reads");
+    let mut reply = [0; 5];
+    watcher.read_exact(&mut reply).expect("a reply comes in time");
+    let bytes = program.resident_bytes();
+    // Each asks for 40 MB at once and reads nothing: more than its limit and what sockets hold.
+    let ask = format!("MGET{}\r\n", " k".repeat(4000));
+    let clients: Vec<TcpStream> = (0..DEAF)
+        .map(|_| {
+            let mut client = program.client();
+            client.write_all(ask.as_bytes()).expect("the server reads");
+            client
+        })
+        .collect();
+    assert_eq!(info_until(&mut watcher, "connected_clients", |count| count == 1), 1);
+    assert_eq!(info(&mut watcher, "client_output_buffer_limit_disconnections"), DEAF as u64);
+    ping(&mut watcher);
+    let mut grown = usize::MAX;
+    for _ in 0..LOOKS_MAX {
+        grown = program.resident_bytes().saturating_sub(bytes);
+        if grown < DEAF_BYTES_MAX {
+            break;
+        }
+        std::thread::sleep(PAUSE);
+    }
+    assert!(grown < DEAF_BYTES_MAX, "{grown} bytes more after {DEAF} closed clients");
+    drop(clients);
+}

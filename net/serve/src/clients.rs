@@ -129,6 +129,9 @@ impl Core {
         let now = self.store.now().0;
         let limits = self.live.output_limits.normal;
         let Some(connection) = self.connections.get(id) else { return false };
+        if connection.phase == Phase::Closing {
+            return false; // Decided already; a closed connection counts once.
+        }
         let waiting = connection.output_len();
         if !connection.session.authenticated && waiting > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
             self.stats.unauthenticated_closed += 1;
