@@ -22,7 +22,7 @@ use crate::shared::Running;
 /// Microseconds of a turn after which no further batch is begun.
 const TURN_BUDGET_US: u64 = 200;
 /// Entries that upkeep may touch in one slice, some 100 ns each.
-const UPKEEP_UNITS: u32 = 1000;
+const UPKEEP_UNITS: u32 = 400;
 /// Letters taken from one mailbox in a turn.
 const LETTERS_MAX: usize = 64;
 /// Turns between two looks at the settings.
@@ -133,7 +133,7 @@ impl Lane {
         }
         loop {
             let batch_was_empty = !self.run_batch();
-            self.read_mail();
+            self.read_mail(started);
             if batch_was_empty || started.elapsed().as_micros() as u64 > TURN_BUDGET_US {
                 break;
             }
@@ -349,8 +349,8 @@ impl Lane {
         None
     }
 
-    /// Takes what other lanes have posted.
-    fn read_mail(&mut self) {
+    /// Takes what other lanes have posted, at least one letter of each, until the turn's time is up.
+    fn read_mail(&mut self, started: Instant) {
         for peer in 0..self.peers.len() {
             for _ in 0..LETTERS_MAX {
                 let Some(letter) = self.peers[peer].as_mut().and_then(|peer| peer.receiver.pop())
@@ -358,6 +358,9 @@ impl Lane {
                     break;
                 };
                 self.take_letter(letter);
+                if started.elapsed().as_micros() as u64 > TURN_BUDGET_US {
+                    break;
+                }
             }
         }
     }

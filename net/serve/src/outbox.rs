@@ -10,8 +10,9 @@ use crate::parcel::{Letter, Mail, Parcel, RequestHead};
 
 /// Letters that fit between two lanes before the sender keeps them.
 pub const MAILBOX_LETTERS_MAX: usize = 256;
-/// Requests in one parcel; the next opens another.
-pub const PARCEL_REQUESTS_MAX: usize = 1024;
+/// Requests in one parcel; the next opens another. As many as a batch: a lane looks at the time
+/// between two parcels.
+pub const PARCEL_REQUESTS_MAX: usize = 128;
 /// Bytes of requests in one parcel.
 pub const PARCEL_BYTES_MAX: usize = 1 << 20;
 /// Empty parcels kept for reuse.
