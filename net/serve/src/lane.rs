@@ -512,6 +512,9 @@ impl Lane {
         if connection.receiving {
             return;
         }
+        if connection.leaving_for.is_some() {
+            return self.core.leaving.push(id);
+        }
         if connection.input_ended {
             // Half closed: what it has sent is still answered, then the connection ends.
             let unread = self.arrivals.iter().any(|arrival| arrival.connection == id);
@@ -519,9 +522,6 @@ impl Lane {
                 self.core.drain(id);
             }
             return;
-        }
-        if connection.leaving_for.is_some() {
-            return self.core.leaving.push(id);
         }
         if connection.input_len() >= INPUT_PAUSE_BYTES && !connection.may_execute() {
             return;
@@ -543,6 +543,8 @@ impl Lane {
         let Some(connection) = self.core.connections.get(id) else { return };
         connection.leaving_for = None;
         if has_bytes || !connection.is_quiet() {
+            // It stays. What came while it was to leave has not been executed, so that is due now.
+            self.core.mark_ready(id);
             return self.core.resume.push(id);
         }
         let connection = self.core.connections.remove(id).expect("just looked up");
