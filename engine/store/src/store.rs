@@ -30,6 +30,8 @@ pub struct Store {
     pub(crate) eviction: Eviction,
     pub(crate) upkeep: Upkeep,
     pub(crate) limits: Limits,
+    /// `set_whole_limit`.
+    pub(crate) whole_max: Option<usize>,
     pub(crate) stats: Stats,
     pub(crate) dice: fastrand::Rng,
     /// A bit for each slot that may have entries.
@@ -79,6 +81,7 @@ impl Store {
             eviction: Eviction::new(options.slots.len()),
             upkeep: Upkeep::default(),
             limits: Limits::default(),
+            whole_max: None,
             stats: Stats::default(),
             dice,
             occupied: vec![0; options.slots.len().div_ceil(64)],

@@ -254,6 +254,32 @@ fn a_value_that_can_never_fit_is_refused_and_evicts_nothing() {
 }
 
 #[test]
+fn a_value_beyond_the_share_that_fits_the_whole_is_never_refused() {
+    let mut store = store();
+    let share = 1 << 20;
+    let limits = Limits { bytes_max: Some(share), entries_max: None, policy: Policy::AllkeysLru };
+    store.set_limits(limits);
+    store.set_whole_limit(Some(16 << 20));
+    let value = vec![b'x'; 8 << 20];
+    let mut dice = fastrand::Rng::with_seed(8);
+    for number in 0..3000u32 {
+        let len = if number % 100 == 0 { value.len() } else { dice.usize(..100_000) };
+        set(&mut store, &number.to_be_bytes(), &value[..len], Expiry::Never);
+        let key = number.to_be_bytes();
+        let key = store.key(Database(0), &key);
+        assert!(store.contains(&key), "{number} of {len} bytes");
+    }
+    assert_eq!(store.stats().refused, 0);
+    let key = store.key(Database(0), b"key");
+    let huge = vec![b'x'; 17 << 20];
+    assert!(store.set(&key, NewValue::Text(&huge), Expiry::Never).is_err());
+    // Without eviction the share decides.
+    store.set_limits(Limits { policy: Policy::NoEviction, ..limits });
+    store.set_whole_limit(Some(16 << 20));
+    assert!(store.set(&key, NewValue::Text(&value), Expiry::Never).is_err());
+}
+
+#[test]
 fn appending_to_a_long_value_costs_what_is_appended() {
     let mut store = store();
     let key = store.key(Database(0), b"log");

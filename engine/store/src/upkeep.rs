@@ -82,6 +82,13 @@ impl Store {
         }
     }
 
+    /// Sets the limit that this store shares with others, of which `Limits::bytes_max` is its part:
+    /// a write that would fit the whole is let in once nothing else is left here to evict. None, and
+    /// any limit under `noeviction`: the part alone decides. Called after `set_limits`.
+    pub fn set_whole_limit(&mut self, bytes: Option<usize>) {
+        self.whole_max = bytes.filter(|_| self.limits.policy != crate::Policy::NoEviction);
+    }
+
     /// Bytes of fixed kind: slot array, directories, books, wheel, ghosts.
     #[inline]
     pub(crate) fn fixed_bytes(&self) -> usize {

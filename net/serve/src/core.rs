@@ -143,6 +143,8 @@ impl Core {
             entries_max: None,
             policy: self.live.policy,
         });
+        let whole = self.live.maxmemory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
+        self.store.set_whole_limit(whole);
     }
 
     /// Puts a connection that has input into the list of those to parse.

@@ -92,7 +92,8 @@ impl Store {
 
     #[cold]
     fn make_bytes(&mut self, cell: usize, outside: usize, max: usize) -> Result<(), OutOfMemory> {
-        if outside + cell > max.saturating_sub(self.fixed_bytes()) {
+        let alone_max = self.alone_max(max);
+        if outside + cell > alone_max {
             self.stats.refused += 1;
             return Err(OutOfMemory);
         }
@@ -135,10 +136,21 @@ impl Store {
             let moved = self.compact(DEBT_UNITS);
             units += moved;
             if moved == 0 {
+                if self.whole_max.is_some() && self.databases.entries() == 0 {
+                    // Nothing is left but this write, which fits the whole.
+                    return Ok(());
+                }
                 self.stats.refused += 1;
                 return Err(OutOfMemory);
             }
         }
+    }
+
+    /// The largest write that is let in. Under a policy that evicts, this is not bounded by the
+    /// store's own share, which may be small for a moment: what is too much then goes next.
+    fn alone_max(&self, max: usize) -> usize {
+        let own = max.saturating_sub(self.fixed_bytes());
+        self.whole_max.map_or(own, |whole| whole.max(own))
     }
 
     /// Evicts what the policy says should go first; false if nothing may.
