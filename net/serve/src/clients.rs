@@ -146,7 +146,9 @@ impl Core {
         let soft = connection
             .above_soft_since_ms
             .is_some_and(|since| now.saturating_sub(since) > limits.soft_seconds * 1000);
-        let hard = limits.hard_bytes > 0 && waiting as u64 > limits.hard_bytes;
+        let hard = limits.hard_bytes > 0
+            && waiting as u64 > limits.hard_bytes
+            && connection.output_beside_one_value() as u64 > limits.hard_bytes;
         if hard || soft {
             self.stats.output_limit_closed += 1;
             warn!(

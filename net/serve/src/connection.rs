@@ -149,6 +149,14 @@ impl Connection {
         self.output.len() + self.held.len() + self.flight.buffer.len() - self.flight.sent
     }
 
+    /// As `output_len`, but for one large value, the longest: whatever the bound on pending output,
+    /// a client that reads can be sent any value.
+    pub fn output_beside_one_value(&self) -> usize {
+        let buffers = [&self.output, &self.held, &self.flight.buffer];
+        let longest = buffers.into_iter().map(ReplyBuffer::longest_blob).max().unwrap_or(0);
+        self.output_len().saturating_sub(longest)
+    }
+
     /// Bytes of memory of its buffers, shared values not included.
     pub fn memory(&self) -> usize {
         size_of::<Self>()

@@ -36,6 +36,11 @@ impl ReplyBuffer {
         self.bytes.len() + self.blob_bytes
     }
 
+    /// Length of the longest of the large values; 0 without one. Looks at each.
+    pub fn longest_blob(&self) -> usize {
+        self.blobs.iter().map(|(_, blob)| blob.len()).max().unwrap_or(0)
+    }
+
     /// A large value at the end; its header must have been written to `bytes` before.
     pub fn push_blob(&mut self, blob: Bytes) {
         self.blob_bytes += blob.len();
@@ -135,6 +140,16 @@ mod tests {
             all.extend_from_slice(bytes);
         }
         all
+    }
+
+    #[test]
+    fn the_longest_large_value_is_told() {
+        let mut buffer = ReplyBuffer::default();
+        buffer.bytes.extend_from_slice(b"+OK");
+        assert_eq!(buffer.longest_blob(), 0);
+        buffer.push_blob(Bytes::from(vec![0; 300]));
+        buffer.push_blob(Bytes::from(vec![0; 200]));
+        assert_eq!((buffer.longest_blob(), buffer.len()), (300, 503));
     }
 
     #[test]
