@@ -175,9 +175,7 @@ impl Server {
 
     /// Waits until the server has been told to stop, drains it, and ends the lanes.
     pub fn wait(self) {
-        while self.shared.running() == Running::Serving {
-            std::thread::park_timeout(Duration::from_millis(20));
-        }
+        self.shared.wait_for_end();
         info!("draining");
         let since = Instant::now();
         while since.elapsed() < DRAIN_MAX {

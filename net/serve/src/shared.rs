@@ -1,5 +1,6 @@
 //! The little that lanes can see of each other: each lane writes its own line, all read.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use ringlane_base::{HashSeed, LaneId, SLOT_COUNT, Slot};
@@ -59,6 +60,8 @@ pub struct Shared {
     /// Whether the pause is for writes alone.
     pub pause_writes_only: AtomicBool,
     running: AtomicU8,
+    /// The thread that waits for the server's end, once there is one.
+    waiter: OnceLock<std::thread::Thread>,
 }
 
 impl Shared {
@@ -85,6 +88,7 @@ impl Shared {
             pause_until_ms: AtomicU64::new(0),
             pause_writes_only: AtomicBool::new(false),
             running: AtomicU8::new(Running::Serving as u8),
+            waiter: OnceLock::new(),
         }
     }
 
@@ -118,6 +122,17 @@ impl Shared {
 
     pub fn set_running(&self, running: Running) {
         self.running.store(running as u8, Ordering::Release);
+        if let Some(waiter) = self.waiter.get() {
+            waiter.unpark();
+        }
+    }
+
+    /// Puts the calling thread to sleep until the server is told to end.
+    pub fn wait_for_end(&self) {
+        self.waiter.get_or_init(std::thread::current);
+        while self.running() == Running::Serving {
+            std::thread::park();
+        }
     }
 
     /// Wakes every lane from a thread that is none.
