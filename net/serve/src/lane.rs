@@ -20,7 +20,7 @@ use crate::session::{Door, Session};
 use crate::shared::Running;
 
 /// Microseconds of a turn after which no further batch is begun.
-const TURN_BUDGET_US: u64 = 200;
+const TURN_BUDGET_US: u64 = 100;
 /// Entries that upkeep may touch in one slice, some 100 ns each.
 const UPKEEP_UNITS: u32 = 400;
 /// Letters taken from one mailbox in a turn.
