@@ -43,6 +43,16 @@ impl<'a> Args<'a> {
         self.blobs
     }
 
+    /// All of them, to outlive the input: large ones are shared, the others copied.
+    pub fn to_shared(&self) -> Vec<Bytes> {
+        (0..self.len())
+            .map(|index| match self.blob(index) {
+                Some(blob) => blob.clone(),
+                None => Bytes::copy_from_slice(&self[index]),
+            })
+            .collect()
+    }
+
     /// The allocation that holds argument `index` alone, if it came in one: taking a share of it
     /// stores the value without copying it.
     #[inline]

@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use ringlane_base::Slot;
-use ringlane_resp::Version;
 
 use crate::admin::client::Filter;
 use crate::admin::report::LaneReport;
@@ -78,9 +77,4 @@ pub enum Step {
     Done,
     /// The lanes are asked; `finish` writes the reply.
     Ask(Question, Finish),
-}
-
-/// The protocol version to answer a connection in.
-pub fn version_of(core: &mut Core, connection: ConnectionId) -> Version {
-    core.connections.get(connection).map_or(Version::Resp2, |it| it.session.version)
 }

@@ -50,13 +50,7 @@ impl Core {
     ) {
         let Some(connection) = self.connections.get(id) else { return };
         connection.barrier = true;
-        let args = (0..args.len())
-            .map(|index| match args.blob(index) {
-                Some(blob) => blob.clone(),
-                None => Bytes::copy_from_slice(&args[index]),
-            })
-            .collect();
-        let held = Held { connection: id, spec, target, routed, args };
+        let held = Held { connection: id, spec, target, routed, args: args.to_shared() };
         self.pause.as_mut().expect("asked by the caller").held.push(held);
     }
 

@@ -22,8 +22,6 @@ pub struct LaneLine {
     pub keys: AtomicUsize,
     /// Bytes counted: its store, and its thread's other allocations.
     pub memory: AtomicUsize,
-    /// Whether its store is at its limit and wants more.
-    pub hungry: AtomicBool,
     /// What its store may use, as the controller decided. 0: no limit.
     pub budget: AtomicUsize,
     pub drained: AtomicBool,

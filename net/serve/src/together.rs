@@ -114,12 +114,7 @@ impl Core {
             sequence: connection.reserve_place(),
             spec,
             manner,
-            args: (0..args.len())
-                .map(|index| match args.blob(index) {
-                    Some(blob) => blob.clone(),
-                    None => Bytes::copy_from_slice(&args[index]),
-                })
-                .collect(),
+            args: args.to_shared(),
             groups,
             granted: 0,
             entries: Vec::new(),
