@@ -20,6 +20,7 @@ mod slot_table;
 mod stats;
 mod store;
 mod strings;
+pub mod types;
 mod upkeep;
 mod value;
 mod wheel;
@@ -30,6 +31,9 @@ pub use options::{Budget, Limits, Options, Policy, Work};
 pub use scan::{cursor_at, cursor_slot};
 pub use stats::Stats;
 pub use store::Store;
+pub use types::{
+    Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
+};
 pub use value::{
     BLOB_BYTES_MIN, Expiry, Exported, KEY_BYTES_MAX, Key, NewValue, ObjectInfo, OutOfMemory,
     OwnedValue, Removal, TypeName, Value, integer_text_len,

@@ -131,12 +131,22 @@ pub struct Exported {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TypeName {
     String,
+    Hash,
+    Set,
+    List,
+    SortedSet,
+    Stream,
 }
 
 impl TypeName {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::Hash => "hash",
+            Self::Set => "set",
+            Self::List => "list",
+            Self::SortedSet => "zset",
+            Self::Stream => "stream",
         }
     }
 }

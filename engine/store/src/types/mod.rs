@@ -1,0 +1,198 @@
+//! The collection types as pure data: hashes, sets, lists, sorted sets, streams. Each has a packed
+//! form, one block of bytes, while it is small, and a real structure when it is large. Knows no
+//! store, no key, no clock: the time and the dice are arguments.
+
+use std::sync::Arc;
+
+use ringlane_base::Millis;
+
+use crate::TypeName;
+
+/// No packed block is longer, so that it fits an entry's 16-bit length and is quick to move.
+pub const PACKED_BYTES_MAX: usize = 16 * 1024 - 1;
+
+/// A type of collection: its owned form, and how it is read where it stands.
+pub trait CollectionType: Sized {
+    const TYPE: TypeName;
+    /// A view to read by; fields that are due at its time are absent from it.
+    type View<'a>: Copy;
+
+    fn empty() -> Self;
+    /// The value whose `into_body` was this packed block.
+    fn from_packed(bytes: Vec<u8>) -> Self;
+    /// The value whose `into_body` was this structure, which must be of this type.
+    fn from_large(large: Arc<Collection>) -> Self;
+    fn into_body(self) -> Body;
+    fn view(body: BodyView<'_>, now: Millis) -> Self::View<'_>;
+    /// Whether nothing is left, so that the key should go.
+    fn is_empty(&self) -> bool;
+}
+
+/// A collection in one of its two forms. Which type it is, the entry's header says.
+#[derive(Clone, Debug)]
+pub enum Body {
+    Packed(Vec<u8>),
+    /// Shared only while it travels; `Arc::make_mut` copies it then.
+    Large(Arc<Collection>),
+}
+
+/// The same, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum BodyView<'a> {
+    Packed(&'a [u8]),
+    Large(&'a Collection),
+}
+
+/// The structure of a large collection.
+#[derive(Clone, Debug)]
+pub enum Collection {}
+
+impl Collection {
+    /// Heap bytes by usable size, this value's own allocation included. Takes constant time.
+    pub fn bytes(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn type_name(&self) -> TypeName {
+        match *self {}
+    }
+
+    /// Elements: fields of a hash (those that are due too), members, list elements, stream items.
+    pub fn len(&self) -> usize {
+        match *self {}
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Frees some elements, one unit each, until no units are left. True: nothing is left, and
+    /// dropping the rest takes constant time.
+    pub fn free_some(&mut self, units: &mut u32) -> bool {
+        let _ = units;
+        match *self {}
+    }
+}
+
+/// An end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Where LPUSH puts, index 0.
+    Front,
+    /// Where RPUSH puts.
+    Back,
+}
+
+/// One primitive change: absolute and deterministic. Replication lives on it: repeated on a copy of
+/// what was there before, it gives an equal copy of what is there after.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// The field has this value and no expiry.
+    HashSet {
+        field: Box<[u8]>,
+        value: Box<[u8]>,
+    },
+    /// A field that is there has this expiry.
+    HashExpire {
+        field: Box<[u8]>,
+        at: Option<Millis>,
+    },
+    HashRemove {
+        field: Box<[u8]>,
+    },
+    SetAdd {
+        member: Box<[u8]>,
+    },
+    SetRemove {
+        member: Box<[u8]>,
+    },
+    SortedPut {
+        member: Box<[u8]>,
+        score: f64,
+    },
+    SortedRemove {
+        member: Box<[u8]>,
+    },
+    ListPush {
+        end: End,
+        element: Box<[u8]>,
+    },
+    /// So many elements went from this end.
+    ListPop {
+        end: End,
+        count: u32,
+    },
+    ListSet {
+        index: u64,
+        element: Box<[u8]>,
+    },
+    /// The element stands at this index now; what stood there and behind moved by one.
+    ListInsert {
+        index: u64,
+        element: Box<[u8]>,
+    },
+    ListRemove {
+        index: u64,
+        count: u64,
+    },
+}
+
+/// When packed becomes large: settings named as in Redis. Besides, no block passes
+/// `PACKED_BYTES_MAX`. Large never becomes packed again, except where a type says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackLimits {
+    /// Fields.
+    pub hash_max_listpack_entries: usize,
+    /// Bytes of a field or a value.
+    pub hash_max_listpack_value: usize,
+    pub set_max_intset_entries: usize,
+    pub set_max_listpack_entries: usize,
+    /// Bytes of a member.
+    pub set_max_listpack_value: usize,
+    pub zset_max_listpack_entries: usize,
+    /// Bytes of a member.
+    pub zset_max_listpack_value: usize,
+    /// Positive: elements of a chunk. -1 to -5: a chunk has at most 4, 8, 16, 32, 64 KiB.
+    pub list_max_listpack_size: i32,
+    /// Bytes of a stream's block, 0: no bound.
+    pub stream_node_max_bytes: usize,
+    /// Items of a stream's block, 0: no bound.
+    pub stream_node_max_entries: usize,
+}
+
+impl Default for PackLimits {
+    fn default() -> Self {
+        Self {
+            hash_max_listpack_entries: 128,
+            hash_max_listpack_value: 64,
+            set_max_intset_entries: 512,
+            set_max_listpack_entries: 128,
+            set_max_listpack_value: 64,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
+            list_max_listpack_size: -2,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
+        }
+    }
+}
+
+/// A value that is being changed. Its methods, which stand with each type, change the value and
+/// record what changed.
+pub struct Edit<'s, T> {
+    pub value: &'s mut T,
+    pub limits: &'s PackLimits,
+    pub now: Millis,
+    /// None: nobody wants to know.
+    pub changes: Option<&'s mut Vec<Change>>,
+}
+
+impl<T> Edit<'_, T> {
+    /// Notes a change that has just been made; builds it only if somebody wants to know.
+    #[inline]
+    pub fn record(&mut self, change: impl FnOnce() -> Change) {
+        if let Some(changes) = &mut self.changes {
+            changes.push(change());
+        }
+    }
+}
