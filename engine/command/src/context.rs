@@ -108,6 +108,9 @@ pub struct Context<'a> {
     /// The connection's selected database.
     pub database: Database,
     pub limits: HandlerLimits,
+    /// Whether a command that finds nothing may answer `CommandError::Blocked`; otherwise (inside a
+    /// transaction or script, or when its time is over) it answers what it answers at its timeout.
+    pub may_block: bool,
     pub reply: &'a mut dyn Reply,
 }
 

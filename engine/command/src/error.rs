@@ -2,7 +2,17 @@
 
 use std::fmt;
 
+use ringlane_base::Millis;
 use ringlane_store::OutOfMemory;
+
+/// What a command that found nothing to take waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// When it is answered with nothing; None: it waits for ever.
+    pub until: Option<Millis>,
+    /// The command's arguments with what depends on now made absolute (`XREAD … $`), if that differs.
+    pub arguments: Option<Vec<Vec<u8>>>,
+}
 
 /// A refusal. Unless a variant says otherwise the store is unchanged and the connection stays open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +41,9 @@ pub enum CommandError {
     OutOfMemory,
     /// The command's name in lower case.
     WrongArity(&'static str),
+    /// No refusal: there is nothing to take yet and `Context::may_block` allows to wait. The
+    /// connection waits until a key of the command changes, and the command runs again.
+    Blocked(Box<Wait>),
     /// Any other fixed text, with its code: `ERR …`.
     Fixed(&'static str),
     /// Any other text, with its code: `ERR …`. No line breaks.
@@ -59,6 +72,7 @@ impl fmt::Display for CommandError {
             Self::WrongArity(name) => {
                 return write!(formatter, "ERR wrong number of arguments for '{name}' command");
             }
+            Self::Blocked(_) => "ERR the command would wait",
             Self::Fixed(text) => text,
             Self::Text(text) => text,
         };

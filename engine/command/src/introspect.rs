@@ -98,7 +98,8 @@ fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
     };
     let has = |&(flag, _): &(Flags, _)| spec.flags.has(flag);
     let flags = Flags::NAMES.into_iter().filter(has).map(|(_, name)| name);
-    access.into_iter().chain(flags).collect()
+    let movable = has_movable_keys(spec.keys).then_some("movablekeys");
+    access.into_iter().chain(flags).chain(movable).collect()
 }
 
 /// The ACL categories, each with its `@`.
@@ -109,46 +110,118 @@ pub fn category_names(spec: &CommandSpec) -> Vec<&'static str> {
         (spec.categories.has(Categories::KEYSPACE), "@keyspace"),
         (spec.access == Access::Read, "@read"),
         (spec.access == Access::Write, "@write"),
+        (spec.categories.has(Categories::SET), "@set"),
+        (spec.categories.has(Categories::SORTEDSET), "@sortedset"),
+        (spec.categories.has(Categories::LIST), "@list"),
+        (spec.categories.has(Categories::HASH), "@hash"),
         (spec.categories.has(Categories::STRING), "@string"),
+        (spec.categories.has(Categories::BITMAP), "@bitmap"),
+        (spec.categories.has(Categories::HYPERLOGLOG), "@hyperloglog"),
+        (spec.categories.has(Categories::GEO), "@geo"),
+        (spec.categories.has(Categories::STREAM), "@stream"),
+        (spec.categories.has(Categories::PUBSUB), "@pubsub"),
         (admin, "@admin"),
         (fast, "@fast"),
         (!fast, "@slow"),
         (spec.flags.has(Flags::BLOCKING), "@blocking"),
         (admin || spec.categories.has(Categories::DANGEROUS), "@dangerous"),
         (spec.categories.has(Categories::CONNECTION), "@connection"),
+        (spec.categories.has(Categories::TRANSACTION), "@transaction"),
+        (spec.categories.has(Categories::SCRIPTING), "@scripting"),
     ]
     .into_iter()
     .filter_map(|(holds, name)| holds.then_some(name))
     .collect()
 }
 
-/// First key, last key (from the end if negative) and the step between keys.
+/// First key, last key (from the end if negative) and the step between keys; zeros where they
+/// depend on the arguments, as in Redis, but for a first key that does not.
 fn key_range(keys: Keys) -> (i64, i64, i64) {
     match keys {
-        Keys::None => (0, 0, 0),
-        Keys::First => (1, 1, 1),
+        Keys::None | Keys::Counted(_) | Keys::Streams => (0, 0, 0),
+        Keys::First | Keys::AndStore | Keys::AndStoreDist | Keys::ToCounted => (1, 1, 1),
         Keys::FirstTwo => (1, 2, 1),
         Keys::Second => (2, 2, 1),
         Keys::All => (1, -1, 1),
         Keys::Pairs => (1, -1, 2),
+        Keys::From(first) => (first as i64, -1, 1),
+        Keys::AllButLast => (1, -2, 1),
+    }
+}
+
+/// Whether COMMAND GETKEYS must be asked, since the range does not tell every key.
+fn has_movable_keys(keys: Keys) -> bool {
+    match keys {
+        Keys::Counted(_)
+        | Keys::ToCounted
+        | Keys::Streams
+        | Keys::AndStore
+        | Keys::AndStoreDist => true,
+        Keys::None
+        | Keys::First
+        | Keys::FirstTwo
+        | Keys::Second
+        | Keys::All
+        | Keys::Pairs
+        | Keys::From(_)
+        | Keys::AllButLast => false,
     }
 }
 
 fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
-    let (first, last, step) = key_range(spec.keys);
     reply.array(spec.key_flags.len());
     let single = spec.key_flags.len() == 1;
     for (index, flags) in spec.key_flags.iter().enumerate() {
-        // Relative to the first key, unless counted from the end.
-        let last = if single && last >= first { last - first } else { last.min(0) };
         reply.map(3);
         reply.bulk(b"flags");
         write_names(reply, &flags.split(' ').collect::<Vec<_>>());
-        reply.bulk(b"begin_search");
-        write_search(reply, "index", &[("index", first + index as i64)]);
-        reply.bulk(b"find_keys");
-        write_search(reply, "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+        match (spec.keys, index) {
+            (Keys::Counted(at), _) => write_counted(reply, at),
+            (Keys::ToCounted, 1) => write_counted(reply, 2),
+            (Keys::Streams, _) => write_streams(reply),
+            (Keys::AndStore | Keys::AndStoreDist, 1) => write_unknown(reply),
+            _ => write_range(reply, spec.keys, index, single),
+        }
     }
+}
+
+fn write_range(reply: &mut dyn Reply, keys: Keys, index: usize, single: bool) {
+    let (first, last, step) = key_range(keys);
+    // Relative to the first key, unless counted from the end.
+    let last = if single && last >= first { last - first } else { last.min(0) };
+    reply.bulk(b"begin_search");
+    write_search(reply, "index", &[("index", first + index as i64)]);
+    reply.bulk(b"find_keys");
+    write_search(reply, "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
+}
+
+fn write_counted(reply: &mut dyn Reply, at: usize) {
+    reply.bulk(b"begin_search");
+    write_search(reply, "index", &[("index", at as i64)]);
+    reply.bulk(b"find_keys");
+    write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+}
+
+fn write_streams(reply: &mut dyn Reply) {
+    reply.bulk(b"begin_search");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(b"keyword");
+    reply.bulk(b"spec");
+    reply.map(2);
+    reply.bulk(b"keyword");
+    reply.bulk(b"STREAMS");
+    reply.bulk(b"startfrom");
+    reply.integer(1);
+    reply.bulk(b"find_keys");
+    write_search(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]);
+}
+
+fn write_unknown(reply: &mut dyn Reply) {
+    reply.bulk(b"begin_search");
+    write_search(reply, "unknown", &[]);
+    reply.bulk(b"find_keys");
+    write_search(reply, "unknown", &[]);
 }
 
 fn write_search(reply: &mut dyn Reply, kind: &str, fields: &[(&str, i64)]) {
@@ -165,7 +238,7 @@ fn write_search(reply: &mut dyn Reply, kind: &str, fields: &[(&str, i64)]) {
 
 fn docs(args: Args<'_>, reply: &mut dyn Reply) {
     let found: Vec<_> = match args.from(2) {
-        [] => table::all().iter().collect(),
+        [] => table::all().to_vec(),
         names => names.iter().filter_map(|name| find(name)).collect(),
     };
     write_docs(reply, &found);
@@ -232,7 +305,7 @@ fn getkeys(args: Args<'_>, reply: &mut dyn Reply, with_flags: bool) -> Result<()
         let text = "ERR Invalid number of arguments specified for command";
         return Err(CommandError::Fixed(text));
     }
-    let positions = spec.key_positions(full.len());
+    let positions = spec.key_positions(full.len(), |index| full[index]);
     reply.array(positions.len());
     for (index, position) in positions.enumerate() {
         if with_flags {
@@ -250,7 +323,7 @@ fn getkeys(args: Args<'_>, reply: &mut dyn Reply, with_flags: bool) -> Result<()
 /// `CLIENT HELP`, `CONFIG HELP`, …: derived from the container's rows.
 pub fn help(context: &mut Context<'_>) -> Result<(), CommandError> {
     static LINES: LazyLock<Vec<Vec<String>>> =
-        LazyLock::new(|| table::all().iter().map(help_lines).collect());
+        LazyLock::new(|| table::all().iter().map(|spec| help_lines(spec)).collect());
     let container = table::lookup(&context.args[0]).expect("this row was found by its name");
     let lines = &LINES[usize::from(container.id)];
     context.reply.array(lines.len());

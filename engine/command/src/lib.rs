@@ -1,6 +1,8 @@
 //! THE command table: one row a command, one function a row, and the handlers by family.
 //! Holds no socket, no thread, no clock: a handler gets its arguments, one lane's store and a reply.
 
+#[macro_use]
+mod rows;
 pub mod table;
 
 pub mod context;
@@ -24,7 +26,7 @@ mod options;
 pub mod parse;
 
 pub use context::{Args, Context, HandlerLimits, RoutedKey};
-pub use error::CommandError;
+pub use error::{CommandError, Wait};
 pub use reply::Reply;
 pub use spec::{
     Access, Arity, Categories, CommandSpec, Flags, Group, Handler, KeyPositions, Keys, Merge, Run,

@@ -2,7 +2,7 @@
 
 use ringlane_base::Database;
 
-use crate::{Args, CommandError, Context};
+use crate::{Args, CommandError, Context, parse};
 
 /// How many arguments, the name included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +34,20 @@ pub enum Keys {
     All,
     /// Arguments 1, 3, 5, …, each followed by its value.
     Pairs,
+    /// Every argument from this one on (`BITOP op key key …`).
+    From(usize),
+    /// Every argument but the last, which is a timeout (`BLPOP key … timeout`).
+    AllButLast,
+    /// This argument counts the keys that follow it (`LMPOP numkeys key …`, `EVAL script numkeys key …`).
+    Counted(usize),
+    /// Argument 1, and as many from argument 3 on as argument 2 says (`ZUNIONSTORE to numkeys key …`).
+    ToCounted,
+    /// The first half of what follows the word STREAMS (`XREAD … STREAMS key … id …`).
+    Streams,
+    /// Argument 1, and what follows the last STORE from argument 2 on (`SORT key … STORE to`).
+    AndStore,
+    /// The same for STORE and STOREDIST, from argument 5 on (`GEORADIUS key … STORE to`).
+    AndStoreDist,
 }
 
 /// How the answers of several lanes become one.
@@ -155,7 +169,18 @@ impl Flags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
     String,
+    Bitmap,
+    List,
+    Set,
+    Hash,
+    SortedSet,
+    Stream,
+    HyperLogLog,
+    Geo,
     Generic,
+    Transactions,
+    Scripting,
+    PubSub,
     Connection,
     Server,
     Cluster,
@@ -165,7 +190,18 @@ impl Group {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
+            Self::Bitmap => "bitmap",
+            Self::List => "list",
+            Self::Set => "set",
+            Self::Hash => "hash",
+            Self::SortedSet => "sorted-set",
+            Self::Stream => "stream",
+            Self::HyperLogLog => "hyperloglog",
+            Self::Geo => "geo",
             Self::Generic => "generic",
+            Self::Transactions => "transactions",
+            Self::Scripting => "scripting",
+            Self::PubSub => "pubsub",
             Self::Connection => "connection",
             Self::Server => "server",
             Self::Cluster => "cluster",
@@ -175,7 +211,7 @@ impl Group {
 
 /// The ACL categories that do not follow from access and flags.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Categories(pub u8);
+pub struct Categories(pub u16);
 
 impl Categories {
     pub const NONE: Self = Self(0);
@@ -183,6 +219,17 @@ impl Categories {
     pub const STRING: Self = Self(1 << 1);
     pub const CONNECTION: Self = Self(1 << 2);
     pub const DANGEROUS: Self = Self(1 << 3);
+    pub const BITMAP: Self = Self(1 << 4);
+    pub const LIST: Self = Self(1 << 5);
+    pub const SET: Self = Self(1 << 6);
+    pub const HASH: Self = Self(1 << 7);
+    pub const SORTEDSET: Self = Self(1 << 8);
+    pub const STREAM: Self = Self(1 << 9);
+    pub const HYPERLOGLOG: Self = Self(1 << 10);
+    pub const GEO: Self = Self(1 << 11);
+    pub const TRANSACTION: Self = Self(1 << 12);
+    pub const SCRIPTING: Self = Self(1 << 13);
+    pub const PUBSUB: Self = Self(1 << 14);
 
     #[inline]
     pub const fn has(self, other: Self) -> bool {
@@ -247,10 +294,15 @@ impl CommandSpec {
         Err(CommandError::WrongArity(self.name))
     }
 
-    /// The indices of the arguments that are keys, in order, for a command of `count` arguments
-    /// whose arity was checked.
+    /// The indices of the arguments that are keys, for a command of `count` arguments whose arity was
+    /// checked; `argument` gives each. A number of keys that is malformed or too great gives none: the
+    /// handler refuses it.
     #[inline]
-    pub fn key_positions(&self, count: usize) -> KeyPositions {
+    pub fn key_positions<'a>(
+        &self,
+        count: usize,
+        argument: impl Fn(usize) -> &'a [u8],
+    ) -> KeyPositions {
         let (next, end, step) = match self.keys {
             Keys::None => (0, 0, 1),
             Keys::First => (1, 2, 1),
@@ -258,8 +310,24 @@ impl CommandSpec {
             Keys::Second => (2, 3, 1),
             Keys::All => (1, count, 1),
             Keys::Pairs => (1, count, 2),
+            Keys::From(first) => (first, count, 1),
+            Keys::AllButLast => (1, count.saturating_sub(1), 1),
+            Keys::Counted(at) => counted(at, count, &argument),
+            Keys::ToCounted => {
+                let (next, end, step) = counted(2, count, &argument);
+                return KeyPositions { first: Some(1), next, end, step };
+            }
+            Keys::Streams => streams(count, &argument),
+            Keys::AndStore => return and_store(2, &["store"], count, &argument),
+            Keys::AndStoreDist => return and_store(5, &["store", "storedist"], count, &argument),
         };
-        KeyPositions { next, end: end.min(count), step }
+        KeyPositions { first: None, next, end: end.min(count), step }
+    }
+
+    /// `key_positions` of arguments that stand ready.
+    #[inline]
+    pub fn keys_of(&self, args: Args<'_>) -> KeyPositions {
+        self.key_positions(args.len(), |index| &args.from(index)[0])
     }
 
     /// In which of the `databases` the key at `position` is meant, where `selected` is the
@@ -283,9 +351,46 @@ impl CommandSpec {
     }
 }
 
+#[cold]
+fn counted<'a>(
+    at: usize,
+    count: usize,
+    argument: &impl Fn(usize) -> &'a [u8],
+) -> (usize, usize, usize) {
+    let keys = if at < count { ringlane_base::number::parse_integer(argument(at)) } else { None };
+    match keys.and_then(|keys| usize::try_from(keys).ok()) {
+        Some(keys) if keys < count - at => (at + 1, at + 1 + keys, 1),
+        Some(_) | None => (0, 0, 1),
+    }
+}
+
+#[cold]
+fn streams<'a>(count: usize, argument: &impl Fn(usize) -> &'a [u8]) -> (usize, usize, usize) {
+    match (1..count).find(|&at| parse::is(argument(at), "streams")) {
+        Some(word) => (word + 1, word + 1 + (count - word - 1) / 2, 1),
+        None => (0, 0, 1),
+    }
+}
+
+#[cold]
+fn and_store<'a>(
+    from: usize,
+    words: &[&str],
+    count: usize,
+    argument: &impl Fn(usize) -> &'a [u8],
+) -> KeyPositions {
+    let is_word = |at: &usize| words.iter().any(|word| parse::is(argument(*at), word));
+    match (from..count.saturating_sub(1)).rev().find(is_word) {
+        Some(word) => KeyPositions { first: Some(1), next: word + 1, end: word + 2, step: 1 },
+        None => KeyPositions { first: None, next: 1, end: 2.min(count), step: 1 },
+    }
+}
+
 /// Where the keys stand among the arguments.
 #[derive(Clone, Debug)]
 pub struct KeyPositions {
+    /// Before the regular ones.
+    first: Option<usize>,
     next: usize,
     end: usize,
     step: usize,
@@ -296,6 +401,9 @@ impl Iterator for KeyPositions {
 
     #[inline]
     fn next(&mut self) -> Option<usize> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
         if self.next >= self.end {
             return None;
         }
@@ -307,6 +415,7 @@ impl Iterator for KeyPositions {
     #[inline]
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = self.end.saturating_sub(self.next).div_ceil(self.step);
+        let left = left + usize::from(self.first.is_some());
         (left, Some(left))
     }
 }

@@ -53,6 +53,7 @@ pub fn run_handler(
         routed,
         database: manner.database,
         limits: manner.limits,
+        may_block: false,
         reply: &mut reply,
     };
     match handler(&mut context) {
@@ -577,7 +578,7 @@ impl Core {
         args: Args<'_>,
     ) -> Option<CommandError> {
         let mut slots = spec
-            .key_positions(args.len())
+            .keys_of(args)
             .map(|index| ringlane_base::Slot::of(args.get(index).unwrap_or_default()));
         let first = slots.next()?;
         if !slots.all(|slot| slot == first) {
@@ -613,7 +614,7 @@ impl Core {
     /// Whether any key of the command lies in a held slot.
     #[cold]
     pub fn touches_held_slot(&self, spec: &CommandSpec, args: Args<'_>) -> bool {
-        spec.key_positions(args.len()).any(|index| {
+        spec.keys_of(args).any(|index| {
             args.get(index).is_some_and(|key| self.locks.holds(ringlane_base::Slot::of(key)))
         })
     }
@@ -650,6 +651,7 @@ fn run_here(
                     routed: None,
                     database: manner.database,
                     limits: manner.limits,
+                    may_block: false,
                     reply: &mut sum,
                 };
                 if let Err(error) = handler(&mut context) {

@@ -187,14 +187,15 @@ impl Core {
         let (target, routed) = match (spec.keys, spec.merge) {
             (Keys::First, Merge::Single) => self.locate(1, args[1].resolve(input, blobs)),
             (_, Merge::Single) => {
-                match spec.key_positions(args.len()).next().filter(|_| is_store(spec)) {
+                let argument = |index: usize| args[index].resolve(input, blobs);
+                match spec.key_positions(args.len(), argument).next().filter(|_| is_store(spec)) {
                     Some(index) => self.locate(index, args[index].resolve(input, blobs)),
                     None => (Target::Here, None),
                 }
             }
             (_, Merge::Ordered | Merge::Sum | Merge::Together) => {
                 let slots = spec
-                    .key_positions(args.len())
+                    .key_positions(args.len(), |index| args[index].resolve(input, blobs))
                     .map(|index| Slot::of(args[index].resolve(input, blobs)));
                 (self.common_lane(slots), None)
             }

@@ -92,7 +92,7 @@ impl Core {
         args: Args<'_>,
     ) {
         let mut keys: Vec<(Slot, usize)> =
-            spec.key_positions(args.len()).map(|index| (Slot::of(&args[index]), index)).collect();
+            spec.keys_of(args).map(|index| (Slot::of(&args[index]), index)).collect();
         keys.sort_unstable();
         let mut groups: Vec<Group> = Vec::new();
         for (slot, index) in keys {
@@ -270,7 +270,7 @@ impl Core {
             parcel.slices(request, &mut slices);
             request
                 .spec
-                .key_positions(slices.len())
+                .key_positions(slices.len(), |index| slices[index])
                 .map(|index| Slot::of(slices[index]))
                 .find(|slot| self.locks.holds(*slot))
         };

@@ -118,7 +118,7 @@ impl Lane {
         let spec = table::resolve(args)?;
         match (spec.run, spec.merge) {
             (Run::Store(handler), Merge::Ordered) => {
-                let positions = spec.key_positions(args.len());
+                let positions = spec.key_positions(args.len(), |index| args[index]);
                 reply.array(positions.len());
                 positions
                     .into_iter()
@@ -126,7 +126,7 @@ impl Lane {
             }
             (Run::Store(handler), Merge::Sum) => {
                 let mut sum = 0;
-                for at in spec.key_positions(args.len()) {
+                for at in spec.key_positions(args.len(), |index| args[index]) {
                     let mut one = Resp2::default();
                     self.handle(spec, handler, &[args[0], args[at]], &mut one)?;
                     let text = str::from_utf8(&one.bytes).unwrap();
@@ -170,7 +170,7 @@ impl Lane {
                 if large { &left.next().unwrap()[..] } else { *argument }
             })
             .collect();
-        let routed = spec.key_positions(args.len()).next().map(|index| {
+        let routed = spec.key_positions(args.len(), |index| args[index]).next().map(|index| {
             let key = self.store.key(self.database, slices[index]);
             RoutedKey { index, slot: key.slot, hash: key.hash }
         });
@@ -180,6 +180,7 @@ impl Lane {
             routed,
             database: self.database,
             limits: self.limits,
+            may_block: false,
             reply,
         })
     }

@@ -1,0 +1,4 @@
+//! HyperLogLogs.
+
+commands! { HYPERLOGLOGS from super::bitmaps::BITMAPS_END, up to HYPERLOGLOGS_END;
+}

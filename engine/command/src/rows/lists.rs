@@ -1,0 +1,4 @@
+//! Lists.
+
+commands! { LISTS from super::hashes::HASHES_END, up to LISTS_END;
+}

@@ -1,0 +1,4 @@
+//! Channels.
+
+commands! { PUBSUB from super::transactions::TRANSACTIONS_END, up to PUBSUB_END;
+}

@@ -1,0 +1,4 @@
+//! Sets.
+
+commands! { SETS from super::lists::LISTS_END, up to SETS_END;
+}

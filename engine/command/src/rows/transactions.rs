@@ -1,0 +1,4 @@
+//! Transactions.
+
+commands! { TRANSACTIONS from super::scripting::SCRIPTING_END, up to TRANSACTIONS_END;
+}
