@@ -2,6 +2,8 @@
 //! form, one block of bytes, while it is small, and a real structure when it is large. Knows no
 //! store, no key, no clock: the time and the dice are arguments.
 
+pub mod pack;
+
 use std::sync::Arc;
 
 use ringlane_base::Millis;
