@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use ringlane_base::{Database, KeyHash, Slot};
-use ringlane_store::{KEY_BYTES_MAX, Key, Store};
+use ringlane_store::{KEY_BYTES_MAX, Key, NoticeClasses, Store};
 
 use crate::{CommandError, Reply};
 
@@ -135,5 +135,12 @@ impl<'a> Context<'a> {
             return Err(CommandError::KeyTooLong);
         }
         Ok(key)
+    }
+
+    /// Says what the command has just done to the key, by the class and the name that Redis gives the
+    /// event (`notify-keyspace-events`). Nothing but a branch while nobody wants to know.
+    #[inline]
+    pub fn notify(&mut self, class: NoticeClasses, event: &'static str, key: &Key<'_>) {
+        self.store.notify(class, event, key);
     }
 }

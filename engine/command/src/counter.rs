@@ -1,6 +1,6 @@
 //! Strings that count.
 
-use ringlane_store::{Expiry, NewValue};
+use ringlane_store::{Expiry, NewValue, NoticeClasses};
 
 use crate::strings::{stored_integer, with_bytes};
 use crate::{CommandError, Context, extended, parse};
@@ -34,6 +34,7 @@ fn add(context: &mut Context<'_>, increment: i64) -> Result<(), CommandError> {
     let before = stored_integer(context.store, &key)?;
     let after = before.checked_add(increment).ok_or(CommandError::Overflow)?;
     context.store.set(&key, NewValue::Integer(after), Expiry::Keep)?;
+    context.notify(NoticeClasses::STRING, "incrby", &key);
     context.reply.integer(after);
     Ok(())
 }
@@ -51,6 +52,7 @@ pub fn incrbyfloat(context: &mut Context<'_>) -> Result<(), CommandError> {
     let sum = before.plus(increment).ok_or(CommandError::NotFinite)?;
     let text = sum.to_text();
     context.store.set(&key, NewValue::Text(text.as_bytes()), Expiry::Keep)?;
+    context.notify(NoticeClasses::STRING, "incrbyfloat", &key);
     context.reply.bulk(text.as_bytes());
     Ok(())
 }

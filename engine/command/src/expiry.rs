@@ -1,6 +1,7 @@
 //! When keys go: setting, asking and dropping their time to live.
 
 use ringlane_base::Millis;
+use ringlane_store::NoticeClasses;
 
 use crate::options::{TimeUnit, absolute_time, millis};
 use crate::parse::{self, is};
@@ -97,7 +98,10 @@ fn expire_generic(
     let key = context.key(1);
     let changed = match context.store.expiry(&key) {
         Some(current) if flags.allow(current, wanted) => {
-            context.store.set_expiry(&key, Some(millis(wanted)))
+            let past = millis(wanted) <= context.store.now();
+            let changed = context.store.set_expiry(&key, Some(millis(wanted)));
+            context.notify(NoticeClasses::GENERIC, if past { "del" } else { "expire" }, &key);
+            changed
         }
         Some(_) | None => false,
     };
@@ -111,6 +115,7 @@ pub fn persist(context: &mut Context<'_>) -> Result<(), CommandError> {
     let mortal = context.store.expiry(&key).flatten().is_some();
     if mortal {
         context.store.set_expiry(&key, None);
+        context.notify(NoticeClasses::GENERIC, "persist", &key);
     }
     context.reply.integer(i64::from(mortal));
     Ok(())

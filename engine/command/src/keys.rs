@@ -1,7 +1,7 @@
 //! Keys whatever they hold: being there, names, types, copies. Expiry is in `expiry`.
 
 use ringlane_base::Database;
-use ringlane_store::{Exported, Key, Removal};
+use ringlane_store::{Exported, Key, NoticeClasses, Removal};
 
 use crate::parse::{self, is};
 use crate::strings::holds;
@@ -11,6 +11,9 @@ use crate::{Args, CommandError, Context};
 pub fn del_one(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let removed = context.store.remove(&key, Removal::Deleted);
+    if removed {
+        context.notify(NoticeClasses::GENERIC, "del", &key);
+    }
     context.reply.integer(i64::from(removed));
     Ok(())
 }
@@ -37,6 +40,7 @@ pub fn delifeq(context: &mut Context<'_>) -> Result<(), CommandError> {
     let equal = holds(context.store, &key, &context.args[2]);
     if equal {
         context.store.remove(&key, Removal::Deleted);
+        context.notify(NoticeClasses::GENERIC, "del", &key);
     }
     context.reply.integer(i64::from(equal));
     Ok(())
@@ -57,6 +61,8 @@ pub fn rename(context: &mut Context<'_>) -> Result<(), CommandError> {
     let exported = context.store.export(&from).ok_or(CommandError::NoSuchKey)?;
     if from.bytes != to.bytes {
         move_entry(context, &from, &to, &exported)?;
+        context.notify(NoticeClasses::GENERIC, "rename_from", &from);
+        context.notify(NoticeClasses::GENERIC, "rename_to", &to);
     }
     context.reply.simple("OK");
     Ok(())
@@ -69,6 +75,8 @@ pub fn renamenx(context: &mut Context<'_>) -> Result<(), CommandError> {
     let free = from.bytes != to.bytes && context.store.peek(&to).is_none();
     if free {
         move_entry(context, &from, &to, &exported)?;
+        context.notify(NoticeClasses::GENERIC, "rename_from", &from);
+        context.notify(NoticeClasses::GENERIC, "rename_to", &to);
     }
     context.reply.integer(i64::from(free));
     Ok(())
@@ -85,6 +93,8 @@ pub fn move_key(context: &mut Context<'_>) -> Result<(), CommandError> {
     let moved = match context.store.export(&from) {
         Some(exported) if context.store.peek(&to).is_none() => {
             move_entry(context, &from, &to, &exported)?;
+            context.notify(NoticeClasses::GENERIC, "move_from", &from);
+            context.notify(NoticeClasses::GENERIC, "move_to", &to);
             true
         }
         Some(_) | None => false,
@@ -140,6 +150,7 @@ pub fn copy(context: &mut Context<'_>) -> Result<(), CommandError> {
     let copied = match context.store.export(&from) {
         Some(exported) if replace || context.store.peek(&to).is_none() => {
             context.store.import(&to, &exported)?;
+            context.notify(NoticeClasses::GENERIC, "copy_to", &to);
             true
         }
         Some(_) | None => false,

@@ -1,7 +1,7 @@
 //! Strings: reading, writing, replacing. Counting is in `counter`, comparing in `lcs`.
 
 use ringlane_base::number;
-use ringlane_store::{Expiry, Key, NewValue, Removal, Store, Value};
+use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, Removal, Store, Value};
 
 use crate::options::{self, Condition, ExpiryOption, SetOptions, TimeUnit};
 use crate::parse;
@@ -38,6 +38,24 @@ fn new_value(args: Args<'_>, index: usize) -> NewValue<'_> {
     }
 }
 
+/// Sets value and expiry, and says so.
+#[inline]
+fn put(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    value: NewValue<'_>,
+    expiry: Expiry,
+) -> Result<(), CommandError> {
+    context.store.set(key, value, expiry)?;
+    context.notify(NoticeClasses::STRING, "set", key);
+    if let Expiry::At(at) = expiry {
+        // A time that has passed has removed the key instead.
+        let past = at <= context.store.now();
+        context.notify(NoticeClasses::GENERIC, if past { "del" } else { "expire" }, key);
+    }
+    Ok(())
+}
+
 /// Whether the key holds exactly these bytes; false if there is none.
 pub(crate) fn holds(store: &mut Store, key: &Key<'_>, expected: &[u8]) -> bool {
     store.get(key).is_some_and(|value| with_bytes(value, |bytes| bytes == expected))
@@ -54,7 +72,9 @@ pub fn get(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn getdel(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     write_value(context.reply, context.store.get(&key));
-    context.store.remove(&key, Removal::Deleted);
+    if context.store.remove(&key, Removal::Deleted) {
+        context.notify(NoticeClasses::GENERIC, "del", &key);
+    }
     Ok(())
 }
 
@@ -80,6 +100,12 @@ pub fn getex(context: &mut Context<'_>) -> Result<(), CommandError> {
         Some(None) if context.store.expiry(&key).flatten().is_none() => {}
         Some(at) => {
             context.store.set_expiry(&key, at);
+            let event = match at {
+                None => "persist",
+                Some(at) if at <= context.store.now() => "del",
+                Some(_) => "expire",
+            };
+            context.notify(NoticeClasses::GENERIC, event, &key);
         }
     }
     Ok(())
@@ -90,7 +116,7 @@ pub fn getset(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let value = new_value(context.args, 2);
     let before = context.store.get(&key).map(|value| value.to_owned());
-    context.store.set(&key, value, Expiry::Never)?;
+    put(context, &key, value, Expiry::Never)?;
     match before {
         None => context.reply.null(),
         Some(before) => write_owned(context.reply, &before),
@@ -158,7 +184,7 @@ pub fn set(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let value = new_value(context.args, 2);
     if context.args.len() == 3 {
-        context.store.set(&key, value, Expiry::Never)?;
+        put(context, &key, value, Expiry::Never)?;
         context.reply.simple("OK");
         return Ok(());
     }
@@ -181,7 +207,7 @@ fn set_with_options(
         Condition::Equals(expected) => holds(context.store, key, expected),
     };
     if allowed {
-        context.store.set(key, value, expiry)?;
+        put(context, key, value, expiry)?;
     }
     match before {
         Some(before) => write_owned(context.reply, &before),
@@ -196,7 +222,7 @@ pub fn setnx(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let absent = context.store.peek(&key).is_none();
     if absent {
-        context.store.set(&key, new_value(context.args, 2), Expiry::Never)?;
+        put(context, &key, new_value(context.args, 2), Expiry::Never)?;
     }
     context.reply.integer(i64::from(absent));
     Ok(())
@@ -219,7 +245,7 @@ fn set_until(
 ) -> Result<(), CommandError> {
     let at = options::expiry_time(unit, &context.args[2], context.store.now(), name)?;
     let key = context.new_key(1)?;
-    context.store.set(&key, new_value(context.args, 3), Expiry::At(at))?;
+    put(context, &key, new_value(context.args, 3), Expiry::At(at))?;
     context.reply.simple("OK");
     Ok(())
 }
@@ -251,7 +277,7 @@ fn set_pairs(context: &mut Context<'_>) -> Result<(), CommandError> {
     }
     for index in (1..context.args.len()).step_by(2) {
         let key = context.key(index);
-        context.store.set(&key, new_value(context.args, index + 1), Expiry::Never)?;
+        put(context, &key, new_value(context.args, index + 1), Expiry::Never)?;
     }
     Ok(())
 }
@@ -265,6 +291,7 @@ pub fn append(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Err(CommandError::StringTooLong);
     }
     let length = context.store.append(&key, suffix)?;
+    context.notify(NoticeClasses::STRING, "append", &key);
     context.reply.integer(length as i64);
     Ok(())
 }
@@ -284,6 +311,7 @@ pub fn setrange(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Err(CommandError::StringTooLong);
     }
     let length = context.store.set_range(&key, offset, patch)?;
+    context.notify(NoticeClasses::STRING, "setrange", &key);
     context.reply.integer(length as i64);
     Ok(())
 }

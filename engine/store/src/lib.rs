@@ -12,6 +12,7 @@ mod memory;
 #[cfg(test)]
 mod tests;
 
+mod notices;
 mod options;
 pub mod scan;
 mod segment;
@@ -27,6 +28,7 @@ mod wheel;
 
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey};
 pub use memory::{CountingAllocator, Memory, UsableSize, set_size_class, thread_bytes};
+pub use notices::{NOTICE_BYTES_MAX, NOTICES_MAX, Notice, NoticeClasses};
 pub use options::{Budget, Limits, Options, Policy, Work};
 pub use scan::{cursor_at, cursor_slot};
 pub use stats::Stats;

@@ -8,6 +8,7 @@ use crate::databases::Databases;
 use crate::entry::{self, Draft, Entry, Form, Header};
 use crate::eviction::Eviction;
 use crate::hashing::Hashing;
+use crate::notices::{NoticeClasses, Notices};
 use crate::segment::{TableMemory, prefetch};
 use crate::slab::{Handle, Slab};
 use crate::slot_table::{Piece, Rehash, SlotTable};
@@ -40,6 +41,7 @@ pub struct Store {
     pub(crate) outside_bytes: usize,
     /// Bytes of all directories.
     pub(crate) wide_bytes: usize,
+    pub(crate) notices: Notices,
     sink: Option<Box<dyn EffectSink>>,
     /// Reads count hits and misses but do not mark what they use.
     traceless: bool,
@@ -87,6 +89,7 @@ impl Store {
             occupied: vec![0; options.slots.len().div_ceil(64)],
             outside_bytes: 0,
             wide_bytes: 0,
+            notices: Notices::default(),
             sink: None,
             traceless: false,
             slab,
@@ -205,6 +208,7 @@ impl Store {
     fn find_used(&mut self, key: &Key<'_>) -> Option<Found> {
         let Some(found) = self.find_live(key) else {
             self.stats.misses += 1;
+            self.notify(NoticeClasses::KEY_MISS, "keymiss", key);
             return None;
         };
         self.stats.hits += 1;
@@ -373,6 +377,7 @@ impl Store {
         self.make_room(draft.bytes(), draft.form.charged(), 1)?;
         let handle = draft.place(&self.slab).map_err(|_| OutOfMemory)?;
         self.add(key, handle);
+        self.notify(NoticeClasses::NEW, "new", key);
         if let Some(at) = expiry {
             self.schedule(key, at);
         }
@@ -489,8 +494,14 @@ impl Store {
         if let Some(database) = self.databases.logical(entry.header().physical()) {
             match cause {
                 Removal::Deleted => {}
-                Removal::Expired => self.stats.expired += 1,
-                Removal::Evicted => self.stats.evicted += 1,
+                Removal::Expired => {
+                    self.stats.expired += 1;
+                    self.notices.say(NoticeClasses::EXPIRED, "expired", entry.key(), database);
+                }
+                Removal::Evicted => {
+                    self.stats.evicted += 1;
+                    self.notices.say(NoticeClasses::EVICTED, "evicted", entry.key(), database);
+                }
             }
             if let Some(sink) = &mut self.sink {
                 let bytes = entry.key();
@@ -582,8 +593,12 @@ impl Store {
         self.set(key, exported.value.as_new(), expiry)
     }
 
-    /// Repeats a change that another store made.
+    /// Repeats a change that another store made, and has told of.
     pub fn apply(&mut self, effect: &OwnedEffect) -> Result<(), OutOfMemory> {
+        self.without_news(|store| store.repeat(effect))
+    }
+
+    fn repeat(&mut self, effect: &OwnedEffect) -> Result<(), OutOfMemory> {
         match effect {
             OwnedEffect::Set { key, value, expiry } => {
                 let expiry = expiry.map_or(Expiry::Never, Expiry::At);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Slot};
 use ringlane_command::{Args, CommandSpec, Run};
-use ringlane_store::{Effect, EffectSink, Exported, Options, OwnedEffect, Store};
+use ringlane_store::{Effect, EffectSink, Exported, NoticeClasses, Options, OwnedEffect, Store};
 
 use crate::core::Core;
 use crate::execute::{Manner, Slices, run_handler};
@@ -228,11 +228,14 @@ impl Core {
         }
         let effects = Arc::new(Mutex::new(Vec::new()));
         scratch.set_effect_sink(Some(Box::new(Recorder(Arc::clone(&effects)))));
+        scratch.set_notice_mask(self.store.notice_mask());
         let fine = run_handler(&mut scratch, handler, args, None, together.manner, out);
         if !fine {
             self.stats.failed(together.spec.id);
         }
         scratch.set_effect_sink(None);
+        scratch.set_notice_mask(NoticeClasses::NONE);
+        self.store.add_notices(scratch.take_notices());
         scratch.flush(None);
         while scratch.work(ringlane_store::Budget { units: 1000 }).more {}
         self.togethers.scratch = Some(scratch);

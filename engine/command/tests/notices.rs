@@ -1,0 +1,100 @@
+//! What each command says of the keys that it changed, as Redis documents it:
+//! <https://redis.io/docs/latest/develop/use/keyspace-notifications/>.
+
+mod support;
+
+use ringlane_store::NoticeClasses;
+use support::{Lane, words};
+
+/// Runs the commands and gives `event key` of everything that was said, comma-separated.
+fn said(lane: &mut Lane, command: &str) -> String {
+    let words = words(command);
+    let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    lane.run(&args);
+    let notices = lane.store.take_notices();
+    let tell = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
+    let told: Vec<_> =
+        notices.iter().map(|notice| format!("{} {}", notice.event, tell(&notice.key))).collect();
+    told.join(",")
+}
+
+fn check(rows: &[(&str, &str)]) {
+    let mut lane = Lane::default();
+    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
+    for (command, events) in rows {
+        assert_eq!(said(&mut lane, command), *events, "{command}");
+    }
+}
+
+#[test]
+fn strings() {
+    check(&[
+        ("SET k v", "set k"),
+        ("SET k v EX 100", "set k,expire k"),
+        ("SET k v XX KEEPTTL", "set k"),
+        ("SET k v NX", ""),
+        ("SETNX k v", ""),
+        ("SETNX n v", "set n"),
+        ("SETEX k 10 v", "set k,expire k"),
+        ("PSETEX k 10000 v", "set k,expire k"),
+        ("GETSET k 1", "set k"),
+        ("APPEND k 2", "append k"),
+        ("SETRANGE k 1 3", "setrange k"),
+        ("SETRANGE k 1 \"\"", ""),
+        ("SET c 5", "set c"),
+        ("INCR c", "incrby c"),
+        ("DECR c", "incrby c"),
+        ("INCRBY c 4", "incrby c"),
+        ("DECRBY c 4", "incrby c"),
+        ("INCRBYFLOAT c 0.5", "incrbyfloat c"),
+        ("INCR k2 x", ""),
+        ("MSET a 1 b 2", "set a,set b"),
+        ("MSETNX a 1 z 2", ""),
+        ("MSETNX x 1 y 2", "set x,set y"),
+        ("GETEX a", ""),
+        ("GETEX a EX 100", "expire a"),
+        ("GETEX a PERSIST", "persist a"),
+        ("GETEX a PERSIST", ""),
+        ("GETEX a PXAT 1000", "del a"),
+        ("GETDEL b", "del b"),
+        ("GETDEL b", ""),
+    ]);
+}
+
+#[test]
+fn keys() {
+    check(&[
+        ("MSET a 1 b 2 c 3", "set a,set b,set c"),
+        ("DEL a nosuch", "del a"),
+        ("UNLINK b", "del b"),
+        ("EXPIRE c 100", "expire c"),
+        ("EXPIRE nosuch 100", ""),
+        ("EXPIRE c 200 NX", ""),
+        ("PERSIST c", "persist c"),
+        ("PERSIST c", ""),
+        ("PEXPIREAT c 1", "del c"),
+        ("SET a 1", "set a"),
+        ("RENAME a b", "rename_from a,rename_to b"),
+        ("RENAME b b", ""),
+        ("RENAMENX b c", "rename_from b,rename_to c"),
+        ("COPY c d", "copy_to d"),
+        ("COPY c d", ""),
+        ("MOVE c 1", "move_from c,move_to c"),
+        ("MOVE c 1", ""),
+        ("DELIFEQ d 9", ""),
+        ("DELIFEQ d 1", "del d"),
+        ("TOUCH d", ""),
+        ("FLUSHALL", ""),
+    ]);
+}
+
+#[test]
+fn each_notice_names_its_database() {
+    let mut lane = Lane::default();
+    lane.store.set_notice_mask(NoticeClasses::parse("Kg").unwrap());
+    lane.run(&[b"SET", b"k", b"v"]);
+    lane.run(&[b"MOVE", b"k", b"3"]);
+    let databases: Vec<_> =
+        lane.store.take_notices().iter().map(|notice| notice.database.0).collect();
+    assert_eq!(databases, [0, 3]);
+}
