@@ -95,12 +95,11 @@ impl NoticeClasses {
 
     /// Reads the letters of `notify-keyspace-events`, in any order; None if one means nothing.
     pub fn parse(letters: &str) -> Option<Self> {
-        letters.chars().try_fold(Self::NONE, |classes, letter| match letter {
-            'A' => Some(classes.and(Self::ALL)),
-            _ => {
-                let (class, _) = Self::LETTERS.into_iter().find(|&(_, its)| its == letter)?;
-                Some(classes.and(class))
-            }
+        letters.chars().try_fold(Self::NONE, |classes, letter| {
+            let alias = (letter == 'A').then_some(Self::ALL);
+            let named = || Self::LETTERS.into_iter().find(|&(_, its)| its == letter);
+            let class = alias.or_else(|| named().map(|(class, _)| class))?;
+            Some(classes.and(class))
         })
     }
 
