@@ -2,13 +2,19 @@
 //! form, one block of bytes, while it is small, and a real structure when it is large. Knows no
 //! store, no key, no clock: the time and the dice are arguments.
 
+mod deque;
+pub mod list;
 pub mod pack;
 
 use std::sync::Arc;
 
 use ringlane_base::Millis;
 
+pub use self::deque::ListDeque;
+pub use self::list::{List, ListIter, ListView};
+pub use self::pack::Item;
 use crate::TypeName;
+use crate::memory::size_class;
 
 /// No packed block is longer, so that it fits an entry's 16-bit length and is quick to move.
 pub const PACKED_BYTES_MAX: usize = 16 * 1024 - 1;
@@ -47,21 +53,31 @@ pub enum BodyView<'a> {
 
 /// The structure of a large collection.
 #[derive(Clone, Debug)]
-pub enum Collection {}
+pub enum Collection {
+    List(ListDeque),
+}
 
 impl Collection {
     /// Heap bytes by usable size, this value's own allocation included. Takes constant time.
     pub fn bytes(&self) -> usize {
-        match *self {}
+        // With the two counters of its `Arc`.
+        let own = size_class(2 * size_of::<usize>() + size_of::<Self>());
+        own + match self {
+            Self::List(list) => list.bytes(),
+        }
     }
 
     pub fn type_name(&self) -> TypeName {
-        match *self {}
+        match self {
+            Self::List(_) => TypeName::List,
+        }
     }
 
     /// Elements: fields of a hash (those that are due too), members, list elements, stream items.
     pub fn len(&self) -> usize {
-        match *self {}
+        match self {
+            Self::List(list) => list.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -71,8 +87,9 @@ impl Collection {
     /// Frees some elements, one unit each, until no units are left. True: nothing is left, and
     /// dropping the rest takes constant time.
     pub fn free_some(&mut self, units: &mut u32) -> bool {
-        let _ = units;
-        match *self {}
+        match self {
+            Self::List(list) => list.free_some(units),
+        }
     }
 }
 

@@ -123,31 +123,39 @@ fn width_of(integer: i64) -> usize {
 
 /// Appends one element.
 pub fn write(item: Item<'_>, out: &mut Vec<u8>) {
+    let at = out.len();
+    out.resize(at + item.packed_len(), 0);
+    put(item, &mut out[at..]);
+}
+
+/// Writes one element into exactly its `packed_len` bytes.
+///
+/// # Panics
+/// If the place is of another length, or the element longer than `ELEMENT_BYTES_MAX`.
+pub fn put(item: Item<'_>, place: &mut [u8]) {
     match item {
         Item::Text(text) => {
-            match text.len() {
-                length @ 0..=SHORT_TEXT_MAX => out.push(length as u8),
-                length @ 0x80..=0xffff => {
-                    out.push(TEXT_2);
-                    out.extend_from_slice(&(length as u16).to_le_bytes());
+            let (head, rest) = place.split_at_mut(item.packed_len() - text.len());
+            match head {
+                [short] => *short = text.len() as u8,
+                [kind, length @ ..] => {
+                    assert!(text.len() <= ELEMENT_BYTES_MAX, "handlers refuse such elements");
+                    *kind = if length.len() == 2 { TEXT_2 } else { TEXT_4 };
+                    length.copy_from_slice(&text.len().to_le_bytes()[..length.len()]);
                 }
-                length => {
-                    assert!(length <= ELEMENT_BYTES_MAX, "handlers refuse such elements");
-                    out.push(TEXT_4);
-                    out.extend_from_slice(&(length as u32).to_le_bytes());
-                }
+                [] => unreachable!("every text has a head"),
             }
-            out.extend_from_slice(text);
+            rest.copy_from_slice(text);
         }
-        Item::Integer(integer @ 0..TINY_END) => out.push(TINY | integer as u8),
+        Item::Integer(integer @ 0..TINY_END) => place.copy_from_slice(&[TINY | integer as u8]),
         Item::Integer(integer @ TINY_END..SMALL_END) => {
             let above = (integer - TINY_END) as u16;
-            out.extend_from_slice(&[SMALL | (above >> 8) as u8, above as u8]);
+            place.copy_from_slice(&[SMALL | (above >> 8) as u8, above as u8]);
         }
         Item::Integer(integer) => {
             let width = width_of(integer);
-            out.push(WIDE + width as u8 - 1);
-            out.extend_from_slice(&integer.to_le_bytes()[..width]);
+            place[0] = WIDE + width as u8 - 1;
+            place[1..].copy_from_slice(&integer.to_le_bytes()[..width]);
         }
     }
 }
@@ -268,14 +276,13 @@ pub fn back_len(element_bytes: usize) -> usize {
     }
 }
 
-/// Appends the back length of an element of so many bytes.
-pub fn write_back(element_bytes: usize, out: &mut Vec<u8>) {
-    for group in (0..back_len(element_bytes)).rev() {
-        let more_to_the_left = group + 1 < back_len(element_bytes);
-        // Written left to right: the highest group first; only it has nothing to its left.
-        let bits = (element_bytes >> (7 * group)) as u8 & 0x7f;
-        out.push(bits | if more_to_the_left { 0x80 } else { 0 });
+/// Writes the back length of an element of so many bytes into exactly its `back_len` bytes.
+pub fn put_back(element_bytes: usize, place: &mut [u8]) {
+    // The leftmost byte has the highest group, and nothing to its left.
+    for (group, byte) in place.iter_mut().rev().enumerate() {
+        *byte = (element_bytes >> (7 * group)) as u8 | 0x80;
     }
+    place[0] &= 0x7f;
 }
 
 /// The back length that the block ends with: the bytes of the element before it, and its own.
@@ -305,8 +312,8 @@ mod tests {
         write(item, &mut block);
         let length = block.len();
         assert_eq!(length, item.packed_len());
-        write_back(length, &mut block);
-        assert_eq!(block.len() - length, back_len(length));
+        block.resize(length + back_len(length), 0);
+        put_back(length, &mut block[length..]);
         assert_eq!(read_back(&block), (length, back_len(length)));
         block.extend_from_slice(b"what follows");
         assert_eq!(read(&block), (item, length));

@@ -1,0 +1,445 @@
+//! Lists: one packed block while small, a `ListDeque` when large. Owns the block's form and what an
+//! edit of a list does; the deque's chunks are its own.
+//!
+//! block: | count 2 | element, back length | element, back length | .. |  (empty: no bytes at all)
+
+use std::sync::Arc;
+
+use ringlane_base::Millis;
+
+use super::deque::{ChunkLimit, ListDeque, Runs, element_len, first, last, offset_of, put_element};
+use super::pack::Item;
+use super::{
+    Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
+};
+use crate::TypeName;
+
+/// Where the elements of a block begin.
+const ELEMENTS: usize = 2;
+
+/// A chunk of a list that is limited by elements has no more bytes, as in Redis.
+const COUNTED_CHUNK_BYTES_MAX: usize = 8 * 1024;
+
+/// `list-max-listpack-size`, decoded.
+fn chunk_limit(limits: &PackLimits) -> ChunkLimit {
+    match limits.list_max_listpack_size {
+        count @ 1.. => ChunkLimit { bytes: COUNTED_CHUNK_BYTES_MAX, count: count as usize },
+        step @ ..1 => {
+            // -1: 4 KiB .. -5: 64 KiB; anything else is the nearest.
+            let doublings = step.clamp(-5, -1).unsigned_abs() - 1;
+            ChunkLimit { bytes: 4096 << doublings, count: usize::MAX }
+        }
+    }
+}
+
+/// A list.
+#[derive(Clone, Debug)]
+pub enum List {
+    Packed(Vec<u8>),
+    /// Always of `Collection::List`.
+    Large(Arc<Collection>),
+}
+
+// Refutable as soon as there is a second type.
+#[allow(irrefutable_let_patterns)]
+fn deque(collection: &Collection) -> &ListDeque {
+    let Collection::List(deque) = collection else {
+        unreachable!("the entry's header says that this is a list");
+    };
+    deque
+}
+
+// Refutable as soon as there is a second type.
+#[allow(irrefutable_let_patterns)]
+fn deque_mut(large: &mut Arc<Collection>) -> &mut ListDeque {
+    let Collection::List(deque) = Arc::make_mut(large) else {
+        unreachable!("the entry's header says that this is a list");
+    };
+    deque
+}
+
+fn packed_count(block: &[u8]) -> usize {
+    block.first_chunk().map_or(0, |count| usize::from(u16::from_le_bytes(*count)))
+}
+
+fn packed_run(block: &[u8]) -> &[u8] {
+    block.get(ELEMENTS..).unwrap_or_default()
+}
+
+fn set_packed_count(block: &mut [u8], count: usize) {
+    block[..ELEMENTS].copy_from_slice(&(count as u16).to_le_bytes());
+}
+
+impl CollectionType for List {
+    const TYPE: TypeName = TypeName::List;
+    type View<'a> = ListView<'a>;
+
+    fn empty() -> Self {
+        Self::Packed(Vec::new())
+    }
+
+    fn from_packed(bytes: Vec<u8>) -> Self {
+        Self::Packed(bytes)
+    }
+
+    fn from_large(large: Arc<Collection>) -> Self {
+        debug_assert_eq!(large.type_name(), Self::TYPE);
+        Self::Large(large)
+    }
+
+    fn into_body(self) -> Body {
+        match self {
+            Self::Packed(bytes) => Body::Packed(bytes),
+            Self::Large(large) => Body::Large(large),
+        }
+    }
+
+    fn view(body: BodyView<'_>, _now: Millis) -> ListView<'_> {
+        match body {
+            BodyView::Packed(block) => ListView::Packed(block),
+            BodyView::Large(large) => ListView::Large(deque(large)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_view().is_empty()
+    }
+}
+
+impl List {
+    /// The view of what is owned here.
+    pub fn as_view(&self) -> ListView<'_> {
+        match self {
+            Self::Packed(block) => ListView::Packed(block),
+            Self::Large(large) => ListView::Large(deque(large)),
+        }
+    }
+}
+
+/// A list, to read.
+#[derive(Clone, Copy, Debug)]
+pub enum ListView<'a> {
+    Packed(&'a [u8]),
+    Large(&'a ListDeque),
+}
+
+impl<'a> ListView<'a> {
+    pub fn len(self) -> usize {
+        match self {
+            Self::Packed(block) => packed_count(block),
+            Self::Large(deque) => deque.len(),
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// As OBJECT ENCODING names it.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            Self::Packed(_) => "listpack",
+            Self::Large(_) => "quicklist",
+        }
+    }
+
+    /// The element at an index from the front. A large list is walked by groups and chunks, from
+    /// the nearer end.
+    pub fn get(self, index: usize) -> Option<Item<'a>> {
+        match self {
+            Self::Packed(block) => {
+                let (run, count) = (packed_run(block), packed_count(block));
+                (index < count).then(|| first(&run[offset_of(run, count, index)..]).0)
+            }
+            Self::Large(deque) => deque.get(index),
+        }
+    }
+
+    /// The element at an end.
+    pub fn peek(self, end: End) -> Option<Item<'a>> {
+        match (self, end) {
+            (Self::Packed(block), _) if packed_count(block) == 0 => None,
+            (Self::Packed(block), End::Front) => Some(first(packed_run(block)).0),
+            (Self::Packed(block), End::Back) => Some(last(packed_run(block)).0),
+            (Self::Large(deque), _) => deque.peek(end),
+        }
+    }
+
+    /// All elements, from the front.
+    pub fn iter(self) -> ListIter<'a> {
+        self.range(0, usize::MAX)
+    }
+
+    /// All elements, from the back.
+    pub fn iter_rev(self) -> ListIter<'a> {
+        self.range_rev(self.len().saturating_sub(1), usize::MAX)
+    }
+
+    /// Up to `length` elements from index `start` on.
+    pub fn range(self, start: usize, length: usize) -> ListIter<'a> {
+        self.walk(start, length.min(self.len().saturating_sub(start)), End::Front)
+    }
+
+    /// Up to `length` elements from index `start` backward.
+    pub fn range_rev(self, start: usize, length: usize) -> ListIter<'a> {
+        let there = if start < self.len() { start + 1 } else { 0 };
+        self.walk(start, length.min(there), End::Back)
+    }
+
+    fn walk(self, start: usize, left: usize, from: End) -> ListIter<'a> {
+        if left == 0 {
+            return ListIter { run: &[], runs: None, left, from };
+        }
+        let (run, count, index, runs) = match self {
+            Self::Packed(block) => (packed_run(block), packed_count(block), start, None),
+            Self::Large(deque) => {
+                let mut runs = deque.runs(start, from);
+                let run = runs.next().expect("the index is in the list");
+                let (index, count) = deque.within(start);
+                (run, count, index, Some(runs))
+            }
+        };
+        let run = match from {
+            End::Front => &run[offset_of(run, count, index)..],
+            End::Back => &run[..offset_of(run, count, index + 1)],
+        };
+        ListIter { run, runs, left, from }
+    }
+}
+
+/// Elements one after another, from an index on, in one direction.
+#[derive(Clone, Debug)]
+pub struct ListIter<'a> {
+    /// What is left of the run that the walk is in.
+    run: &'a [u8],
+    runs: Option<Runs<'a>>,
+    left: usize,
+    /// The end that the walk comes from.
+    from: End,
+}
+
+impl<'a> Iterator for ListIter<'a> {
+    type Item = Item<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Item<'a>> {
+        if self.left == 0 {
+            return None;
+        }
+        if self.run.is_empty() {
+            self.run = self.runs.as_mut()?.next()?;
+        }
+        self.left -= 1;
+        Some(match self.from {
+            End::Front => {
+                let (item, length) = first(self.run);
+                self.run = &self.run[length..];
+                item
+            }
+            End::Back => {
+                let (item, length) = last(self.run);
+                self.run = &self.run[..self.run.len() - length];
+                item
+            }
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for ListIter<'_> {}
+
+impl Edit<'_, List> {
+    pub fn view(&self) -> ListView<'_> {
+        self.value.as_view()
+    }
+
+    /// Makes the list large if the packed block cannot take `bytes` and `elements` more.
+    fn unpack_for(&mut self, bytes: usize, elements: usize) {
+        let List::Packed(block) = &mut *self.value else { return };
+        let limit = chunk_limit(self.limits);
+        let bytes = block.len().max(ELEMENTS) + bytes;
+        let count = packed_count(block) + elements;
+        if bytes <= limit.bytes.min(PACKED_BYTES_MAX) && count <= limit.count {
+            return;
+        }
+        let deque = ListDeque::of_run(packed_run(block), packed_count(block));
+        *self.value = List::Large(Arc::new(Collection::List(deque)));
+    }
+
+    /// Makes the list packed again when it has become half as small as need be, as Redis does.
+    fn pack_again(&mut self) {
+        let List::Large(large) = &*self.value else { return };
+        let deque = deque(large);
+        let limit = chunk_limit(self.limits);
+        let Some(run) = deque.single_run() else {
+            if deque.is_empty() {
+                *self.value = List::empty();
+            }
+            return;
+        };
+        let bytes_max = limit.bytes.min(PACKED_BYTES_MAX) / 2;
+        if ELEMENTS + run.len() > bytes_max || deque.len() > limit.count / 2 {
+            return;
+        }
+        let mut block = Vec::with_capacity(ELEMENTS + run.len());
+        block.extend_from_slice(&(deque.len() as u16).to_le_bytes());
+        block.extend_from_slice(run);
+        *self.value = List::Packed(block);
+    }
+
+    /// Puts an element at an end.
+    pub fn push(&mut self, end: End, element: &[u8]) {
+        let item = Item::of(element);
+        self.unpack_for(element_len(item), 1);
+        match &mut *self.value {
+            List::Packed(block) => {
+                let index = if end == End::Front { 0 } else { packed_count(block) };
+                splice_packed(block, index, 0, Some(item));
+            }
+            List::Large(large) => deque_mut(large).push(end, item, chunk_limit(self.limits)),
+        }
+        self.record(|| Change::ListPush { end, element: element.into() });
+    }
+
+    /// Takes the element at an end away.
+    pub fn pop(&mut self, end: End) -> Option<Vec<u8>> {
+        self.pop_with(end, |item| item.to_vec())
+    }
+
+    /// Takes the element at an end away, after `read` has seen it; None: the list is empty.
+    pub fn pop_with<R>(&mut self, end: End, read: impl FnOnce(Item<'_>) -> R) -> Option<R> {
+        let result = read(self.view().peek(end)?);
+        match &mut *self.value {
+            List::Packed(block) => {
+                let index = if end == End::Front { 0 } else { packed_count(block) - 1 };
+                splice_packed(block, index, 1, None);
+            }
+            List::Large(large) => {
+                deque_mut(large).pop(end);
+                self.pack_again();
+            }
+        }
+        self.record(|| Change::ListPop { end, count: 1 });
+        Some(result)
+    }
+
+    /// Replaces the element at an index. False: there is none.
+    pub fn set(&mut self, index: usize, element: &[u8]) -> bool {
+        let Some(old) = self.view().get(index) else { return false };
+        let item = Item::of(element);
+        let grows = element_len(item).saturating_sub(element_len(old));
+        self.unpack_for(grows, 0);
+        match &mut *self.value {
+            List::Packed(block) => splice_packed(block, index, 1, Some(item)),
+            List::Large(large) => deque_mut(large).set(index, item, chunk_limit(self.limits)),
+        }
+        self.record(|| Change::ListSet { index: index as u64, element: element.into() });
+        true
+    }
+
+    /// Puts an element before the one at `index`, or at the end. False: the list is shorter.
+    pub fn insert(&mut self, index: usize, element: &[u8]) -> bool {
+        if index > self.view().len() {
+            return false;
+        }
+        let item = Item::of(element);
+        self.unpack_for(element_len(item), 1);
+        match &mut *self.value {
+            List::Packed(block) => splice_packed(block, index, 0, Some(item)),
+            List::Large(large) => deque_mut(large).insert(index, item, chunk_limit(self.limits)),
+        }
+        self.record(|| Change::ListInsert { index: index as u64, element: element.into() });
+        true
+    }
+
+    /// Takes up to `count` elements away from `index` on. What takes long to free is not freed but
+    /// handed out, to be freed in slices (`Collection::free_some`).
+    pub fn remove(&mut self, index: usize, count: usize) -> Option<Collection> {
+        let mut garbage = None;
+        self.remove_into(index, count, &mut garbage);
+        garbage.map(Collection::List)
+    }
+
+    /// Keeps up to `length` elements from `start` on. What takes long to free is handed out as by
+    /// `remove`.
+    pub fn trim(&mut self, start: usize, length: usize) -> Option<Collection> {
+        let mut garbage = None;
+        let end = start.saturating_add(length);
+        self.remove_into(end, usize::MAX, &mut garbage);
+        self.remove_into(0, if length == 0 { usize::MAX } else { start }, &mut garbage);
+        garbage.map(Collection::List)
+    }
+
+    fn remove_into(&mut self, index: usize, count: usize, garbage: &mut Option<ListDeque>) {
+        let count = count.min(self.view().len().saturating_sub(index));
+        if count == 0 {
+            return;
+        }
+        match &mut *self.value {
+            List::Packed(block) => splice_packed(block, index, count, None),
+            List::Large(large) => {
+                deque_mut(large).remove(index, count, chunk_limit(self.limits), garbage);
+                self.pack_again();
+            }
+        }
+        self.record(|| Change::ListRemove { index: index as u64, count: count as u64 });
+    }
+
+    /// Repeats a recorded change. False: it is no change of a list.
+    pub fn apply(&mut self, change: &Change) -> bool {
+        match change {
+            Change::ListPush { end, element } => self.push(*end, element),
+            Change::ListPop { end, count } => {
+                for _ in 0..*count {
+                    self.pop_with(*end, |_| ());
+                }
+            }
+            Change::ListSet { index, element } => {
+                self.set(*index as usize, element);
+            }
+            Change::ListInsert { index, element } => {
+                self.insert(*index as usize, element);
+            }
+            Change::ListRemove { index, count } => {
+                self.remove(*index as usize, *count as usize);
+            }
+            Change::HashSet { .. }
+            | Change::HashExpire { .. }
+            | Change::HashRemove { .. }
+            | Change::SetAdd { .. }
+            | Change::SetRemove { .. }
+            | Change::SortedPut { .. }
+            | Change::SortedRemove { .. } => return false,
+        }
+        true
+    }
+}
+
+/// Puts `item`, or nothing, in the place of `count` elements at `index` of a block.
+fn splice_packed(block: &mut Vec<u8>, index: usize, count: usize, item: Option<Item<'_>>) {
+    if block.is_empty() {
+        block.resize(ELEMENTS, 0);
+    }
+    let (run, total) = (packed_run(block), packed_count(block));
+    let from = ELEMENTS + offset_of(run, total, index);
+    let tail = ELEMENTS + offset_of(run, total, index + count);
+    let comes = item.map_or(0, element_len);
+    let old = block.len();
+    let new = old + comes - (tail - from);
+    if new > old {
+        block.resize(new, 0);
+    }
+    block.copy_within(tail..old, from + comes);
+    block.truncate(new);
+    if let Some(item) = item {
+        put_element(item, &mut block[from..from + comes]);
+    }
+    set_packed_count(block, total - count + usize::from(item.is_some()));
+}
+
+#[cfg(test)]
+#[path = "list_tests.rs"]
+mod tests;
