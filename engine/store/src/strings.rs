@@ -1,6 +1,6 @@
 //! Changing a part of a string: APPEND and SETRANGE, whose cost is that of the part, on average.
 
-use bytes::BytesMut;
+use bytes::Bytes;
 
 use crate::entry::{self, Form, charge_of};
 use crate::store::{Found, Store, handle_at};
@@ -8,6 +8,20 @@ use crate::{BLOB_BYTES_MIN, Expiry, Key, OutOfMemory, Value, integer_text_len};
 
 /// Text of an integer: 19 digits and a sign.
 const INTEGER_TEXT_MAX: usize = 20;
+
+/// Up to this length a value that grows gets as much spare room as it is long; beyond it an eighth.
+const SPARE_WHOLE_BYTES_MAX: usize = 1 << 20;
+
+/// Spare room for a value of this length that grows at its end.
+fn spare(len: usize) -> usize {
+    if len < BLOB_BYTES_MIN {
+        0
+    } else if len <= SPARE_WHOLE_BYTES_MAX {
+        len
+    } else {
+        len / 8
+    }
+}
 
 /// Bytes to write at an offset.
 #[derive(Clone, Copy)]
@@ -21,14 +35,28 @@ impl Patch<'_> {
         self.offset + self.bytes.len()
     }
 
-    /// Writes it into the text, with zeros in a gap before it.
-    fn write(self, text: &mut BytesMut) {
-        if text.len() < self.offset {
-            text.resize(self.offset, 0);
-        }
+    /// Writes it into a text that reaches at least to its offset.
+    fn write(self, text: &mut Vec<u8>) {
         let over = (text.len() - self.offset).min(self.bytes.len());
         text[self.offset..self.offset + over].copy_from_slice(&self.bytes[..over]);
         text.extend_from_slice(&self.bytes[over..]);
+    }
+
+    /// A new allocation that holds `old` with this written to it. A gap is memory that comes zeroed
+    /// and is not touched: a write far beyond the end costs neither its time nor its pages. What
+    /// grows without a gap may grow again, and gets spare room.
+    fn onto(self, old: &[u8]) -> Vec<u8> {
+        if old.len() < self.offset {
+            let mut text = vec![0; self.end()];
+            text[..old.len()].copy_from_slice(old);
+            text[self.offset..].copy_from_slice(self.bytes);
+            return text;
+        }
+        let len = self.end().max(old.len());
+        let mut text = Vec::with_capacity(len + spare(len));
+        text.extend_from_slice(old);
+        self.write(&mut text);
+        text
     }
 }
 
@@ -67,30 +95,24 @@ impl Store {
             let len = blob.len();
             return self.patch_outside(key, found, len, patch);
         }
-        let mut text = BytesMut::new();
-        match self.peek(key) {
-            None => {}
-            Some(value) => {
-                text.reserve(value.len().max(patch.end()));
-                match value {
-                    Value::Text(old) => text.extend_from_slice(old),
-                    Value::Integer(integer) => {
-                        debug_assert!(integer_text_len(integer) <= INTEGER_TEXT_MAX);
-                        text.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
-                    }
-                    Value::Blob(_) => unreachable!("handled above"),
-                }
+        let mut digits = itoa::Buffer::new();
+        let old: &[u8] = match self.peek(key) {
+            None => b"",
+            Some(Value::Text(old)) => old,
+            Some(Value::Integer(integer)) => {
+                debug_assert!(integer_text_len(integer) <= INTEGER_TEXT_MAX);
+                digits.format(integer).as_bytes()
             }
-        }
-        patch.write(&mut text);
+            Some(Value::Blob(_)) => unreachable!("handled above"),
+        };
+        let text = patch.onto(old);
         let len = text.len();
         let form = if len < BLOB_BYTES_MIN {
             // As Redis does: what was patched is text, even if it looks like an integer.
             Form::Text(&text)
         } else {
-            text.reserve(len);
             let charged = charge_of(text.capacity());
-            Form::Outside(std::mem::take(&mut text).freeze(), charged)
+            Form::Outside(Bytes::from(text), charged)
         };
         self.put(key, form, Expiry::Keep)?;
         Ok(len)
@@ -118,33 +140,91 @@ impl Store {
         let clock = self.entry(found).header().clock();
         let weight = self.weight(found);
         let handle = handle_at(&mut self.slots, found);
-        let (bytes, charged) = entry::take_outside(&self.slab, handle).expect("it is outside");
-        let (mut text, old_capacity) = match bytes.try_into_mut() {
-            Ok(text) => {
-                let capacity = text.capacity();
-                (text, capacity)
+        let (bytes, old_charge) = entry::take_outside(&self.slab, handle).expect("it is outside");
+        let mut charged = old_charge;
+        let text = if bytes.len() < patch.offset || !bytes.is_unique() {
+            let text = patch.onto(&bytes);
+            charged = charge_of(text.capacity());
+            text
+        } else {
+            let mut text = Vec::from(bytes);
+            let capacity = text.capacity();
+            if capacity < patch.end() {
+                // By the allocator's own means, which may spare the copy.
+                text.reserve_exact(patch.end() - text.len() + spare(patch.end()));
             }
-            Err(shared) => {
-                let mut text = BytesMut::with_capacity(patch.end().max(shared.len()));
-                text.extend_from_slice(&shared);
-                (text, 0)
+            patch.write(&mut text);
+            if text.capacity() != capacity {
+                charged = charge_of(text.capacity());
             }
+            text
         };
-        if text.capacity() < patch.end() {
-            text.reserve(patch.end() * 2 - text.len());
-        }
-        patch.write(&mut text);
         let len = text.len();
-        let new_charge =
-            if text.capacity() == old_capacity { charged } else { charge_of(text.capacity()) };
         let handle = handle_at(&mut self.slots, found);
-        entry::put_outside(&self.slab, handle, text.freeze(), new_charge);
-        self.outside_bytes += new_charge;
-        self.outside_bytes -= charged;
+        entry::put_outside(&self.slab, handle, Bytes::from(text), charged);
+        self.outside_bytes += charged;
+        self.outside_bytes -= old_charge;
         self.eviction.went(clock, weight);
         let weight = self.weight(found);
         self.eviction.came(clock, weight);
         self.say_set(key);
         Ok(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringlane_base::{Database, HashSeed, SLOT_COUNT};
+
+    use super::*;
+    use crate::{NewValue, Options};
+
+    fn store() -> Store {
+        Store::new(Options {
+            hash_seed: HashSeed(1),
+            random_seed: 2,
+            databases: 1,
+            slots: 0..SLOT_COUNT as u16,
+        })
+    }
+
+    #[test]
+    fn a_write_far_beyond_the_end_takes_what_it_needs_and_no_more() {
+        const FAR: usize = 512 << 20;
+        for before in [None, Some(vec![b'x'; 100]), Some(vec![b'x'; 100_000])] {
+            let mut store = store();
+            let key = store.key(Database::default(), b"far");
+            let old = before.unwrap_or_default();
+            if !old.is_empty() {
+                store.set(&key, NewValue::Text(&old), Expiry::Never).expect("there is no limit");
+            }
+            let len = store.set_range(&key, FAR - 3, b"end").expect("there is no limit");
+            assert_eq!(len, FAR);
+            let charged = store.memory().blobs;
+            assert!(charged < FAR + (1 << 20), "{charged} bytes for {FAR}");
+            let Some(Value::Blob(blob)) = store.get(&key) else { panic!("a long value") };
+            assert_eq!(
+                (blob.len(), &blob[..old.len()], &blob[FAR - 3..]),
+                (FAR, &old[..], &b"end"[..])
+            );
+            assert!(blob[old.len()..old.len() + 4096].iter().all(|&byte| byte == 0));
+            store.remove(&key, crate::Removal::Deleted);
+            assert_eq!(store.memory().blobs, 0);
+        }
+    }
+
+    #[test]
+    fn spare_room_is_little_of_a_long_value() {
+        let mut store = store();
+        let key = store.key(Database::default(), b"grows");
+        let long = vec![b'x'; 8 << 20];
+        store.set(&key, NewValue::Text(&long), Expiry::Never).expect("there is no limit");
+        store.append(&key, b"y").expect("there is no limit");
+        let first = store.memory().blobs;
+        assert!(first <= (8 << 20) * 5 / 4, "{first} bytes");
+        for _ in 0..1000 {
+            store.append(&key, b"y").expect("there is no limit");
+        }
+        assert_eq!(store.memory().blobs, first, "small appends use the spare room");
     }
 }
