@@ -5,6 +5,8 @@
 mod deque;
 pub mod list;
 pub mod pack;
+pub mod table;
+pub mod thin;
 
 use std::sync::Arc;
 
@@ -18,6 +20,12 @@ use crate::memory::size_class;
 
 /// No packed block is longer, so that it fits an entry's 16-bit length and is quick to move.
 pub const PACKED_BYTES_MAX: usize = 16 * 1024 - 1;
+
+/// What the global allocator takes for so many bytes; nothing for none.
+#[inline]
+pub(crate) fn heap_bytes(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { size_class(bytes) }
+}
 
 /// A type of collection: its owned form, and how it is read where it stands.
 pub trait CollectionType: Sized {
