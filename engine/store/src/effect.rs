@@ -33,10 +33,29 @@ pub enum Effect<'a> {
     },
 }
 
+/// A change of whole databases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sweep {
+    /// Of one database, or of all.
+    Flush {
+        database: Option<Database>,
+    },
+    Swap {
+        a: Database,
+        b: Database,
+    },
+}
+
 /// Listens to a store.
 pub trait EffectSink: Send {
     /// Called after each change, before the primitive that made it returns.
     fn effect(&mut self, effect: &Effect<'_>);
+
+    /// Called before whole databases change, since afterwards nobody could tell what they held.
+    /// `exists` says whether a key is there, be it due or not.
+    fn before_sweep(&mut self, sweep: Sweep, exists: &dyn Fn(&Key<'_>) -> bool) {
+        let _ = (sweep, exists); // Most listeners repeat the change itself.
+    }
 }
 
 /// A key that travels.

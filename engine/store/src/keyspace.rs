@@ -7,7 +7,7 @@ use crate::eviction::{FRESH, LEVEL, MAIN, USES, weight_of};
 use crate::segment::TableMemory;
 use crate::slot_table::{Position, SlotTable};
 use crate::store::Store;
-use crate::{Effect, Key, ObjectInfo, Policy, TypeName, Value};
+use crate::{Effect, Key, ObjectInfo, Policy, Sweep, TypeName, Value};
 
 /// Up to this length Redis embeds a string in its object.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -103,6 +103,7 @@ impl Store {
     /// Takes every key of the database, or of all, from every reader at once. The memory is freed
     /// in slices by `work`.
     pub fn flush(&mut self, database: Option<Database>) {
+        self.warn_of(Sweep::Flush { database });
         match database {
             Some(database) => self.flush_one(database),
             None => self.flush_all(),
@@ -159,6 +160,7 @@ impl Store {
 
     /// Exchanges two databases.
     pub fn swap(&mut self, a: Database, b: Database) {
+        self.warn_of(Sweep::Swap { a, b });
         self.databases.swap(a, b);
         self.say(|sink| sink.effect(&Effect::Swap { a, b }));
     }

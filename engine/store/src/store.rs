@@ -16,7 +16,7 @@ use crate::upkeep::Upkeep;
 use crate::wheel::{Item, Wheel};
 use crate::{
     Effect, EffectSink, Expiry, Exported, KEY_BYTES_MAX, Key, Limits, NewValue, Options,
-    OutOfMemory, OwnedEffect, Removal, Stats, Value,
+    OutOfMemory, OwnedEffect, Removal, Stats, Sweep, Value,
 };
 
 /// One lane's keyspace. Every time is `now`, set once a turn by `begin_turn`.
@@ -633,6 +633,15 @@ impl Store {
     pub(crate) fn say(&mut self, tell: impl FnOnce(&mut dyn EffectSink)) {
         if let Some(sink) = &mut self.sink {
             tell(sink.as_mut());
+        }
+    }
+
+    /// Tells of a change of whole databases before it is made.
+    #[inline]
+    pub(crate) fn warn_of(&mut self, sweep: Sweep) {
+        if let Some(mut sink) = self.sink.take() {
+            sink.before_sweep(sweep, &|key| self.find(key).is_some());
+            self.sink = Some(sink);
         }
     }
 

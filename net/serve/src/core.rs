@@ -14,6 +14,7 @@ use ringlane_store::{Options, Store};
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
 use crate::gather::Gathers;
+use crate::interest::Interest;
 use crate::locks::Locks;
 use crate::outbox::Outbox;
 use crate::reply::RespReply;
@@ -22,6 +23,7 @@ use crate::ring::ConnectionId;
 use crate::shared::Shared;
 use crate::stats::LaneStats;
 use crate::together::Togethers;
+use crate::watch::Watches;
 
 /// Everything a lane owns but its ring.
 pub struct Core {
@@ -36,6 +38,9 @@ pub struct Core {
     pub gathers: Gathers,
     pub togethers: Togethers,
     pub locks: Locks,
+    /// Who waits for keys to change.
+    pub interest: Interest,
+    pub watches: Watches,
     pub stats: LaneStats,
     /// The settings that handlers obey.
     pub handler_limits: HandlerLimits,
@@ -89,6 +94,8 @@ impl Core {
             gathers: Gathers::default(),
             togethers: Togethers::default(),
             locks: Locks::default(),
+            interest: Interest::default(),
+            watches: Watches::default(),
             stats: LaneStats::new(),
             handler_limits: HandlerLimits::default(),
             slow_ticks: u64::MAX,

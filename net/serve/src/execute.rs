@@ -223,6 +223,7 @@ impl Core {
         if !fine {
             self.stats.failed(spec.id);
         }
+        self.hand_out_touches();
     }
 
     /// A key's slot is held by a command over several lanes: the request waits in its queue.
@@ -533,6 +534,7 @@ impl Core {
         if !fine {
             self.stats.failed(spec.id);
         }
+        self.hand_out_touches();
     }
 
     /// Parks a request whose slot is held.

@@ -75,7 +75,8 @@ impl Core {
             let from = out.mark();
             crate::execute::run_handler(&mut self.store, handler, args, None, manner, out);
             connection.reply_written(from);
-            return Self::mark_dirty(&mut self.dirty, connection);
+            Self::mark_dirty(&mut self.dirty, connection);
+            return self.hand_out_touches();
         }
         let gather =
             self.begin_gather(id, ringlane_command::Merge::Cursor, manner.version, 1, true);
@@ -142,6 +143,7 @@ impl Core {
             },
         );
         job.found += found;
+        self.hand_out_touches(); // Of keys that it found to be due.
         if job.cursor != 0 {
             return self.jobs.push_back(job);
         }

@@ -105,6 +105,7 @@ impl Lane {
         let (started, cpu_before) = (Instant::now(), clock::thread_cpu_ns());
         self.core.store.begin_turn(clock::now());
         self.upkeep_due = self.core.store.work(Budget { units: UPKEEP_UNITS }).more;
+        self.core.hand_out_touches();
         self.core.work_on_jobs();
         self.core.work_on_own_questions();
         self.note_turn(started, cpu_before);

@@ -17,6 +17,7 @@ mod controller;
 mod doors;
 mod execute;
 mod gather;
+mod interest;
 mod jobs;
 mod lane;
 mod locks;
@@ -28,6 +29,7 @@ mod plan;
 mod reply;
 mod server;
 mod together;
+mod watch;
 
 pub use admin::process::{Allocator, AllocatorUsage, set_allocator};
 pub use server::{Server, StartError, Stopper, start};

@@ -253,6 +253,7 @@ impl Core {
                 self.refresh_settings();
             }
         }
+        self.hand_out_touches();
         for slot in release.slots {
             for waiter in self.locks.release(slot) {
                 match waiter {
