@@ -170,7 +170,6 @@ fn has_movable_keys(keys: Keys) -> bool {
 
 fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
     reply.array(spec.key_flags.len());
-    let single = spec.key_flags.len() == 1;
     for (index, flags) in spec.key_flags.iter().enumerate() {
         reply.map(3);
         reply.bulk(b"flags");
@@ -180,15 +179,17 @@ fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
             (Keys::ToCounted, 1) => write_counted(reply, 2),
             (Keys::Streams, _) => write_streams(reply),
             (Keys::AndStore | Keys::AndStoreDist, 1) => write_unknown(reply),
-            _ => write_range(reply, spec.keys, index, single),
+            _ => write_range(reply, spec.keys, index, spec.key_flags.len()),
         }
     }
 }
 
-fn write_range(reply: &mut dyn Reply, keys: Keys, index: usize, single: bool) {
+/// The range of the keys that the text at `index`, one of `texts`, is about.
+fn write_range(reply: &mut dyn Reply, keys: Keys, index: usize, texts: usize) {
     let (first, last, step) = key_range(keys);
-    // Relative to the first key, unless counted from the end.
-    let last = if single && last >= first { last - first } else { last.min(0) };
+    // Relative to the first key, unless counted from the end; the last text is about all others.
+    let last = if texts == 1 && last >= first { last - first } else { last.min(0) };
+    let last = if index + 1 < texts { 0 } else { last };
     reply.bulk(b"begin_search");
     write_search(reply, "index", &[("index", first + index as i64)]);
     reply.bulk(b"find_keys");

@@ -10,6 +10,9 @@ pub mod error;
 pub mod reply;
 pub mod spec;
 
+pub mod bitfield;
+pub mod bitmap;
+pub mod bitop;
 pub mod counter;
 pub mod expiry;
 pub mod keys;

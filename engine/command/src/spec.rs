@@ -327,7 +327,7 @@ impl CommandSpec {
     /// `key_positions` of arguments that stand ready.
     #[inline]
     pub fn keys_of(&self, args: Args<'_>) -> KeyPositions {
-        self.key_positions(args.len(), |index| &args.from(index)[0])
+        self.key_positions(args.len(), |index| args.from(index)[0])
     }
 
     /// In which of the `databases` the key at `position` is meant, where `selected` is the

@@ -43,7 +43,7 @@ fn random_line(random: &mut fastrand::Rng) -> String {
     let number = random.i32(-50..200);
     let big = "x".repeat(random.usize(..40_000));
     let at = NOW.0 + random.u64(..40_000);
-    match random.u8(..34) {
+    match random.u8(..37) {
         0 | 1 => format!("SET {k} {number}"),
         2 => format!("SET {k} value-{number} PX {}", random.u32(1..30_000)),
         3 => format!("SET {k} {l} NX GET EXAT {}", at / 1000),
@@ -77,6 +77,9 @@ fn random_line(random: &mut fastrand::Rng) -> String {
         31 => format!("SELECT {}", random.u8(..DATABASES)),
         32 if random.u8(..8) == 0 => ["FLUSHDB", "FLUSHALL"][random.usize(..2)].to_owned(),
         32 => format!("SWAPDB {} {}", random.u8(..DATABASES), random.u8(..DATABASES)),
+        33 => format!("SETBIT {k} {} {}", random.u32(..400), random.u8(..2)),
+        34 => format!("BITOP {} {k} {l} c", ["AND", "OR", "XOR", "ONE"][random.usize(..4)]),
+        35 => format!("BITFIELD {k} SET u{} {} {number}", number.rem_euclid(60) + 1, number.abs()),
         _ => format!("GET {k}"),
     }
 }

@@ -670,3 +670,109 @@ fn introspection() {
     let all = lane.say("COMMAND");
     assert!(all.starts_with("[[\"append\" :3 "), "{all}");
 }
+
+#[test]
+fn bitmaps() {
+    script(
+        r#"
+        SETBIT k 7 1 => :0
+        SETBIT k 7 0 => :1
+        SETBIT k 15 1 => :0
+        GET k => "\x00\x01"
+        GETBIT k 15 => :1
+        GETBIT k 16 => :0
+        GETBIT none 0 => :0
+        SETBIT k 4294967295 2 => -ERR bit is not an integer or out of range
+        SETBIT k 4294967296 1 => -ERR bit offset is not an integer or out of range
+        SETBIT k -1 1 => -ERR bit offset is not an integer or out of range
+        SETBIT k x 1 => -ERR bit offset is not an integer or out of range
+        SETBIT far 4294967295 1 => :0
+        STRLEN far => :536870912
+        BITCOUNT far => :1
+        BITPOS far 1 => :4294967295
+        SETBIT far 4294967295 0 => :1
+        DEL far => :1
+        SET n 12 => +OK
+        SETBIT n 0 0 => :0
+        GETBIT n 2 => :1
+        BITCOUNT n => :6
+        BITCOUNT n 1 1 => :3
+        BITCOUNT n -1 -1 BYTE => :3
+        BITCOUNT n 2 5 BIT => :2
+        BITCOUNT n 1 => -ERR syntax error
+        BITCOUNT none 0 x => -ERR value is not an integer or out of range
+        BITCOUNT none 0 1 BAR => -ERR syntax error
+        BITCOUNT none => :0
+        BITPOS n 1 => :2
+        BITPOS n 0 => :0
+        BITPOS n 2 => -ERR The bit argument must be 1 or 0.
+        BITPOS n 1 -1 => :10
+        BITPOS none 0 => :0
+        BITPOS none 1 => :-1
+        SET o "\xff\xff" => +OK
+        BITPOS o 0 => :16
+        BITPOS o 0 0 -1 => :-1
+        BITPOS o 0 1 => :16
+        BITPOS o 0 3 => :-1
+        "#,
+    );
+}
+
+#[test]
+fn strings_combined_bit_by_bit() {
+    script(
+        r#"
+        MSET a abcdef b abc c "\x0f" => +OK
+        BITOP AND to a b => :6
+        GET to => "abc\x00\x00\x00"
+        BITOP OR to b c none => :3
+        GET to => "obc"
+        BITOP XOR to a a => :6
+        GET to => "\x00\x00\x00\x00\x00\x00"
+        BITOP NOT to c => :1
+        GET to => "\xf0"
+        BITOP NOT to a b => -ERR BITOP NOT must be called with a single source key.
+        BITOP DIFF to a b => :6
+        GET to => "\x00\x00\x00def"
+        BITOP DIFF1 to b a c => :6
+        GET to => "\x0e\x00\x00def"
+        BITOP ANDOR to b c => :3
+        GET to => "\x01\x00\x00"
+        BITOP ONE to b a c => :6
+        GET to => "\x0e\x00\x00def"
+        BITOP DIFF to a => -ERR BITOP DIFF must be called with at least two source keys.
+        BITOP andor to a => -ERR BITOP ANDOR must be called with at least two source keys.
+        BITOP NAND to a => -ERR syntax error
+        EXPIRE a 100 => :1
+        BITOP OR a a => :6
+        TTL a => :-1
+        BITOP AND a none none => :0
+        EXISTS a => :0
+        "#,
+    );
+}
+
+#[test]
+fn fields_of_bits() {
+    script(
+        r#"
+        BITFIELD k => []
+        EXISTS k => :0
+        BITFIELD k GET u8 0 => [:0]
+        EXISTS k => :0
+        BITFIELD k SET u8 #1 255 GET u8 #1 GET i8 8 => [:0 :255 :-1]
+        GET k => "\x00\xff"
+        BITFIELD k INCRBY u8 8 1 => [:0]
+        BITFIELD k OVERFLOW SAT INCRBY u8 8 300 OVERFLOW FAIL INCRBY u8 8 1 => [:255 nil]
+        BITFIELD k OVERFLOW SAT SET i8 8 -200 GET i8 8 => [:-1 :-128]
+        BITFIELD k SET i64 3 -2 GET i64 3 => [:288230376151711744 :-2]
+        BITFIELD k GET u64 0 => -ERR Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.
+        BITFIELD k GET i8 -1 => -ERR bit offset is not an integer or out of range
+        BITFIELD k OVERFLOW none => -ERR Invalid OVERFLOW type specified
+        BITFIELD k SET u8 0 x => -ERR value is not an integer or out of range
+        BITFIELD k GET u8 => -ERR syntax error
+        BITFIELD_RO k GET u8 0 => [:31]
+        BITFIELD_RO k SET u8 0 1 => -ERR BITFIELD_RO only supports the GET subcommand
+        "#,
+    );
+}

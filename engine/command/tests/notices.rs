@@ -98,3 +98,18 @@ fn each_notice_names_its_database() {
         lane.store.take_notices().iter().map(|notice| notice.database.0).collect();
     assert_eq!(databases, [0, 3]);
 }
+
+#[test]
+fn bitmaps() {
+    check(&[
+        ("SETBIT k 3 1", "setbit k"),
+        ("SETBIT k 3 1", ""),
+        ("SETBIT k 100 0", "setbit k"),
+        ("BITFIELD k INCRBY u8 0 1", "setbit k"),
+        ("BITFIELD k GET u8 0", ""),
+        ("BITFIELD k OVERFLOW FAIL INCRBY u8 0 500", ""),
+        ("BITOP OR to k k", "set to"),
+        ("BITOP AND to none", "del to"),
+        ("BITOP AND to none", ""),
+    ]);
+}

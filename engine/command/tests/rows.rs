@@ -23,6 +23,9 @@ fn names_are_found_in_any_case_and_nothing_else_is() {
             // Bytes that share a letter's low bits, and a name that is cut or grown.
             for other in [bytes[at] & 0x1f, bytes[at] | 0x80, b'_', b'@', 0, b' '] {
                 let mut name = bytes.to_vec();
+                if name[at] == other {
+                    continue;
+                }
                 name[at] = other;
                 assert!(table::lookup(&name).is_none(), "{}", name.escape_ascii());
             }

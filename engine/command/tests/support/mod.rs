@@ -4,6 +4,8 @@
 #![allow(dead_code)] // Each test file uses its part.
 #![allow(clippy::unwrap_used)] // Here a panic is a failed test.
 
+pub mod redis;
+
 use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_command::{
