@@ -3,7 +3,8 @@
 
 use ringlane_base::{Database, KeyHash, Millis, Slot};
 
-use crate::{Key, OwnedValue, Removal, Value};
+use crate::types::Change;
+use crate::{Key, OwnedValue, Removal, TypeName, Value};
 
 /// One change that has just been made.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,13 @@ pub enum Effect<'a> {
         key: Key<'a>,
         value: Value<'a>,
         expiry: Option<Millis>,
+    },
+    /// The collection was changed so, or made by these changes; the expiry stays. When it has
+    /// become empty, a `Remove` follows.
+    Edit {
+        key: Key<'a>,
+        type_name: TypeName,
+        changes: &'a [Change],
     },
     /// The key's expiry is now this; the value stays.
     Expire {
@@ -80,9 +88,10 @@ impl From<Key<'_>> for OwnedKey {
 }
 
 /// An effect that travels to another lane or node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OwnedEffect {
     Set { key: OwnedKey, value: OwnedValue, expiry: Option<Millis> },
+    Edit { key: OwnedKey, type_name: TypeName, changes: Vec<Change> },
     Expire { key: OwnedKey, expiry: Option<Millis> },
     Remove { key: OwnedKey, cause: Removal },
     Flush { database: Option<Database> },
@@ -94,6 +103,9 @@ impl Effect<'_> {
         match *self {
             Self::Set { key, value, expiry } => {
                 OwnedEffect::Set { key: key.into(), value: value.to_owned(), expiry }
+            }
+            Self::Edit { key, type_name, changes } => {
+                OwnedEffect::Edit { key: key.into(), type_name, changes: changes.to_vec() }
             }
             Self::Expire { key, expiry } => OwnedEffect::Expire { key: key.into(), expiry },
             Self::Remove { key, cause } => OwnedEffect::Remove { key: key.into(), cause },

@@ -6,10 +6,12 @@
 //! | value length 16 | key length 24 | database 8 | type 4 | encoding 3 |
 //! | has expiry 1 | in the wheel 1 | colour 1 | clock 4 | 2 spare |
 //! ```
-//! Integers take 1, 2, 4 or 8 bytes, whichever holds them; never more than their text.
+//! Integers take 1, 2, 4 or 8 bytes, whichever holds them; never more than their text. A small
+//! collection is a packed block, inline as a text is; a large one is a structure outside.
 
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ringlane_base::{Millis, number};
@@ -17,14 +19,21 @@ use ringlane_base::{Millis, number};
 use crate::classes::Class;
 use crate::memory::size_class;
 use crate::slab::{CellPlace, Handle, Slab};
-use crate::{BLOB_BYTES_MIN, NewValue, Value};
+use crate::types::{Body, BodyView, Collection};
+use crate::{BLOB_BYTES_MIN, CollectionView, NewValue, TypeName, Value};
 
 const HEADER_BYTES: usize = 8;
 const EXPIRY_BYTES: usize = 8;
 
+/// What has an allocation of its own.
+enum Apart {
+    Blob(Bytes),
+    Large(Arc<Collection>),
+}
+
 /// A value with an allocation of its own, as it stands in the cell.
 struct Outside {
-    bytes: Bytes,
+    apart: Apart,
     /// What it counts for in the memory account.
     charged: usize,
 }
@@ -42,6 +51,7 @@ pub struct Header(u64);
 
 const KEY_SHIFT: u32 = 16;
 const DATABASE_SHIFT: u32 = 40;
+const TYPE_SHIFT: u32 = 48;
 const ENCODING_SHIFT: u32 = 52;
 const HAS_EXPIRY: u64 = 1 << 55;
 const IN_WHEEL: u64 = 1 << 56;
@@ -52,6 +62,7 @@ const CLOCK_MASK: u64 = 15 << CLOCK_SHIFT;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Encoding {
+    /// Of a string: its bytes. Of a collection: its packed block.
     Text = 0,
     Integer1 = 1,
     Integer2 = 2,
@@ -71,6 +82,11 @@ impl Header {
             4 => Encoding::Integer8,
             _ => Encoding::Outside,
         }
+    }
+
+    #[inline]
+    pub fn type_name(self) -> TypeName {
+        TypeName::from_number((self.0 >> TYPE_SHIFT) as u8 & 15)
     }
 
     #[inline]
@@ -154,6 +170,10 @@ pub enum Form<'a> {
     Integer(i64),
     /// With what it is charged.
     Outside(Bytes, usize),
+    /// A collection's block.
+    Packed(TypeName, &'a [u8]),
+    /// A collection's structure, with what it is charged.
+    Large(Arc<Collection>, usize),
 }
 
 impl<'a> Form<'a> {
@@ -169,6 +189,10 @@ impl<'a> Form<'a> {
             },
             NewValue::Blob(blob) if blob.len() < BLOB_BYTES_MIN => Self::of(NewValue::Text(blob)),
             NewValue::Blob(blob) => Self::blob(blob.clone()),
+            NewValue::Collection(collection) => match &collection.body {
+                Body::Packed(block) => Self::Packed(collection.type_name, block),
+                Body::Large(large) => Self::large(Arc::clone(large)),
+            },
         }
     }
 
@@ -178,21 +202,36 @@ impl<'a> Form<'a> {
         Self::Outside(bytes, charged)
     }
 
+    /// A large collection, charged with what it takes now.
+    pub fn large(large: Arc<Collection>) -> Self {
+        let charged = large.bytes();
+        Self::Large(large, charged)
+    }
+
     #[inline]
     fn encoding(&self) -> Encoding {
         match self {
-            Self::Text(_) => Encoding::Text,
+            Self::Text(_) | Self::Packed(..) => Encoding::Text,
             Self::Integer(integer) => integer_encoding(*integer),
-            Self::Outside(..) => Encoding::Outside,
+            Self::Outside(..) | Self::Large(..) => Encoding::Outside,
+        }
+    }
+
+    #[inline]
+    fn type_name(&self) -> TypeName {
+        match self {
+            Self::Text(_) | Self::Integer(_) | Self::Outside(..) => TypeName::String,
+            Self::Packed(type_name, _) => *type_name,
+            Self::Large(large, _) => large.type_name(),
         }
     }
 
     #[inline]
     fn inline_len(&self) -> usize {
         match self {
-            Self::Text(text) => text.len(),
+            Self::Text(text) | Self::Packed(_, text) => text.len(),
             Self::Integer(integer) => integer_len(integer_encoding(*integer)),
-            Self::Outside(..) => 0,
+            Self::Outside(..) | Self::Large(..) => 0,
         }
     }
 
@@ -200,8 +239,8 @@ impl<'a> Form<'a> {
     #[inline]
     pub fn charged(&self) -> usize {
         match self {
-            Self::Text(_) | Self::Integer(_) => 0,
-            Self::Outside(_, charged) => *charged,
+            Self::Text(_) | Self::Integer(_) | Self::Packed(..) => 0,
+            Self::Outside(_, charged) | Self::Large(_, charged) => *charged,
         }
     }
 }
@@ -252,6 +291,7 @@ impl Draft<'_> {
         Header(
             self.form.inline_len() as u64
                 | u64::from(key_word(self.physical, self.key.len())) << KEY_SHIFT
+                | (self.form.type_name() as u64) << TYPE_SHIFT
                 | (self.form.encoding() as u64) << ENCODING_SHIFT
                 | if self.expiry.is_some() { HAS_EXPIRY } else { 0 }
                 | if self.in_wheel { IN_WHEEL } else { 0 },
@@ -298,14 +338,20 @@ unsafe fn write(start: NonNull<u8>, header: Header, draft: Draft<'_>, with_key: 
         }
         let value = key.add(header.key_len());
         match draft.form {
-            Form::Text(text) => value.copy_from_nonoverlapping(text.as_ptr(), text.len()),
+            Form::Text(text) | Form::Packed(_, text) => {
+                value.copy_from_nonoverlapping(text.as_ptr(), text.len());
+            }
             Form::Integer(integer) => {
                 let bytes = integer.to_le_bytes();
                 value.copy_from_nonoverlapping(bytes.as_ptr(), header.value_len());
             }
             Form::Outside(bytes, charged) => {
                 let place = start.add(header.outside_offset()).cast::<Outside>();
-                place.write(Outside { bytes, charged });
+                place.write(Outside { apart: Apart::Blob(bytes), charged });
+            }
+            Form::Large(large, charged) => {
+                let place = start.add(header.outside_offset()).cast::<Outside>();
+                place.write(Outside { apart: Apart::Large(large), charged });
             }
         }
     }
@@ -376,6 +422,9 @@ impl<'a> Entry<'a> {
     #[inline]
     pub fn value(self) -> Value<'a> {
         let header = self.header();
+        if header.0 & 15 << TYPE_SHIFT != 0 {
+            return Value::Collection(self.collection());
+        }
         // SAFETY: the header says what is where; integers are read byte-wise.
         unsafe {
             let value = self.start.add(header.key_offset() + header.key_len());
@@ -391,8 +440,30 @@ impl<'a> Entry<'a> {
                     Value::Integer(i64::from(value.cast::<i32>().read_unaligned()))
                 }
                 Encoding::Integer8 => Value::Integer(value.cast::<i64>().read_unaligned()),
-                Encoding::Outside => Value::Blob(&self.outside().bytes),
+                Encoding::Outside => match &self.outside().apart {
+                    Apart::Blob(bytes) => Value::Blob(bytes),
+                    Apart::Large(_) => unreachable!("a string is no collection"),
+                },
             }
+        }
+    }
+
+    /// The collection, if the header says that it is one.
+    pub fn collection(self) -> CollectionView<'a> {
+        let header = self.header();
+        let type_name = header.type_name();
+        assert!(type_name != TypeName::String, "a string is no collection");
+        // SAFETY: the header says what is where.
+        unsafe {
+            if header.is_outside() {
+                let Apart::Large(large) = &self.outside().apart else {
+                    unreachable!("a collection is no string");
+                };
+                return CollectionView { type_name, body: BodyView::Large(large), large: Some(large) };
+            }
+            let block = self.start.add(header.key_offset() + header.key_len());
+            let block = std::slice::from_raw_parts(block.as_ptr(), header.value_len());
+            CollectionView { type_name, body: BodyView::Packed(block), large: None }
         }
     }
 
@@ -459,44 +530,77 @@ pub fn overwrite<'d>(slab: &Slab, handle: &mut Handle, draft: Draft<'d>) -> Resu
     Ok(())
 }
 
-/// Takes the value outside out of its entry, leaving an empty one there, with its charge.
+/// Takes the long string out of its entry, leaving an empty one there, with its charge.
 pub fn take_outside(slab: &Slab, handle: &mut Handle) -> Option<(Bytes, usize)> {
+    let Outside { apart: Apart::Blob(bytes), charged } = outside_mut(slab, handle)? else {
+        return None;
+    };
+    Some((std::mem::take(bytes), std::mem::take(charged)))
+}
+
+/// Takes the large collection out of its entry, with its charge. Something must be put back before
+/// anyone looks at the entry.
+pub fn take_large(slab: &Slab, handle: &mut Handle) -> Option<(Arc<Collection>, usize)> {
+    let outside = outside_mut(slab, handle)?;
+    if let Apart::Blob(_) = outside.apart {
+        return None;
+    }
+    let nothing = Outside { apart: Apart::Blob(Bytes::new()), charged: 0 };
+    match std::mem::replace(outside, nothing) {
+        Outside { apart: Apart::Large(large), charged } => Some((large, charged)),
+        Outside { apart: Apart::Blob(_), .. } => unreachable!("just looked"),
+    }
+}
+
+/// Puts a long string in the place of another.
+pub fn put_outside(slab: &Slab, handle: &mut Handle, bytes: Bytes, charged: usize) {
+    let outside = outside_mut(slab, handle).expect("there is a place for it");
+    *outside = Outside { apart: Apart::Blob(bytes), charged };
+}
+
+/// Puts a large collection back where it was taken.
+pub fn put_large(slab: &Slab, handle: &mut Handle, large: Arc<Collection>, charged: usize) {
+    let outside = outside_mut(slab, handle).expect("there is a place for it");
+    *outside = Outside { apart: Apart::Large(large), charged };
+}
+
+/// Changes what a value outside is charged.
+pub fn recharge(slab: &Slab, handle: &mut Handle, charged: usize) {
+    outside_mut(slab, handle).expect("it is outside").charged = charged;
+}
+
+/// The place of what is outside, if the header says that something is.
+fn outside_mut<'a>(slab: &Slab, handle: &'a mut Handle) -> Option<&'a mut Outside> {
     let entry = Entry::of(slab, handle);
     if !entry.header().is_outside() {
         return None;
     }
     let offset = entry.header().outside_offset();
-    // SAFETY: the header says that it is there, and the handle is ours alone.
-    let outside = unsafe { slab.pointer(handle).add(offset).cast::<Outside>().as_mut() };
-    Some((std::mem::take(&mut outside.bytes), std::mem::take(&mut outside.charged)))
+    // SAFETY: the header says that it is there; the handle is ours alone, for as long as the
+    // reference lives.
+    Some(unsafe { slab.pointer(handle).add(offset).cast::<Outside>().as_mut() })
 }
 
-/// Puts a value outside in the place of another.
-pub fn put_outside(slab: &Slab, handle: &mut Handle, bytes: Bytes, charged: usize) {
-    let entry = Entry::of(slab, handle);
-    assert!(entry.header().is_outside(), "there is a place for it");
-    let offset = entry.header().outside_offset();
-    // SAFETY: the header says that it is there, and the handle is ours alone.
-    let outside = unsafe { slab.pointer(handle).add(offset).cast::<Outside>().as_mut() };
-    *outside = Outside { bytes, charged };
-}
-
-/// Ends an entry: drops a value outside and frees the cell.
+/// Ends an entry: drops a string outside and frees the cell. A large collection is handed out, to
+/// be freed in slices.
+#[must_use]
 #[inline]
-pub fn free(slab: &Slab, handle: Handle) {
+pub fn free(slab: &Slab, handle: Handle) -> Option<Arc<Collection>> {
     let entry = Entry::of(slab, &handle);
-    if entry.header().is_outside() {
-        drop_outside(slab, &handle);
-    }
+    let large = if entry.header().is_outside() { take_apart(slab, &handle) } else { None };
     slab.free(handle);
+    large
 }
 
 #[cold]
-fn drop_outside(slab: &Slab, handle: &Handle) {
+fn take_apart(slab: &Slab, handle: &Handle) -> Option<Arc<Collection>> {
     let entry = Entry::of(slab, handle);
-    // SAFETY: called once, right before the cell is freed.
-    unsafe {
-        slab.pointer(handle).add(entry.header().outside_offset()).cast::<Outside>().drop_in_place();
+    let offset = entry.header().outside_offset();
+    // SAFETY: read once, right before the cell is freed.
+    let outside = unsafe { slab.pointer(handle).add(offset).cast::<Outside>().read() };
+    match outside.apart {
+        Apart::Blob(_) => None,
+        Apart::Large(large) => Some(large),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::eviction::{FRESH, LEVEL, MAIN, USES, weight_of};
 use crate::segment::TableMemory;
 use crate::slot_table::{Position, SlotTable};
 use crate::store::Store;
-use crate::{Effect, Key, ObjectInfo, Policy, Sweep, TypeName, Value};
+use crate::{Effect, Key, ObjectInfo, Policy, Sweep, Value};
 
 /// Up to this length Redis embeds a string in its object.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -178,6 +178,7 @@ impl Store {
             Value::Integer(_) => "int",
             Value::Text(text) if text.len() <= EMBEDDED_BYTES_MAX => "embstr",
             Value::Text(_) | Value::Blob(_) => "raw",
+            Value::Collection(view) => crate::types::encoding(view.type_name, view.body),
         };
         let clock = entry.header().clock();
         let frequency = match self.limits.policy {
@@ -201,7 +202,7 @@ impl Store {
         let table = &self.slots[found.slot].segment(found.piece).table;
         let share = table.allocation_size() / table.len().max(1);
         Some(ObjectInfo {
-            type_name: TypeName::String,
+            type_name: entry.header().type_name(),
             encoding,
             idle_seconds: if resting { hand.rest_ms() / 1000 } else { 0 },
             frequency,

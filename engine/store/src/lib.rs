@@ -3,6 +3,7 @@
 mod classes;
 mod databases;
 mod directory;
+mod edit;
 mod effect;
 mod entry;
 mod eviction;
@@ -37,6 +38,6 @@ pub use types::{
     Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
 };
 pub use value::{
-    BLOB_BYTES_MIN, Expiry, Exported, KEY_BYTES_MAX, Key, NewValue, ObjectInfo, OutOfMemory,
-    OwnedValue, Removal, TypeName, Value, integer_text_len,
+    BLOB_BYTES_MIN, CollectionView, EditError, Expiry, Exported, KEY_BYTES_MAX, Key, NewValue, ObjectInfo, OutOfMemory,
+    OwnedCollection, OwnedValue, Removal, TypeName, Value, WrongType, integer_text_len,
 };

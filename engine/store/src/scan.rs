@@ -132,7 +132,7 @@ impl Store {
                 if let Some(handle) = segment.table.get_bucket(bucket) {
                     let entry = Entry::of(&self.slab, handle);
                     if entry.header().physical() == physical && !entry.is_due(self.now) {
-                        visit(entry.key(), TypeName::String);
+                        visit(entry.key(), entry.header().type_name());
                         shown += 1;
                     }
                 }

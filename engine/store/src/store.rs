@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ringlane_base::{Database, HashSeed, KeyHash, Millis, Slot};
 
 use crate::databases::Databases;
+use crate::edit::{is_fielded, soonest};
 use crate::entry::{self, Draft, Entry, Form, Header};
 use crate::eviction::Eviction;
 use crate::hashing::Hashing;
@@ -12,11 +13,12 @@ use crate::notices::{NoticeClasses, Notices};
 use crate::segment::{TableMemory, prefetch};
 use crate::slab::{Handle, Slab};
 use crate::slot_table::{Piece, Rehash, SlotTable};
+use crate::types::PackLimits;
 use crate::upkeep::Upkeep;
 use crate::wheel::{Item, Wheel};
 use crate::{
     Effect, EffectSink, Expiry, Exported, KEY_BYTES_MAX, Key, Limits, NewValue, Options,
-    OutOfMemory, OwnedEffect, Removal, Stats, Sweep, Value,
+    OutOfMemory, OwnedEffect, Removal, Stats, Sweep, TypeName, Value,
 };
 
 /// One lane's keyspace. Every time is `now`, set once a turn by `begin_turn`.
@@ -43,6 +45,11 @@ pub struct Store {
     pub(crate) wide_bytes: usize,
     pub(crate) notices: Notices,
     sink: Option<Box<dyn EffectSink>>,
+    pub(crate) pack_limits: PackLimits,
+    /// Where packed blocks are changed.
+    pub(crate) spare_block: Vec<u8>,
+    /// How many hashes have fields with an expiry.
+    pub(crate) fielded: usize,
     /// Reads count hits and misses but do not mark what they use.
     traceless: bool,
 }
@@ -91,6 +98,9 @@ impl Store {
             wide_bytes: 0,
             notices: Notices::default(),
             sink: None,
+            pack_limits: PackLimits::default(),
+            spare_block: Vec::new(),
+            fielded: 0,
             traceless: false,
             slab,
         }
@@ -286,6 +296,24 @@ impl Store {
         form: Form<'_>,
         expiry: Expiry,
     ) -> Result<(), OutOfMemory> {
+        let is_hash = form.type_name() == TypeName::Hash;
+        if self.write(key, form, expiry)? {
+            if is_hash {
+                self.schedule_fields_of(key);
+            }
+            self.say_set(key);
+        }
+        Ok(())
+    }
+
+    /// `put` without its effect; whether the key has the value now (its expiry may be past).
+    #[inline]
+    pub(crate) fn write(
+        &mut self,
+        key: &Key<'_>,
+        form: Form<'_>,
+        expiry: Expiry,
+    ) -> Result<bool, OutOfMemory> {
         let found = self.find_live(key);
         let old_expiry = found.and_then(|found| self.entry(found).expiry());
         let expiry = match expiry {
@@ -297,10 +325,11 @@ impl Store {
             if let Some(found) = found {
                 self.remove_found(found, Removal::Deleted);
             }
-            return Ok(());
+            return Ok(false);
         }
         let physical = self.databases.physical(key.database);
-        let Some(found) = found else { return self.insert(key, form, expiry) };
+        let Some(found) = found else { return self.insert(key, form, expiry).map(|()| true) };
+        let fielded = is_fielded(self.entry(found));
         let header = self.entry(found).header();
         let scheduled = expiry.is_some() && header.in_wheel() && old_expiry <= expiry;
         let draft = Draft {
@@ -319,11 +348,12 @@ impl Store {
                 if let (Some(at), false) = (expiry, scheduled) {
                     self.schedule(key, at);
                 }
+                self.fielded += usize::from(is_fielded(self.entry(found)));
+                self.fielded -= usize::from(fielded);
             }
             Err(draft) => self.replace(key, draft, scheduled)?,
         }
-        self.say_set(key);
-        Ok(())
+        Ok(true)
     }
 
     /// Writes an existing key into a cell of another class.
@@ -347,8 +377,11 @@ impl Store {
         if let Some(found) = found {
             self.forget(found);
             let old = std::mem::replace(handle_at(&mut self.slots, found), handle);
-            entry::free(&self.slab, old);
+            if let Some(large) = entry::free(&self.slab, old) {
+                self.upkeep.bury_large(large);
+            }
             self.outside_bytes += charged;
+            self.fielded += usize::from(is_fielded(self.entry(found)));
             let weight = self.weight(found);
             self.eviction.came(clock, weight);
             self.databases.came(self.databases.physical(key.database), expiry);
@@ -381,7 +414,6 @@ impl Store {
         if let Some(at) = expiry {
             self.schedule(key, at);
         }
-        self.say_set(key);
         Ok(())
     }
 
@@ -391,6 +423,7 @@ impl Store {
         let physical = entry.header().physical();
         let charged = entry.charged();
         self.outside_bytes += charged;
+        self.fielded += usize::from(is_fielded(entry));
         self.databases.came(physical, entry.expiry());
         let weight = crate::eviction::weight_of(entry);
         self.eviction.came(entry.header().clock(), weight);
@@ -419,7 +452,7 @@ impl Store {
         let wheel = &mut self.wheel;
         table.grow(piece, rehash, &mut |handle, hash| {
             // Its timer finds it by the old hash no longer.
-            if let Some(at) = Entry::of(&self.slab, handle).expiry() {
+            if let Some(at) = soonest(Entry::of(&self.slab, handle)) {
                 wheel.schedule(at, Item::new(number, hash));
             }
         });
@@ -470,7 +503,9 @@ impl Store {
         let (header, expiry) = (entry.header(), entry.expiry());
         let charged = entry.charged();
         let weight = crate::eviction::weight_of(entry);
+        let fielded = is_fielded(entry);
         self.outside_bytes -= charged;
+        self.fielded -= usize::from(fielded);
         self.databases.went(header.physical(), expiry);
         self.eviction.went(header.clock(), weight);
     }
@@ -510,7 +545,9 @@ impl Store {
                 sink.effect(&Effect::Remove { key, cause });
             }
         }
-        entry::free(&self.slab, handle);
+        if let Some(large) = entry::free(&self.slab, handle) {
+            self.upkeep.bury_large(large);
+        }
     }
 
     /// Sets, changes or (None) removes the expiry; whether there was such a key. A time that is
@@ -559,8 +596,9 @@ impl Store {
         entry::reshape(&self.slab, handle, expiry);
         let entry = self.entry(found);
         let (header, charged) = (entry.header(), entry.charged());
-        let weight = self.weight(found);
+        let (weight, fielded) = (self.weight(found), is_fielded(entry));
         self.outside_bytes += charged;
+        self.fielded += usize::from(fielded);
         self.databases.came(header.physical(), expiry);
         self.eviction.came(header.clock(), weight);
         if let Some(at) = expiry {
@@ -604,6 +642,9 @@ impl Store {
                 let expiry = expiry.map_or(Expiry::Never, Expiry::At);
                 self.set(&key.as_key(), value.as_new(), expiry)?;
             }
+            OwnedEffect::Edit { key, type_name, changes } => {
+                self.repeat(&key.as_key(), *type_name, changes)?;
+            }
             OwnedEffect::Expire { key, expiry } => {
                 self.set_expiry(&key.as_key(), *expiry);
             }
@@ -627,6 +668,12 @@ impl Store {
     /// Sets who hears of every change. With none, a change costs one predictable branch.
     pub fn set_effect_sink(&mut self, sink: Option<Box<dyn EffectSink>>) {
         self.sink = sink;
+    }
+
+    /// Whether anyone hears of changes.
+    #[inline]
+    pub(crate) fn has_sink(&self) -> bool {
+        self.sink.is_some()
     }
 
     #[inline]

@@ -67,7 +67,7 @@ impl Store {
     /// # Errors
     /// `OutOfMemory`: the value is unchanged.
     pub fn append(&mut self, key: &Key<'_>, bytes: &[u8]) -> Result<usize, OutOfMemory> {
-        let offset = self.peek(key).map_or(0, |value| value.len());
+        let offset = self.text_len(key);
         self.patch(key, Patch { offset, bytes })
     }
 
@@ -83,9 +83,14 @@ impl Store {
         bytes: &[u8],
     ) -> Result<usize, OutOfMemory> {
         if bytes.is_empty() {
-            return Ok(self.peek(key).map_or(0, |value| value.len()));
+            return Ok(self.text_len(key));
         }
         self.patch(key, Patch { offset, bytes })
+    }
+
+    /// The length of the string; a collection has been refused by the caller.
+    fn text_len(&mut self, key: &Key<'_>) -> usize {
+        self.peek(key).and_then(|value| value.text_len()).unwrap_or(0)
     }
 
     fn patch(&mut self, key: &Key<'_>, patch: Patch<'_>) -> Result<usize, OutOfMemory> {
@@ -104,6 +109,7 @@ impl Store {
                 digits.format(integer).as_bytes()
             }
             Some(Value::Blob(_)) => unreachable!("handled above"),
+            Some(Value::Collection(_)) => unreachable!("the caller refuses collections"),
         };
         let text = patch.onto(old);
         let len = text.len();

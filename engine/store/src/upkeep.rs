@@ -1,5 +1,7 @@
 //! Upkeep in slices: due expiries, flushed data, eviction ahead of need, gathering of free memory.
 
+use std::sync::Arc;
+
 use ringlane_base::Millis;
 
 use crate::classes::PAGE_BYTES;
@@ -8,6 +10,8 @@ use crate::eviction::victims::{RESERVE_BYTES_MAX, RESERVE_SHARE};
 use crate::segment::{Segment, prefetch};
 use crate::slab::{CellPlace, LeavingPage};
 use crate::slot_table::{Position, SlotTable};
+use crate::types::Collection;
+use crate::edit::soonest;
 use crate::store::{Found, Store, handle_at};
 use crate::wheel::Item;
 use crate::{Budget, Limits, Memory, Removal, Work};
@@ -37,6 +41,9 @@ pub(crate) const RELEASE_UNITS: usize = 100;
 /// Units that freeing so many bytes outside counts for.
 const OUTSIDE_BYTES_UNIT: usize = 64 << 10;
 
+/// Larger collections are freed in slices.
+const LARGE_BYTES_MIN: usize = 64 << 10;
+
 /// What upkeep is in the middle of.
 #[derive(Default)]
 pub struct Upkeep {
@@ -44,6 +51,8 @@ pub struct Upkeep {
     graves: Vec<Vec<SlotTable>>,
     /// Segments of a slot of those.
     segments: Vec<Segment>,
+    /// Large collections that no key has any more.
+    large: Vec<Arc<Collection>>,
     /// Where the search for entries of flushed databases stands.
     sweep: (usize, Position),
     /// The page being emptied, and from which cell on.
@@ -60,6 +69,13 @@ impl Upkeep {
     /// Whether detached entries wait to be freed.
     pub fn has_graves(&self) -> bool {
         !self.graves.is_empty() || !self.segments.is_empty()
+    }
+
+    /// Takes a collection that is to be freed in slices, unless that is done at once.
+    pub fn bury_large(&mut self, large: Arc<Collection>) {
+        if large.bytes() > LARGE_BYTES_MIN {
+            self.large.push(large);
+        }
     }
 
     /// Detaches a whole slot array.
@@ -126,6 +142,7 @@ impl Store {
     /// Whether there is upkeep that does not wait for a time.
     fn has_backlog(&self) -> bool {
         self.upkeep.has_graves()
+            || !self.upkeep.large.is_empty()
             || self.databases.dead() > 0
             || self.upkeep.rewheel.is_some()
             || self.wheel.has_trash()
@@ -173,12 +190,14 @@ impl Store {
             }
             for item in &items[..count] {
                 if let Some((found, at)) = self.find_item(*item) {
-                    if at <= self.now {
+                    if at > self.now {
+                        self.wheel.schedule(at, *item);
+                    } else if self.entry(found).is_due(self.now) {
                         let outside = self.entry(found).charged();
                         used += outside / OUTSIDE_BYTES_UNIT;
                         self.remove_found(found, Removal::Expired);
                     } else {
-                        self.wheel.schedule(at, *item);
+                        used += self.expire_fields(found, *item);
                     }
                 }
             }
@@ -193,6 +212,9 @@ impl Store {
         while used < budget && self.wheel.has_trash() {
             used += self.wheel.free_trash(8).max(1);
         }
+        while used < budget && !self.upkeep.large.is_empty() {
+            used += self.drain_large(budget - used);
+        }
         while used < budget && self.upkeep.has_graves() {
             used += self.drain_grave();
         }
@@ -200,6 +222,22 @@ impl Store {
             used += self.sweep_segment();
         }
         used
+    }
+
+    /// Frees some of a large collection that no key has any more.
+    fn drain_large(&mut self, budget: usize) -> usize {
+        let Some(large) = self.upkeep.large.last_mut() else { return 0 };
+        let mut units = budget.min(u32::MAX as usize) as u32;
+        let before = units;
+        let done = match Arc::get_mut(large) {
+            Some(large) => large.free_some(&mut units),
+            // It still travels: whoever has it drops it.
+            None => true,
+        };
+        if done {
+            self.upkeep.large.pop();
+        }
+        (before - units) as usize + 1
     }
 
     /// Frees one segment of a detached slot array; or opens the next slot.
@@ -218,7 +256,9 @@ impl Store {
             let charged = Entry::of(&self.slab, &handle).charged();
             self.outside_bytes -= charged;
             used += 1 + charged / OUTSIDE_BYTES_UNIT;
-            entry::free(&self.slab, handle);
+            if let Some(large) = entry::free(&self.slab, handle) {
+                self.upkeep.bury_large(large);
+            }
         }
         used
     }
@@ -269,7 +309,7 @@ impl Store {
     /// Forgets the wheel and schedules every key with an expiry anew, when too many of its items
     /// are of no use (keys that were deleted, or whose expiry was shortened again and again).
     fn rebuild_wheel(&mut self, budget: usize) -> usize {
-        let expiring = self.databases.expiring_entries();
+        let expiring = self.databases.expiring_entries() + self.fielded;
         if self.upkeep.rewheel.is_none() && self.wheel.len() > expiring * 2 + STALE_ITEMS_MIN {
             self.wheel.clear();
             self.upkeep.rewheel = Some(Default::default());
@@ -280,7 +320,7 @@ impl Store {
         {
             let (next, cost) = self.visit_segment(place, |store, found| {
                 let entry = store.entry(found);
-                let Some(at) = entry.expiry() else { return };
+                let Some(at) = soonest(entry) else { return };
                 let hash = match found.piece {
                     crate::slot_table::Piece::Hardened(_) => store.hashing.hardened_of_entry(entry),
                     crate::slot_table::Piece::First | crate::slot_table::Piece::Plain(_) => {
@@ -413,8 +453,10 @@ impl Store {
     pub(crate) fn free_everything(&mut self) {
         let slots = std::mem::take(&mut self.slots);
         self.upkeep.bury(slots);
+        self.upkeep.large.clear();
         while self.upkeep.has_graves() {
             self.drain_grave();
+            self.upkeep.large.clear();
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Keys and values as they cross the store's border: borrowed on the way in and out, owned when
 //! they travel.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ringlane_base::{Database, KeyHash, Millis, Slot};
+
+use crate::types::{Body, BodyView, Collection};
 
 /// The longest key that can be stored; a longer one is refused by `Store::set` as out of memory, so
 /// command handlers refuse it first, by name.
@@ -27,7 +31,70 @@ pub enum Value<'a> {
     Text(&'a [u8]),
     Integer(i64),
     Blob(&'a Bytes),
+    /// A hash, list, set, sorted set or stream.
+    Collection(CollectionView<'a>),
 }
+
+/// A collection, borrowed from the store: `types` reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectionView<'a> {
+    pub type_name: TypeName,
+    pub body: BodyView<'a>,
+    /// The body's structure, if it is one, to take a share of.
+    pub large: Option<&'a Arc<Collection>>,
+}
+
+impl CollectionView<'_> {
+    /// The same, to travel: a structure is shared, a block copied.
+    pub fn to_owned(self) -> OwnedCollection {
+        let body = match (self.body, self.large) {
+            (BodyView::Packed(block), _) => Body::Packed(block.to_vec()),
+            (BodyView::Large(_), Some(large)) => Body::Large(Arc::clone(large)),
+            (BodyView::Large(large), None) => Body::Large(Arc::new(large.clone())),
+        };
+        OwnedCollection { type_name: self.type_name, body }
+    }
+}
+
+/// Equal if they are the same block or structure; what they hold is compared through the views of
+/// `types`.
+impl PartialEq for CollectionView<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.type_name == other.type_name
+            && match (self.body, other.body) {
+                (BodyView::Packed(a), BodyView::Packed(b)) => a == b,
+                (BodyView::Large(a), BodyView::Large(b)) => std::ptr::eq(a, b),
+                (BodyView::Packed(_) | BodyView::Large(_), _) => false,
+            }
+    }
+}
+
+impl Eq for CollectionView<'_> {}
+
+/// A collection that travels. A structure is shared with the lane it comes from.
+#[derive(Clone, Debug)]
+pub struct OwnedCollection {
+    pub type_name: TypeName,
+    pub body: Body,
+}
+
+impl OwnedCollection {
+    pub fn view(&self) -> CollectionView<'_> {
+        let (body, large) = match &self.body {
+            Body::Packed(block) => (BodyView::Packed(block), None),
+            Body::Large(large) => (BodyView::Large(large), Some(large)),
+        };
+        CollectionView { type_name: self.type_name, body, large }
+    }
+}
+
+impl PartialEq for OwnedCollection {
+    fn eq(&self, other: &Self) -> bool {
+        self.view() == other.view()
+    }
+}
+
+impl Eq for OwnedCollection {}
 
 /// A value to store. `Text` that is the canonical spelling of a 64-bit integer is stored as one;
 /// `Blob` is stored without copying, by taking a share of it.
@@ -36,6 +103,7 @@ pub enum NewValue<'a> {
     Text(&'a [u8]),
     Integer(i64),
     Blob(&'a Bytes),
+    Collection(&'a OwnedCollection),
 }
 
 /// A value that travels between lanes.
@@ -44,6 +112,7 @@ pub enum OwnedValue {
     Text(Box<[u8]>),
     Integer(i64),
     Blob(Bytes),
+    Collection(OwnedCollection),
 }
 
 impl OwnedValue {
@@ -53,33 +122,31 @@ impl OwnedValue {
             Self::Text(text) => NewValue::Text(text),
             Self::Integer(integer) => NewValue::Integer(*integer),
             Self::Blob(blob) => NewValue::Blob(blob),
+            Self::Collection(collection) => NewValue::Collection(collection),
         }
     }
 }
 
 impl Value<'_> {
-    /// A copy that can leave the lane; a blob is shared, not copied.
-    pub fn to_owned(&self) -> OwnedValue {
+    /// A copy that can leave the lane; blobs and large collections are shared, not copied.
+    pub fn to_owned(self) -> OwnedValue {
         match self {
-            Self::Text(text) => OwnedValue::Text((*text).into()),
-            Self::Integer(integer) => OwnedValue::Integer(*integer),
-            Self::Blob(blob) => OwnedValue::Blob((*blob).clone()),
+            Self::Text(text) => OwnedValue::Text(text.into()),
+            Self::Integer(integer) => OwnedValue::Integer(integer),
+            Self::Blob(blob) => OwnedValue::Blob(blob.clone()),
+            Self::Collection(view) => OwnedValue::Collection(view.to_owned()),
         }
     }
 
-    /// Length in bytes as text.
+    /// Length in bytes as text; None: it is no string.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub fn text_len(&self) -> Option<usize> {
         match self {
-            Self::Text(text) => text.len(),
-            Self::Integer(integer) => integer_text_len(*integer),
-            Self::Blob(blob) => blob.len(),
+            Self::Text(text) => Some(text.len()),
+            Self::Integer(integer) => Some(integer_text_len(*integer)),
+            Self::Blob(blob) => Some(blob.len()),
+            Self::Collection(_) => None,
         }
-    }
-
-    #[inline]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -127,26 +194,58 @@ pub struct Exported {
     pub expiry: Option<Millis>,
 }
 
+/// The key holds another type than the command works on. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// Why a collection could not be changed. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EditError {
+    WrongType,
+    OutOfMemory,
+}
+
+impl From<OutOfMemory> for EditError {
+    fn from(_: OutOfMemory) -> Self {
+        Self::OutOfMemory
+    }
+}
+
 /// The data types, with the names that TYPE and SCAN use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
 pub enum TypeName {
-    String,
-    Hash,
-    Set,
-    List,
-    SortedSet,
-    Stream,
+    String = 0,
+    List = 1,
+    Set = 2,
+    SortedSet = 3,
+    Hash = 4,
+    Stream = 5,
 }
 
 impl TypeName {
     pub fn name(self) -> &'static str {
         match self {
             Self::String => "string",
-            Self::Hash => "hash",
-            Self::Set => "set",
             Self::List => "list",
+            Self::Set => "set",
             Self::SortedSet => "zset",
+            Self::Hash => "hash",
             Self::Stream => "stream",
+        }
+    }
+
+    /// The type of this number, which was one's.
+    #[inline]
+    pub(crate) fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::String,
+            1 => Self::List,
+            2 => Self::Set,
+            3 => Self::SortedSet,
+            4 => Self::Hash,
+            5 => Self::Stream,
+            other => unreachable!("no type has the number {other}"),
         }
     }
 }
@@ -155,7 +254,7 @@ impl TypeName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ObjectInfo {
     pub type_name: TypeName,
-    /// `int`, `embstr` or `raw`, as Redis would answer.
+    /// As Redis would answer: `int`, `embstr`, `raw`, `listpack`, `quicklist`, ….
     pub encoding: &'static str,
     /// As far as the CLOCK bits tell: 0 for an entry that was used since a hand last passed, else
     /// the estimated time since then.

@@ -359,11 +359,11 @@ impl Store {
                 } else {
                     self.hashing.hardened_of_entry(entry)
                 };
-                entry.header().has_expiry() && crate::wheel::cut(hash) == item.cut
+                crate::wheel::cut(hash) == item.cut && crate::edit::soonest(entry).is_some()
             };
             if let Some(bucket) = table.segment(piece).table.find_bucket_index(item.cut, matches) {
                 let found = Found { slot, piece, bucket };
-                return Some((found, self.entry(found).expiry()?));
+                return Some((found, crate::edit::soonest(self.entry(found))?));
             }
         }
         None
