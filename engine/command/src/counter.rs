@@ -45,7 +45,7 @@ pub fn incrbyfloat(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let before = match context.store.peek(&key) {
         None => Some(extended::Extended::ZERO),
-        Some(value) => with_bytes(value, extended::Extended::parse),
+        Some(value) => with_bytes(value, extended::Extended::parse)?,
     };
     let before = before.ok_or(CommandError::NotAFloat)?;
     let increment = extended::Extended::parse(&context.args[2]).ok_or(CommandError::NotAFloat)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use ringlane_base::Millis;
-use ringlane_store::OutOfMemory;
+use ringlane_store::{EditError, OutOfMemory, WrongType};
 
 /// What a command that found nothing to take waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +83,21 @@ impl fmt::Display for CommandError {
 impl From<OutOfMemory> for CommandError {
     fn from(_: OutOfMemory) -> Self {
         Self::OutOfMemory
+    }
+}
+
+impl From<WrongType> for CommandError {
+    fn from(_: WrongType) -> Self {
+        Self::WrongType
+    }
+}
+
+impl From<EditError> for CommandError {
+    fn from(error: EditError) -> Self {
+        match error {
+            EditError::WrongType => Self::WrongType,
+            EditError::OutOfMemory => Self::OutOfMemory,
+        }
     }
 }
 

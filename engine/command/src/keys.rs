@@ -37,7 +37,7 @@ pub fn touch_one(context: &mut Context<'_>) -> Result<(), CommandError> {
 /// `DELIFEQ key value`
 pub fn delifeq(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
-    let equal = holds(context.store, &key, &context.args[2]);
+    let equal = holds(context.store, &key, &context.args[2])?;
     if equal {
         context.store.remove(&key, Removal::Deleted);
         context.notify(NoticeClasses::GENERIC, "del", &key);

@@ -54,8 +54,8 @@ impl LcsOptions {
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN]`
 pub fn lcs(context: &mut Context<'_>) -> Result<(), CommandError> {
     let options = LcsOptions::parse(context.args)?;
-    let a = text_of(context, 1);
-    let b = text_of(context, 2);
+    let a = text_of(context, 1)?;
+    let b = text_of(context, 2)?;
     let steps = a.len().saturating_mul(b.len().div_ceil(WORD_BITS));
     if steps > STEPS_MAX || a.len().max(b.len()) > BYTES_MAX {
         return Err(CommandError::Fixed("ERR String too long for LCS"));
@@ -93,9 +93,12 @@ pub fn lcs(context: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 /// A key that is not there is an empty string.
-fn text_of(context: &mut Context<'_>, index: usize) -> Vec<u8> {
+fn text_of(context: &mut Context<'_>, index: usize) -> Result<Vec<u8>, CommandError> {
+    const NO_STRING: CommandError =
+        CommandError::Fixed("ERR The specified keys must contain string values");
     let key = context.key(index);
-    context.store.get(&key).map_or(Vec::new(), |value| with_bytes(value, <[u8]>::to_vec))
+    let Some(value) = context.store.get(&key) else { return Ok(Vec::new()) };
+    with_bytes(value, <[u8]>::to_vec).map_err(|_| NO_STRING)
 }
 
 struct Matrix {

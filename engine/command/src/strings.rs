@@ -1,7 +1,7 @@
 //! Strings: reading, writing, replacing. Counting is in `counter`, comparing in `lcs`.
 
 use ringlane_base::number;
-use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, Removal, Store, Value};
+use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Store, Value};
 
 use crate::options::{self, Condition, ExpiryOption, SetOptions, TimeUnit};
 use crate::parse;
@@ -9,7 +9,10 @@ use crate::{Args, CommandError, Context, Reply};
 
 /// Writes a stored string, or null for none.
 #[inline]
-pub(crate) fn write_value(reply: &mut dyn Reply, value: Option<Value<'_>>) {
+pub(crate) fn write_value(
+    reply: &mut dyn Reply,
+    value: Option<Value<'_>>,
+) -> Result<(), CommandError> {
     match value {
         None => reply.null(),
         Some(Value::Text(text)) => reply.bulk(text),
@@ -17,15 +20,29 @@ pub(crate) fn write_value(reply: &mut dyn Reply, value: Option<Value<'_>>) {
             reply.bulk(itoa::Buffer::new().format(integer).as_bytes());
         }
         Some(Value::Blob(blob)) => reply.blob(blob),
+        Some(Value::Collection(_)) => return Err(CommandError::WrongType),
     }
+    Ok(())
 }
 
 /// Hands the bytes of a stored string to `read`.
-pub(crate) fn with_bytes<R>(value: Value<'_>, read: impl FnOnce(&[u8]) -> R) -> R {
+pub(crate) fn with_bytes<R>(
+    value: Value<'_>,
+    read: impl FnOnce(&[u8]) -> R,
+) -> Result<R, CommandError> {
     match value {
-        Value::Text(text) => read(text),
-        Value::Integer(integer) => read(itoa::Buffer::new().format(integer).as_bytes()),
-        Value::Blob(blob) => read(blob),
+        Value::Text(text) => Ok(read(text)),
+        Value::Integer(integer) => Ok(read(itoa::Buffer::new().format(integer).as_bytes())),
+        Value::Blob(blob) => Ok(read(blob)),
+        Value::Collection(_) => Err(CommandError::WrongType),
+    }
+}
+
+/// The length of a stored string, 0 for none.
+pub(crate) fn length_of(value: Option<Value<'_>>) -> Result<usize, CommandError> {
+    match value {
+        None => Ok(0),
+        Some(value) => value.text_len().ok_or(CommandError::WrongType),
     }
 }
 
@@ -57,21 +74,24 @@ fn put(
 }
 
 /// Whether the key holds exactly these bytes; false if there is none.
-pub(crate) fn holds(store: &mut Store, key: &Key<'_>, expected: &[u8]) -> bool {
-    store.get(key).is_some_and(|value| with_bytes(value, |bytes| bytes == expected))
+pub(crate) fn holds(
+    store: &mut Store,
+    key: &Key<'_>,
+    expected: &[u8],
+) -> Result<bool, CommandError> {
+    store.get(key).map_or(Ok(false), |value| with_bytes(value, |bytes| bytes == expected))
 }
 
 /// `GET key`
 pub fn get(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
-    write_value(context.reply, context.store.get(&key));
-    Ok(())
+    write_value(context.reply, context.store.get(&key))
 }
 
 /// `GETDEL key`
 pub fn getdel(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
-    write_value(context.reply, context.store.get(&key));
+    write_value(context.reply, context.store.get(&key))?;
     if context.store.remove(&key, Removal::Deleted) {
         context.notify(NoticeClasses::GENERIC, "del", &key);
     }
@@ -93,7 +113,7 @@ pub fn getex(context: &mut Context<'_>) -> Result<(), CommandError> {
             Some(Some(options::expiry_time(unit, text, context.store.now(), "getex")?))
         }
     };
-    write_value(context.reply, context.store.peek(&key));
+    write_value(context.reply, context.store.peek(&key))?;
     match expiry {
         None => {}
         // A key without an expiry has nothing to lose, and nobody is to hear of it.
@@ -115,23 +135,31 @@ pub fn getex(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn getset(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let value = new_value(context.args, 2);
-    let before = context.store.get(&key).map(|value| value.to_owned());
+    let before = owned_string(context.store.get(&key))?;
     put(context, &key, value, Expiry::Never)?;
     match before {
         None => context.reply.null(),
-        Some(before) => write_owned(context.reply, &before),
+        Some(before) => write_owned(context.reply, &before)?,
     }
     Ok(())
 }
 
-fn write_owned(reply: &mut dyn Reply, value: &ringlane_store::OwnedValue) {
-    use ringlane_store::OwnedValue;
+/// A copy of a stored string.
+fn owned_string(value: Option<Value<'_>>) -> Result<Option<OwnedValue>, CommandError> {
+    match value {
+        Some(Value::Collection(_)) => Err(CommandError::WrongType),
+        value => Ok(value.map(Value::to_owned)),
+    }
+}
+
+fn write_owned(reply: &mut dyn Reply, value: &OwnedValue) -> Result<(), CommandError> {
     let value = match value {
         OwnedValue::Text(text) => Value::Text(text),
         OwnedValue::Integer(integer) => Value::Integer(*integer),
         OwnedValue::Blob(blob) => Value::Blob(blob),
+        OwnedValue::Collection(collection) => Value::Collection(collection.view()),
     };
-    write_value(reply, Some(value));
+    write_value(reply, Some(value))
 }
 
 /// `GETRANGE key start end`, `SUBSTR key start end`
@@ -144,10 +172,12 @@ pub fn getrange(context: &mut Context<'_>) -> Result<(), CommandError> {
         reply.bulk(b"");
         return Ok(());
     };
-    let range = resolve_range(start, end, value.len());
+    let range = resolve_range(start, end, length_of(Some(value))?);
     match value {
         Value::Blob(blob) => reply.blob(&blob.slice(range)),
-        Value::Text(_) | Value::Integer(_) => with_bytes(value, |bytes| reply.bulk(&bytes[range])),
+        Value::Text(_) | Value::Integer(_) | Value::Collection(_) => {
+            with_bytes(value, |bytes| reply.bulk(&bytes[range]))?;
+        }
     }
     Ok(())
 }
@@ -169,14 +199,17 @@ fn resolve_range(start: i64, end: i64, length: usize) -> std::ops::Range<usize> 
 /// `STRLEN key`
 pub fn strlen(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
-    let length = context.store.get(&key).map_or(0, |value| value.len());
+    let length = length_of(context.store.get(&key))?;
     context.reply.integer(length as i64);
     Ok(())
 }
 
-/// `MGET key`, called once a key. (A key of another type will answer null here.)
+/// `MGET key`, called once a key. A key of another type answers null.
 pub fn mget_one(context: &mut Context<'_>) -> Result<(), CommandError> {
-    get(context)
+    let key = context.key(1);
+    let value = context.store.get(&key);
+    let string = value.filter(|value| !matches!(value, Value::Collection(_)));
+    write_value(context.reply, string)
 }
 
 /// `SET key value [NX | XX | IFEQ value] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
@@ -198,19 +231,18 @@ fn set_with_options(
 ) -> Result<(), CommandError> {
     let options = SetOptions::parse(context.args)?;
     let expiry = options::store_expiry(options.expiry, context.store.now(), "set")?;
-    let before =
-        if options.get { context.store.get(key).map(|value| value.to_owned()) } else { None };
+    let before = if options.get { owned_string(context.store.get(key))? } else { None };
     let allowed = match options.condition {
         Condition::Always => true,
         Condition::Absent => context.store.peek(key).is_none(),
         Condition::Present => context.store.peek(key).is_some(),
-        Condition::Equals(expected) => holds(context.store, key, expected),
+        Condition::Equals(expected) => holds(context.store, key, expected)?,
     };
     if allowed {
         put(context, key, value, expiry)?;
     }
     match before {
-        Some(before) => write_owned(context.reply, &before),
+        Some(before) => write_owned(context.reply, &before)?,
         None if allowed && !options.get => context.reply.simple("OK"),
         None => context.reply.null(),
     }
@@ -286,7 +318,7 @@ fn set_pairs(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn append(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let suffix = context.args.get(2).expect("arity was checked");
-    let length = context.store.peek(&key).map_or(0, |value| value.len());
+    let length = length_of(context.store.peek(&key))?;
     if length.saturating_add(suffix.len()) > context.limits.value_bytes_max {
         return Err(CommandError::StringTooLong);
     }
@@ -303,10 +335,11 @@ pub fn setrange(context: &mut Context<'_>) -> Result<(), CommandError> {
     let patch = context.args.get(3).expect("arity was checked");
     let key = context.new_key(1)?;
     if patch.is_empty() {
-        let length = context.store.peek(&key).map_or(0, |value| value.len());
+        let length = length_of(context.store.peek(&key))?;
         context.reply.integer(length as i64);
         return Ok(());
     }
+    length_of(context.store.peek(&key))?;
     if offset.saturating_add(patch.len()) > context.limits.value_bytes_max {
         return Err(CommandError::StringTooLong);
     }
@@ -323,5 +356,6 @@ pub(crate) fn stored_integer(store: &mut Store, key: &Key<'_>) -> Result<i64, Co
         Some(Value::Integer(integer)) => Ok(integer),
         Some(Value::Text(text)) => number::parse_integer(text).ok_or(CommandError::NotAnInteger),
         Some(Value::Blob(_)) => Err(CommandError::NotAnInteger),
+        Some(Value::Collection(_)) => Err(CommandError::WrongType),
     }
 }

@@ -90,6 +90,7 @@ fn as_text(exported: Exported) -> (Vec<u8>, Option<Millis>) {
         OwnedValue::Text(text) => text.into_vec(),
         OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
         OwnedValue::Blob(blob) => blob.to_vec(),
+        OwnedValue::Collection(_) => panic!("only strings are made here"),
     };
     (text, exported.expiry)
 }

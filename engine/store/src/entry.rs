@@ -218,7 +218,7 @@ impl<'a> Form<'a> {
     }
 
     #[inline]
-    fn type_name(&self) -> TypeName {
+    pub fn type_name(&self) -> TypeName {
         match self {
             Self::Text(_) | Self::Integer(_) | Self::Outside(..) => TypeName::String,
             Self::Packed(type_name, _) => *type_name,
@@ -459,7 +459,11 @@ impl<'a> Entry<'a> {
                 let Apart::Large(large) = &self.outside().apart else {
                     unreachable!("a collection is no string");
                 };
-                return CollectionView { type_name, body: BodyView::Large(large), large: Some(large) };
+                return CollectionView {
+                    type_name,
+                    body: BodyView::Large(large),
+                    large: Some(large),
+                };
             }
             let block = self.start.add(header.key_offset() + header.key_len());
             let block = std::slice::from_raw_parts(block.as_ptr(), header.value_len());

@@ -38,6 +38,7 @@ pub use types::{
     Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
 };
 pub use value::{
-    BLOB_BYTES_MIN, CollectionView, EditError, Expiry, Exported, KEY_BYTES_MAX, Key, NewValue, ObjectInfo, OutOfMemory,
-    OwnedCollection, OwnedValue, Removal, TypeName, Value, WrongType, integer_text_len,
+    BLOB_BYTES_MIN, CollectionView, EditError, Expiry, Exported, KEY_BYTES_MAX, Key, NewValue,
+    ObjectInfo, OutOfMemory, OwnedCollection, OwnedValue, Removal, TypeName, Value, WrongType,
+    integer_text_len,
 };

@@ -7,6 +7,8 @@ pub struct Stats {
     pub misses: u64,
     /// Keys removed because their time had come, on access or by the wheel.
     pub expired: u64,
+    /// Fields of hashes removed because their time had come.
+    pub expired_fields: u64,
     pub evicted: u64,
     /// Misses whose key an eviction had taken not long before.
     pub ghost_hits: u64,

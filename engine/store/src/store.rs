@@ -58,6 +58,24 @@ pub struct Store {
 // (the tables) are within this same store, so they move to another thread together.
 unsafe impl Send for Store {}
 
+/// What becomes of a write for which nothing can be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// It is refused.
+    Asked,
+    /// It is made all the same: its caller has made room for what it adds.
+    Forced,
+}
+
+impl Room {
+    fn or(self, refusal: OutOfMemory) -> Result<(), OutOfMemory> {
+        match self {
+            Self::Asked => Err(refusal),
+            Self::Forced => Ok(()),
+        }
+    }
+}
+
 /// Where an entry stands. Good until the slot's layout changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
@@ -297,7 +315,7 @@ impl Store {
         expiry: Expiry,
     ) -> Result<(), OutOfMemory> {
         let is_hash = form.type_name() == TypeName::Hash;
-        if self.write(key, form, expiry)? {
+        if self.write(key, form, expiry, Room::Asked)? {
             if is_hash {
                 self.schedule_fields_of(key);
             }
@@ -313,6 +331,7 @@ impl Store {
         key: &Key<'_>,
         form: Form<'_>,
         expiry: Expiry,
+        room: Room,
     ) -> Result<bool, OutOfMemory> {
         let found = self.find_live(key);
         let old_expiry = found.and_then(|found| self.entry(found).expiry());
@@ -328,7 +347,7 @@ impl Store {
             return Ok(false);
         }
         let physical = self.databases.physical(key.database);
-        let Some(found) = found else { return self.insert(key, form, expiry).map(|()| true) };
+        let Some(found) = found else { return self.insert(key, form, expiry, room).map(|()| true) };
         let fielded = is_fielded(self.entry(found));
         let header = self.entry(found).header();
         let scheduled = expiry.is_some() && header.in_wheel() && old_expiry <= expiry;
@@ -351,7 +370,7 @@ impl Store {
                 self.fielded += usize::from(is_fielded(self.entry(found)));
                 self.fielded -= usize::from(fielded);
             }
-            Err(draft) => self.replace(key, draft, scheduled)?,
+            Err(draft) => self.replace(key, draft, scheduled, room)?,
         }
         Ok(true)
     }
@@ -362,11 +381,13 @@ impl Store {
         key: &Key<'_>,
         draft: Draft<'_>,
         scheduled: bool,
+        room: Room,
     ) -> Result<(), OutOfMemory> {
         if key.bytes.len() > KEY_BYTES_MAX {
             return Err(OutOfMemory);
         }
-        self.make_room(draft.bytes(), draft.form.charged(), 0)?;
+        self.make_room(draft.bytes(), draft.form.charged(), 0)
+            .or_else(|refusal| room.or(refusal))?;
         let expiry = draft.expiry;
         // Making room may have evicted this very key.
         let found = self.find(key);
@@ -399,6 +420,7 @@ impl Store {
         key: &Key<'_>,
         form: Form<'_>,
         expiry: Option<Millis>,
+        room: Room,
     ) -> Result<(), OutOfMemory> {
         if key.bytes.len() > KEY_BYTES_MAX {
             return Err(OutOfMemory);
@@ -407,7 +429,8 @@ impl Store {
         let clock = self.eviction.newborn(Hashing::placed(key.hash, physical), &mut self.stats);
         let draft =
             Draft { physical, key: key.bytes, form, expiry, clock, in_wheel: expiry.is_some() };
-        self.make_room(draft.bytes(), draft.form.charged(), 1)?;
+        self.make_room(draft.bytes(), draft.form.charged(), 1)
+            .or_else(|refusal| room.or(refusal))?;
         let handle = draft.place(&self.slab).map_err(|_| OutOfMemory)?;
         self.add(key, handle);
         self.notify(NoticeClasses::NEW, "new", key);
@@ -643,7 +666,7 @@ impl Store {
                 self.set(&key.as_key(), value.as_new(), expiry)?;
             }
             OwnedEffect::Edit { key, type_name, changes } => {
-                self.repeat(&key.as_key(), *type_name, changes)?;
+                self.repeat_changes(&key.as_key(), *type_name, changes)?;
             }
             OwnedEffect::Expire { key, expiry } => {
                 self.set_expiry(&key.as_key(), *expiry);

@@ -293,7 +293,7 @@ fn appending_to_a_long_value_costs_what_is_appended() {
         }
     }
     assert!(allocations < 20, "{allocations} allocations for a million bytes");
-    assert_eq!(store.peek(&key).map(|value| value.len()), Some(1_000_000));
+    assert_eq!(store.peek(&key).and_then(|value| value.text_len()), Some(1_000_000));
     let shared = store.export(&key).expect("it is there");
     store.append(&key, b"x").expect("there is no limit");
     let crate::OwnedValue::Blob(shared) = shared.value else { panic!("it is long") };

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use ringlane_base::Millis;
 
 use crate::classes::PAGE_BYTES;
+use crate::edit::soonest;
 use crate::entry::{self, Entry};
 use crate::eviction::victims::{RESERVE_BYTES_MAX, RESERVE_SHARE};
 use crate::segment::{Segment, prefetch};
 use crate::slab::{CellPlace, LeavingPage};
 use crate::slot_table::{Position, SlotTable};
-use crate::types::Collection;
-use crate::edit::soonest;
 use crate::store::{Found, Store, handle_at};
+use crate::types::Collection;
 use crate::wheel::Item;
 use crate::{Budget, Limits, Memory, Removal, Work};
 

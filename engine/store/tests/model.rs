@@ -50,6 +50,7 @@ fn text_of(value: &Value<'_>) -> Vec<u8> {
         Value::Text(text) => text.to_vec(),
         Value::Integer(integer) => integer.to_string().into_bytes(),
         Value::Blob(blob) => blob.to_vec(),
+        Value::Collection(_) => panic!("only strings are set here"),
     }
 }
 
@@ -62,6 +63,7 @@ fn owned_text(value: &OwnedValue) -> Vec<u8> {
         OwnedValue::Text(text) => text.to_vec(),
         OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
         OwnedValue::Blob(blob) => blob.to_vec(),
+        OwnedValue::Collection(_) => panic!("only strings are set here"),
     }
 }
 
@@ -72,6 +74,7 @@ fn apply(model: &mut Model, effect: &OwnedEffect) {
             let held = Held { text: owned_text(value), expiry: *expiry };
             model.insert((key.database.0, key.bytes.to_vec()), held);
         }
+        OwnedEffect::Edit { .. } => panic!("only strings are set here"),
         OwnedEffect::Expire { key, expiry } => {
             let place = (key.database.0, key.bytes.to_vec());
             model.get_mut(&place).expect("only what exists changes").expiry = *expiry;
@@ -395,6 +398,9 @@ fn rehashed(replica: &Store, effect: OwnedEffect) -> OwnedEffect {
     match effect {
         OwnedEffect::Set { key, value, expiry } => {
             OwnedEffect::Set { key: again(key), value, expiry }
+        }
+        OwnedEffect::Edit { key, type_name, changes } => {
+            OwnedEffect::Edit { key: again(key), type_name, changes }
         }
         OwnedEffect::Expire { key, expiry } => OwnedEffect::Expire { key: again(key), expiry },
         OwnedEffect::Remove { key, cause } => OwnedEffect::Remove { key: again(key), cause },

@@ -74,6 +74,7 @@ impl EffectSink for Recorder {
 fn slot_of(effect: &OwnedEffect) -> Slot {
     match effect {
         OwnedEffect::Set { key, .. }
+        | OwnedEffect::Edit { key, .. }
         | OwnedEffect::Expire { key, .. }
         | OwnedEffect::Remove { key, .. } => key.slot,
         OwnedEffect::Flush { .. } | OwnedEffect::Swap { .. } => {

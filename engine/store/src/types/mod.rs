@@ -3,6 +3,7 @@
 //! store, no key, no clock: the time and the dice are arguments.
 
 mod deque;
+mod dispatch;
 pub mod list;
 pub mod pack;
 pub mod table;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use ringlane_base::Millis;
 
 pub use self::deque::ListDeque;
+pub(crate) use self::dispatch::{encoding, next_field_expiry};
 pub use self::list::{List, ListIter, ListView};
 pub use self::pack::Item;
 use crate::TypeName;
