@@ -11,9 +11,6 @@ use crate::types::{Body, BodyView, Change, Collection, CollectionType, Edit, Lis
 use crate::wheel::Item;
 use crate::{EditError, Effect, Expiry, Key, OutOfMemory, Removal, TypeName, Value, WrongType};
 
-/// Fields of a hash that go in one step of upkeep when their time has come.
-const FIELDS_STEP: usize = 128;
-
 /// When the first field of the hash is due, if it is a hash that has such fields.
 fn next_field_expiry(entry: Entry<'_>) -> Option<Millis> {
     if entry.header().type_name() != TypeName::Hash {
