@@ -211,9 +211,10 @@ struct Listener(Arc<Book>);
 impl EffectSink for Listener {
     fn effect(&mut self, effect: &Effect<'_>) {
         let key = match effect {
-            Effect::Set { key, .. } | Effect::Expire { key, .. } | Effect::Remove { key, .. } => {
-                key
-            }
+            Effect::Set { key, .. }
+            | Effect::Edit { key, .. }
+            | Effect::Expire { key, .. }
+            | Effect::Remove { key, .. } => key,
             // `before_sweep` has said which keys these touch.
             Effect::Flush { .. } | Effect::Swap { .. } => return,
         };
