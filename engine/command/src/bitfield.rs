@@ -4,7 +4,7 @@ use ringlane_store::{Key, NoticeClasses, Store};
 
 use crate::bitmap::field_offset;
 use crate::parse::{self, is};
-use crate::strings::with_bytes;
+use crate::strings::{length_of, with_bytes};
 use crate::{Args, CommandError, Context};
 
 const BAD_TYPE: CommandError = CommandError::Fixed(
@@ -103,11 +103,10 @@ pub fn bitfield(context: &mut Context<'_>) -> Result<(), CommandError> {
     let fields = parse_fields(context.args, context.limits.value_bytes_max)?;
     let writes = fields.iter().filter(|field| field.action != Action::Get);
     let Some(last) = writes.map(|field| field.last_byte()).max() else {
-        answer_reads(context, &fields);
-        return Ok(());
+        return answer_reads(context, &fields);
     };
     let key = context.new_key(1)?;
-    let length = context.store.get(&key).map_or(0, |value| with_bytes(value, <[u8]>::len));
+    let length = length_of(context.store.get(&key))?;
     let mut changed = last >= length;
     if changed {
         context.store.set_range(&key, last, &[0])?;
@@ -135,11 +134,10 @@ pub fn bitfield_ro(context: &mut Context<'_>) -> Result<(), CommandError> {
     if fields.iter().any(|field| field.action != Action::Get) {
         return Err(CommandError::Fixed("ERR BITFIELD_RO only supports the GET subcommand"));
     }
-    answer_reads(context, &fields);
-    Ok(())
+    answer_reads(context, &fields)
 }
 
-fn answer_reads(context: &mut Context<'_>, fields: &[Field]) {
+fn answer_reads(context: &mut Context<'_>, fields: &[Field]) -> Result<(), CommandError> {
     let key = context.key(1);
     let value = context.store.get(&key);
     let reply = &mut *context.reply;
@@ -152,7 +150,10 @@ fn answer_reads(context: &mut Context<'_>, fields: &[Field]) {
     };
     match value {
         Some(value) => with_bytes(value, answer),
-        None => answer(b""),
+        None => {
+            answer(b"");
+            Ok(())
+        }
     }
 }
 
@@ -215,7 +216,10 @@ fn run(
 ) -> Result<Option<i64>, CommandError> {
     let Field { action, width, .. } = field;
     let first = field.first_byte();
-    let before = store.peek(key).map_or(0, |value| with_bytes(value, |bytes| window(bytes, first)));
+    let before = match store.peek(key) {
+        Some(value) => with_bytes(value, |bytes| window(bytes, first))?,
+        None => 0,
+    };
     let old = width.read(before >> field.bits_behind());
     let (wanted, overflow) = match action {
         Action::Get => return Ok(Some(old as i64)),

@@ -34,8 +34,8 @@ fn checked_offset(offset: i64, value_bytes_max: usize) -> Result<u64, CommandErr
 }
 
 /// The byte at an index and the string's length; zero beyond it and for a key that is not there.
-fn byte_at(store: &mut Store, key: &Key<'_>, index: usize) -> (u8, usize) {
-    store.get(key).map_or((0, 0), |value| {
+fn byte_at(store: &mut Store, key: &Key<'_>, index: usize) -> Result<(u8, usize), CommandError> {
+    store.get(key).map_or(Ok((0, 0)), |value| {
         with_bytes(value, |bytes| (bytes.get(index).copied().unwrap_or(0), bytes.len()))
     })
 }
@@ -49,7 +49,7 @@ pub fn setbit(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let key = context.new_key(1)?;
     let index = (offset >> 3) as usize;
-    let (byte, length) = byte_at(context.store, &key, index);
+    let (byte, length) = byte_at(context.store, &key, index)?;
     let shift = 7 - (offset & 7);
     let before = byte >> shift & 1;
     // A bit that is there and is so already: nothing changes.
@@ -66,7 +66,7 @@ pub fn setbit(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn getbit(context: &mut Context<'_>) -> Result<(), CommandError> {
     let offset = bit_offset(&context.args[2], context.limits.value_bytes_max)?;
     let key = context.key(1);
-    let (byte, _) = byte_at(context.store, &key, (offset >> 3) as usize);
+    let (byte, _) = byte_at(context.store, &key, (offset >> 3) as usize)?;
     context.reply.integer(i64::from(byte >> (7 - (offset & 7)) & 1));
     Ok(())
 }
@@ -125,10 +125,14 @@ pub fn bitcount(context: &mut Context<'_>) -> Result<(), CommandError> {
     // Both from the end and the wrong way round: nothing, even where the string is too short to
     // tell them apart.
     let crossed = span.start < 0 && span.end.is_some_and(|end| end < 0 && span.start > end);
-    let count =
-        context.store.get(&key).filter(|_| !crossed).map_or(0, |value| {
-            with_bytes(value, |bytes| count_bits(bytes, span.bits(bytes.len())))
-        });
+    let count = context.store.get(&key).map_or(Ok(0), |value| {
+        with_bytes(
+            value,
+            |bytes| {
+                if crossed { 0 } else { count_bits(bytes, span.bits(bytes.len())) }
+            },
+        )
+    })?;
     context.reply.integer(count as i64);
     Ok(())
 }
@@ -184,7 +188,7 @@ pub fn bitpos(context: &mut Context<'_>) -> Result<(), CommandError> {
         // Zeros follow a string for ever, unless the end was said.
         let beyond = (!bit && span.end.is_none()).then_some(end);
         find_bit(bytes, bits, bit).or(beyond)
-    });
+    })?;
     context.reply.integer(position.map_or(-1, |position| position as i64));
     Ok(())
 }

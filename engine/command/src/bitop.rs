@@ -68,7 +68,7 @@ pub fn bitop(context: &mut Context<'_>) -> Result<(), CommandError> {
         sources.push(match context.store.get(&key) {
             None => Bytes::new(),
             Some(Value::Blob(blob)) => blob.clone(),
-            Some(value) => with_bytes(value, Bytes::copy_from_slice),
+            Some(value) => with_bytes(value, Bytes::copy_from_slice)?,
         });
     }
     let result = combine(operation, &sources);
