@@ -169,6 +169,9 @@ fn each_word_of_three(several: &mut [u8], a: &[u8], b: &[u8]) {
 mod tests {
     use super::*;
 
+    /// A byte of the result, of the sources' bytes at its place.
+    type OfBytes<'f> = dyn Fn(&[u8]) -> u8 + 'f;
+
     #[test]
     fn every_operation_is_as_byte_by_byte() {
         let mut random = fastrand::Rng::with_seed(9);
@@ -190,7 +193,7 @@ mod tests {
                     byte | u8::from(count == 1) << bit
                 })
             };
-            let cases: [(Operation, &dyn Fn(&[u8]) -> u8); 7] = [
+            let cases: [(Operation, &OfBytes<'_>); 7] = [
                 (Operation::And, &|all| all.iter().fold(0xff, |a, b| a & b)),
                 (Operation::Or, &|all| or(all)),
                 (Operation::Xor, &|all| all.iter().fold(0, |a, b| a ^ b)),

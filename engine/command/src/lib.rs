@@ -15,6 +15,7 @@ pub mod bitmap;
 pub mod bitop;
 pub mod counter;
 pub mod expiry;
+pub mod hyperloglog;
 pub mod keys;
 pub mod keyspace;
 pub mod lcs;
@@ -27,6 +28,7 @@ pub mod reference;
 mod extended;
 mod options;
 pub mod parse;
+mod registers;
 
 pub use context::{Args, Context, HandlerLimits, RoutedKey};
 pub use error::{CommandError, Wait};

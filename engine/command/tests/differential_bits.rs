@@ -1,4 +1,4 @@
-//! Bitmaps beside a real redis-server: random commands on short strings, the same answers and the
+//! Bitmaps and HyperLogLogs beside a real redis-server: random commands on short strings, the same answers and the
 //! same strings left. Runs where `redis-server` (7.0 or later) is installed.
 //! A failure prints the seed; `RINGLANE_SEED=…` runs that one again.
 
@@ -133,5 +133,53 @@ fn bitmaps_are_those_of_redis() {
                 assert_eq!(show(&lane.run(&get)), show(&server.run(&get)), "{case}");
             }
         }
+    }
+}
+
+#[test]
+fn sketches_are_those_of_redis_byte_by_byte() {
+    let Some(mut server) = Server::start() else { return };
+    for seed in seeds() {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut lane = Lane::default();
+        server.run(&[b"FLUSHALL"]);
+        let mut dense = 0;
+        for step in 0..600 {
+            let mut words: Vec<String> = Vec::new();
+            let keys = |words: &mut Vec<String>, random: &mut fastrand::Rng, most: u8| {
+                words.extend((0..random.u8(1..=most)).map(|_| pick(random, &KEYS).to_owned()));
+            };
+            match random.u8(..40) {
+                0 => {
+                    words.push("DEL".into());
+                    keys(&mut words, &mut random, 1);
+                }
+                1 => words = vec!["SET".into(), "none".into(), "HYLL".into()],
+                2..5 => {
+                    words.push("PFMERGE".into());
+                    keys(&mut words, &mut random, 3);
+                }
+                5..10 => {
+                    words.push("PFCOUNT".into());
+                    keys(&mut words, &mut random, 3);
+                }
+                _ => {
+                    words = vec!["PFADD".into(), pick(&mut random, &KEYS[..3]).into()];
+                    let most = [1, 3, 30, 300][random.usize(..4)];
+                    let element = || random.u32(..20_000).to_string();
+                    words.extend(std::iter::repeat_with(element).take(most));
+                }
+            }
+            let args: Vec<&[u8]> = words.iter().map(String::as_bytes).collect();
+            let case = format!("seed {seed}, step {step}: {words:?}");
+            assert_eq!(show(&lane.run(&args)), show(&server.run(&args)), "{case}");
+            for key in KEYS {
+                let get: [&[u8]; 2] = [b"GET", key.as_bytes()];
+                let (ours, theirs) = (lane.run(&get), server.run(&get));
+                assert!(ours == theirs, "{case}: {} but {}", show(&ours), show(&theirs));
+                dense += usize::from(ours.len() > 12_304);
+            }
+        }
+        assert!(dense > 100, "both forms are met: {dense}");
     }
 }

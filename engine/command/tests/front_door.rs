@@ -776,3 +776,37 @@ fn fields_of_bits() {
         "#,
     );
 }
+
+#[test]
+fn estimates_of_different_elements() {
+    script(
+        r#"
+        PFADD k a b c a => :1
+        PFADD k a b => :0
+        PFCOUNT k => :3
+        PFCOUNT k => :3
+        PFADD empty => :1
+        PFADD empty => :0
+        PFCOUNT empty none => :0
+        PFADD l c d => :1
+        PFCOUNT k l => :4
+        EXPIRE k 100 => :1
+        PFMERGE k l none => +OK
+        TTL k => :100
+        PFCOUNT k => :4
+        PFMERGE new => +OK
+        GET new => "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80\x7f\xff"
+        TYPE new => +string
+        SET s text => +OK
+        PFADD s a => -WRONGTYPE Key is not a valid HyperLogLog string value.
+        PFCOUNT s => -WRONGTYPE Key is not a valid HyperLogLog string value.
+        PFCOUNT k s => -WRONGTYPE Key is not a valid HyperLogLog string value.
+        PFMERGE k s => -WRONGTYPE Key is not a valid HyperLogLog string value.
+        SET s "HYLL\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x80" => +OK
+        PFADD s a => -INVALIDOBJ Corrupted HLL object detected
+        PFCOUNT s => -INVALIDOBJ Corrupted HLL object detected
+        PFMERGE k s => -INVALIDOBJ Corrupted HLL object detected
+        PFADD => -ERR wrong number of arguments for 'pfadd' command
+        "#,
+    );
+}

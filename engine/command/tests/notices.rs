@@ -113,3 +113,13 @@ fn bitmaps() {
         ("BITOP AND to none", ""),
     ]);
 }
+
+#[test]
+fn sketches() {
+    check(&[
+        ("PFADD k a b", "pfadd k"),
+        ("PFADD k a", ""),
+        ("PFCOUNT k", ""),
+        ("PFMERGE to k", "pfadd to"),
+    ]);
+}
