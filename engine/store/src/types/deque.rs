@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 
 use super::End;
+use super::heap_bytes;
 use super::pack::{self, Item};
-use crate::memory::size_class;
 
 /// Chunks of a group: what inserting a chunk moves, and what an index walks over at the most.
 const GROUP_CHUNKS_MAX: usize = 128;
@@ -97,7 +97,7 @@ impl Chunk {
     }
 
     fn heap(&self) -> usize {
-        size_class(self.buffer.len())
+        heap_bytes(self.buffer.len())
     }
 
     fn fits(&self, bytes: usize, limit: ChunkLimit) -> bool {
@@ -226,7 +226,7 @@ impl Group {
 
     /// Bytes of the chunks' places, not of the chunks.
     fn heap(&self) -> usize {
-        size_class(self.chunks.capacity() * size_of::<Chunk>())
+        heap_bytes(self.chunks.capacity() * size_of::<Chunk>())
     }
 }
 
@@ -239,7 +239,7 @@ struct Place {
 }
 
 /// The elements of a large list.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ListDeque {
     groups: VecDeque<Group>,
     count: usize,
@@ -247,7 +247,22 @@ pub struct ListDeque {
     heap: usize,
 }
 
+impl Clone for ListDeque {
+    fn clone(&self) -> Self {
+        let mut copy = Self { groups: self.groups.clone(), count: self.count, heap: 0 };
+        // Copies of buffers may be of other capacities.
+        copy.heap = copy.counted_heap();
+        copy
+    }
+}
+
 impl ListDeque {
+    /// What `heap` is, counted anew.
+    fn counted_heap(&self) -> usize {
+        let chunks = self.groups.iter().flat_map(|group| &group.chunks);
+        self.groups.iter().map(Group::heap).sum::<usize>() + chunks.map(Chunk::heap).sum::<usize>()
+    }
+
     /// A list of the elements of one run.
     pub(super) fn of_run(run: &[u8], count: usize) -> Self {
         let mut list = Self::default();
@@ -268,7 +283,7 @@ impl ListDeque {
 
     /// Heap bytes by size class, this struct not included.
     pub fn bytes(&self) -> usize {
-        self.heap + size_class(self.groups.capacity() * size_of::<Group>())
+        self.heap + heap_bytes(self.groups.capacity() * size_of::<Group>())
     }
 
     /// The one run that holds everything, if one does.
@@ -666,8 +681,7 @@ impl ListDeque {
     pub(super) fn check(&self) {
         let chunks = || self.groups.iter().flat_map(|group| &group.chunks);
         assert_eq!(self.count, chunks().map(Chunk::count).sum::<usize>());
-        let heap = chunks().map(Chunk::heap).sum::<usize>();
-        assert_eq!(self.heap, heap + self.groups.iter().map(Group::heap).sum::<usize>());
+        assert_eq!(self.heap, self.counted_heap());
         for group in &self.groups {
             assert!((1..=GROUP_CHUNKS_MAX).contains(&group.chunks.len()));
             assert_eq!(group.count, group.chunks.iter().map(Chunk::count).sum::<usize>());

@@ -2,7 +2,7 @@
 
 use ringlane_base::Millis;
 
-use super::{BodyView, CollectionType, List};
+use super::{BodyView, CollectionType, List, SortedSet};
 use crate::TypeName;
 
 /// When the first field of a hash is due; None: none has an expiry.
@@ -16,6 +16,7 @@ pub(crate) fn encoding(type_name: TypeName, body: BodyView<'_>) -> &'static str 
     match type_name {
         TypeName::String => unreachable!("a string is no collection"),
         TypeName::List => List::view(body, start).encoding(),
-        TypeName::Set | TypeName::SortedSet | TypeName::Hash | TypeName::Stream => "listpack",
+        TypeName::SortedSet => SortedSet::view(body, start).encoding(),
+        TypeName::Set | TypeName::Hash | TypeName::Stream => "listpack",
     }
 }

@@ -40,8 +40,6 @@ pub enum List {
     Large(Arc<Collection>),
 }
 
-// Refutable as soon as there is a second type.
-#[allow(irrefutable_let_patterns)]
 fn deque(collection: &Collection) -> &ListDeque {
     let Collection::List(deque) = collection else {
         unreachable!("the entry's header says that this is a list");
@@ -49,8 +47,6 @@ fn deque(collection: &Collection) -> &ListDeque {
     deque
 }
 
-// Refutable as soon as there is a second type.
-#[allow(irrefutable_let_patterns)]
 fn deque_mut(large: &mut Arc<Collection>) -> &mut ListDeque {
     let Collection::List(deque) = Arc::make_mut(large) else {
         unreachable!("the entry's header says that this is a list");

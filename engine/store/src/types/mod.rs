@@ -6,8 +6,11 @@ mod deque;
 mod dispatch;
 pub mod list;
 pub mod pack;
+mod run;
+pub mod sorted;
 pub mod table;
 pub mod thin;
+mod tree;
 
 use std::sync::Arc;
 
@@ -17,6 +20,7 @@ pub use self::deque::ListDeque;
 pub(crate) use self::dispatch::{encoding, next_field_expiry};
 pub use self::list::{List, ListIter, ListView};
 pub use self::pack::Item;
+pub use self::sorted::{Edge, Put, SortedIter, SortedSet, SortedTree, SortedView};
 use crate::TypeName;
 use crate::memory::size_class;
 
@@ -65,6 +69,7 @@ pub enum BodyView<'a> {
 #[derive(Clone, Debug)]
 pub enum Collection {
     List(ListDeque),
+    Sorted(SortedTree),
 }
 
 impl Collection {
@@ -74,12 +79,14 @@ impl Collection {
         let own = size_class(2 * size_of::<usize>() + size_of::<Self>());
         own + match self {
             Self::List(list) => list.bytes(),
+            Self::Sorted(sorted) => sorted.bytes(),
         }
     }
 
     pub fn type_name(&self) -> TypeName {
         match self {
             Self::List(_) => TypeName::List,
+            Self::Sorted(_) => TypeName::SortedSet,
         }
     }
 
@@ -87,6 +94,7 @@ impl Collection {
     pub fn len(&self) -> usize {
         match self {
             Self::List(list) => list.len(),
+            Self::Sorted(sorted) => sorted.len(),
         }
     }
 
@@ -99,6 +107,7 @@ impl Collection {
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         match self {
             Self::List(list) => list.free_some(units),
+            Self::Sorted(sorted) => sorted.free_some(units),
         }
     }
 }

@@ -29,6 +29,7 @@ const WIDE: u8 = 0xe0;
 const TEXT_2: u8 = 0xe8;
 const TEXT_4: u8 = 0xe9;
 const DOUBLE: u8 = 0xea;
+const DOUBLE_LEN: usize = 9;
 
 /// Doubles beyond this are not written as integers: above it they no longer are all integers.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
@@ -204,7 +205,7 @@ pub fn skip(block: &[u8]) -> usize {
         WIDE..TEXT_2 => usize::from(head - WIDE) + 2,
         TEXT_2 => 3 + unsigned(&block[1..3]),
         TEXT_4 => 5 + unsigned(&block[1..5]),
-        DOUBLE.. => 9,
+        DOUBLE.. => DOUBLE_LEN,
     }
 }
 
@@ -221,30 +222,40 @@ fn unsigned(bytes: &[u8]) -> usize {
     u64::from_le_bytes(word) as usize
 }
 
-/// The integer that the score is, if it is one.
+/// The integer that the score is, if it is one and takes fewer bytes than a double.
 // The comparison means equality: what is written must come back to the bit.
 #[allow(clippy::float_cmp)]
-fn score_integer(score: f64) -> Option<i64> {
+fn score_item(score: f64) -> Option<Item<'static>> {
     if score.abs() > EXACT_MAX {
         return None;
     }
     let integer = score as i64;
-    (integer as f64 == score).then_some(integer)
+    (integer as f64 == score).then_some(Item::Integer(integer))
 }
 
 /// Appends a score: a small integer in few bytes, anything else in 9. Minus zero becomes zero,
 /// which it equals.
 pub fn write_score(score: f64, out: &mut Vec<u8>) {
-    if let Some(integer) = score_integer(score) {
-        return write(Item::Integer(integer), out);
+    let at = out.len();
+    out.resize(at + score_len(score), 0);
+    put_score(score, &mut out[at..]);
+}
+
+/// Writes a score into exactly its `score_len` bytes.
+///
+/// # Panics
+/// If the place is of another length.
+pub fn put_score(score: f64, place: &mut [u8]) {
+    if let Some(item) = score_item(score) {
+        return put(item, place);
     }
-    out.push(DOUBLE);
-    out.extend_from_slice(&score.to_le_bytes());
+    place[0] = DOUBLE;
+    place[1..].copy_from_slice(&score.to_le_bytes());
 }
 
 /// How many bytes `write_score` appends.
 pub fn score_len(score: f64) -> usize {
-    score_integer(score).map_or(9, |integer| Item::Integer(integer).packed_len())
+    score_item(score).map_or(DOUBLE_LEN, |item| item.packed_len())
 }
 
 /// The score that the block begins with, and how many bytes it takes.

@@ -1,0 +1,593 @@
+//! Sorted sets: one packed block in order while small; when large a tree in order and a table that
+//! finds a member's leaf. Owns the block's form and what an edit does; the tree's own matters are
+//! the tree's.
+//!
+//! block: | count 2 | score, member | score, member | .. |  (empty: no bytes at all)
+//!
+//! A large set holds each member's bytes once, in a leaf. The table has 8 bytes for each: half of
+//! the member's hash and the name of the leaf.
+
+use std::sync::Arc;
+
+use ringlane_base::Millis;
+
+use super::pack::Item;
+pub use super::run::Edge;
+use super::run::{self, Backward};
+use super::table::{Segmented, hash_bytes};
+use super::tree::{LeafId, Tree};
+use super::{Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX};
+use crate::TypeName;
+
+/// Where the entries of a block begin.
+const ENTRIES: usize = 2;
+
+/// Where a member is: half of its hash, and its leaf. Members with equal halves in one leaf have
+/// equal spots, and it does not matter whose is whose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Spot {
+    hash: u32,
+    leaf: LeafId,
+}
+
+/// The half of a member's hash that is kept.
+fn hash_of(member: &[u8]) -> u32 {
+    (hash_bytes(member) >> 32) as u32
+}
+
+/// The hash that places a spot in the table, whose upper bits choose the segment: the half, spread
+/// over 64 bits by multiplication with an odd number (2^64 divided by the golden ratio).
+fn placed(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+}
+
+/// The members of a large sorted set.
+#[derive(Clone, Debug)]
+pub struct SortedTree {
+    table: Segmented<Spot>,
+    tree: Tree,
+}
+
+impl SortedTree {
+    /// A large set of the entries of one run.
+    fn of_run(run: &[u8], count: usize) -> Self {
+        let mut large = Self { table: Segmented::with_capacity(count + 1), tree: Tree::new() };
+        let mut offset = 0;
+        let mut buffer = itoa::Buffer::new();
+        while offset < run.len() {
+            let (score, member, length) = run::entry(&run[offset..]);
+            large.insert(score, member.bytes(&mut buffer));
+            offset += length;
+        }
+        large
+    }
+
+    pub fn len(&self) -> usize {
+        self.tree.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Heap bytes by size class, this struct not included.
+    pub fn bytes(&self) -> usize {
+        self.table.bytes() + self.tree.bytes()
+    }
+
+    /// A member's leaf and score.
+    fn find(&self, member: &[u8]) -> Option<(LeafId, f64)> {
+        let (hash, item) = (hash_of(member), Item::of(member));
+        let mut score = None;
+        let spot = self.table.find(placed(hash), |spot| {
+            if spot.hash != hash {
+                return false;
+            }
+            score = run::find(self.tree.run(spot.leaf), item).map(|(_, score)| score);
+            score.is_some()
+        })?;
+        score.map(|score| (spot.leaf, score))
+    }
+
+    /// Puts a member in that is not there.
+    fn insert(&mut self, score: f64, member: &[u8]) {
+        let (hash, table) = (hash_of(member), &mut self.table);
+        let leaf =
+            self.tree.insert(score, member, |member, from, to| moved(table, member, from, to));
+        table.insert(placed(hash), Spot { hash, leaf }, |spot| placed(spot.hash));
+    }
+
+    /// Gives a member that is there another score.
+    fn change(&mut self, (old_leaf, old): (LeafId, f64), score: f64, member: &[u8]) {
+        let table = &mut self.table;
+        // Meanwhile the member has a spot in a leaf where it no longer is, or that is none. That
+        // harms nobody: of equal spots any may be changed.
+        let removed =
+            self.tree.remove(old, member, |member, from, to| moved(table, member, from, to));
+        debug_assert!(removed, "the table says that it is there");
+        let leaf =
+            self.tree.insert(score, member, |member, from, to| moved(table, member, from, to));
+        relocate(table, hash_of(member), old_leaf, leaf);
+    }
+
+    /// Takes a member out whose leaf and score these are.
+    fn remove(&mut self, (leaf, score): (LeafId, f64), member: &[u8]) {
+        let (hash, table) = (hash_of(member), &mut self.table);
+        let spot = Spot { hash, leaf };
+        let gone = table.remove(placed(hash), |other| *other == spot, |spot| placed(spot.hash));
+        let removed =
+            self.tree.remove(score, member, |member, from, to| moved(table, member, from, to));
+        debug_assert!(gone.is_some() && removed, "table and tree hold the same members");
+    }
+
+    /// Frees some leaves or members, one unit each, until no units are left. True: nothing is left.
+    pub fn free_some(&mut self, units: &mut u32) -> bool {
+        self.tree.free_some(units) && *units > 0 && self.table.free_some(units, |_| ())
+    }
+}
+
+fn moved(table: &mut Segmented<Spot>, member: Item<'_>, from: LeafId, to: LeafId) {
+    relocate(table, hash_of(member.bytes(&mut itoa::Buffer::new())), from, to);
+}
+
+fn relocate(table: &mut Segmented<Spot>, hash: u32, from: LeafId, to: LeafId) {
+    let spot = Spot { hash, leaf: from };
+    let found = table.find_mut(placed(hash), |other| *other == spot);
+    found.expect("every member of a leaf has a spot").leaf = to;
+}
+
+/// A sorted set.
+#[derive(Clone, Debug)]
+pub enum SortedSet {
+    Packed(Vec<u8>),
+    /// Always of `Collection::Sorted`.
+    Large(Arc<Collection>),
+}
+
+fn tree(collection: &Collection) -> &SortedTree {
+    let Collection::Sorted(tree) = collection else {
+        unreachable!("the entry's header says that this is a sorted set");
+    };
+    tree
+}
+
+fn tree_mut(large: &mut Arc<Collection>) -> &mut SortedTree {
+    let Collection::Sorted(tree) = Arc::make_mut(large) else {
+        unreachable!("the entry's header says that this is a sorted set");
+    };
+    tree
+}
+
+fn packed_count(block: &[u8]) -> usize {
+    block.first_chunk().map_or(0, |count| usize::from(u16::from_le_bytes(*count)))
+}
+
+fn packed_run(block: &[u8]) -> &[u8] {
+    block.get(ENTRIES..).unwrap_or_default()
+}
+
+fn set_packed_count(block: &mut [u8], count: usize) {
+    block[..ENTRIES].copy_from_slice(&(count as u16).to_le_bytes());
+}
+
+impl CollectionType for SortedSet {
+    const TYPE: TypeName = TypeName::SortedSet;
+    type View<'a> = SortedView<'a>;
+
+    fn empty() -> Self {
+        Self::Packed(Vec::new())
+    }
+
+    fn from_packed(bytes: Vec<u8>) -> Self {
+        Self::Packed(bytes)
+    }
+
+    fn from_large(large: Arc<Collection>) -> Self {
+        debug_assert_eq!(large.type_name(), Self::TYPE);
+        Self::Large(large)
+    }
+
+    fn into_body(self) -> Body {
+        match self {
+            Self::Packed(bytes) => Body::Packed(bytes),
+            Self::Large(large) => Body::Large(large),
+        }
+    }
+
+    fn view(body: BodyView<'_>, _now: Millis) -> SortedView<'_> {
+        match body {
+            BodyView::Packed(block) => SortedView::Packed(block),
+            BodyView::Large(large) => SortedView::Large(tree(large)),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.as_view().is_empty()
+    }
+}
+
+impl SortedSet {
+    /// The view of what is owned here.
+    pub fn as_view(&self) -> SortedView<'_> {
+        match self {
+            Self::Packed(block) => SortedView::Packed(block),
+            Self::Large(large) => SortedView::Large(tree(large)),
+        }
+    }
+}
+
+/// A sorted set, to read. A rank is a member's place from the lowest score on, from 0.
+#[derive(Clone, Copy, Debug)]
+pub enum SortedView<'a> {
+    Packed(&'a [u8]),
+    Large(&'a SortedTree),
+}
+
+impl<'a> SortedView<'a> {
+    pub fn len(self) -> usize {
+        match self {
+            Self::Packed(block) => packed_count(block),
+            Self::Large(large) => large.len(),
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// As OBJECT ENCODING names it.
+    pub fn encoding(self) -> &'static str {
+        match self {
+            Self::Packed(_) => "listpack",
+            Self::Large(_) => "skiplist",
+        }
+    }
+
+    pub fn score(self, member: &[u8]) -> Option<f64> {
+        match self {
+            Self::Packed(block) => {
+                run::find(packed_run(block), Item::of(member)).map(|(_, score)| score)
+            }
+            Self::Large(large) => large.find(member).map(|(_, score)| score),
+        }
+    }
+
+    /// A member's rank and score; `reverse`: the rank from the highest score on.
+    pub fn rank(self, member: &[u8], reverse: bool) -> Option<(usize, f64)> {
+        let score = self.score(member)?;
+        let rank = self.rank_of(Edge::Member { score, member, behind: false });
+        Some((if reverse { self.len() - 1 - rank } else { rank }, score))
+    }
+
+    /// How many members stand before an edge: the rank of the first one behind it.
+    pub fn rank_of(self, edge: Edge<'_>) -> usize {
+        match self {
+            Self::Packed(block) => run::position(packed_run(block), edge).0,
+            Self::Large(large) => large.tree.rank(edge),
+        }
+    }
+
+    /// How many members stand between two edges.
+    pub fn count_between(self, from: Edge<'_>, to: Edge<'_>) -> usize {
+        self.rank_of(to).saturating_sub(self.rank_of(from))
+    }
+
+    /// The member of a rank, and its score.
+    pub fn at(self, rank: usize) -> Option<(Item<'a>, f64)> {
+        self.range(rank, 1).next()
+    }
+
+    /// All members, from the lowest score on.
+    pub fn iter(self) -> SortedIter<'a> {
+        self.range(0, usize::MAX)
+    }
+
+    /// Up to `length` members from a rank on, ascending.
+    pub fn range(self, rank: usize, length: usize) -> SortedIter<'a> {
+        let left = length.min(self.len().saturating_sub(rank));
+        if left == 0 {
+            return SortedIter::Up(Up { run: &[], next: None, left });
+        }
+        let (run, index, next) = self.start(rank);
+        let run = &run[run::offset_of(run, index)..];
+        SortedIter::Up(Up { run, next, left })
+    }
+
+    /// Up to `length` members from a rank on, descending: that member, the one before it, ..
+    pub fn range_rev(self, rank: usize, length: usize) -> SortedIter<'a> {
+        let there = if rank < self.len() { rank + 1 } else { 0 };
+        let left = length.min(there);
+        if left == 0 {
+            return SortedIter::Down(Down { run: Backward::new(&[], 0), next: None, left });
+        }
+        let (run, index, next) = self.start(rank);
+        SortedIter::Down(Down { run: Backward::new(run, index + 1), next, left })
+    }
+
+    /// The run that holds a rank below the count, the index in it, and the leaf that it is.
+    fn start(self, rank: usize) -> (&'a [u8], usize, Option<(&'a Tree, LeafId)>) {
+        match self {
+            Self::Packed(block) => (packed_run(block), rank, None),
+            Self::Large(large) => {
+                let (leaf, index) = large.tree.at(rank);
+                (large.tree.run(leaf), index, Some((&large.tree, leaf)))
+            }
+        }
+    }
+
+    /// A member, all of them equally likely.
+    pub fn random(self, dice: &mut fastrand::Rng) -> Option<(Item<'a>, f64)> {
+        if self.is_empty() { None } else { self.at(dice.usize(..self.len())) }
+    }
+
+    /// Shows about `count` members from the cursor on and gives the next cursor, 0 at the end: as
+    /// `Segmented::scan`. A packed set is shown whole.
+    pub fn scan(self, cursor: u64, count: usize, mut visit: impl FnMut(Item<'a>, f64)) -> u64 {
+        let large = match self {
+            Self::Packed(_) => {
+                self.iter().for_each(|(member, score)| visit(member, score));
+                return 0;
+            }
+            Self::Large(large) => large,
+        };
+        let mut buffer = itoa::Buffer::new();
+        large.table.scan(
+            cursor,
+            count,
+            |spot| placed(spot.hash),
+            |spot| {
+                let run = large.tree.run(spot.leaf);
+                let mut offset = 0;
+                while offset < run.len() {
+                    let (score, member, length) = run::entry(&run[offset..]);
+                    if hash_of(member.bytes(&mut buffer)) == spot.hash {
+                        visit(member, score);
+                    }
+                    offset += length;
+                }
+            },
+        )
+    }
+}
+
+/// Members with their scores one after another, from a rank on.
+// A box would be an allocation for each range that is read from the top.
+#[allow(clippy::large_enum_variant)]
+#[derive(Clone, Debug)]
+pub enum SortedIter<'a> {
+    Up(Up<'a>),
+    Down(Down<'a>),
+}
+
+impl<'a> Iterator for SortedIter<'a> {
+    type Item = (Item<'a>, f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match self {
+            Self::Up(up) => up.next(),
+            Self::Down(down) => down.next(),
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let left = match self {
+            Self::Up(up) => up.left,
+            Self::Down(down) => down.left,
+        };
+        (left, Some(left))
+    }
+}
+
+impl ExactSizeIterator for SortedIter<'_> {}
+
+/// Ascending.
+#[derive(Clone, Debug)]
+pub struct Up<'a> {
+    /// What is left of the run that the walk is in.
+    run: &'a [u8],
+    /// The leaf that it is of.
+    next: Option<(&'a Tree, LeafId)>,
+    left: usize,
+}
+
+impl<'a> Up<'a> {
+    fn next(&mut self) -> Option<(Item<'a>, f64)> {
+        self.left = self.left.checked_sub(1)?;
+        if self.run.is_empty() {
+            let (tree, leaf) = self.next?;
+            let leaf = tree.behind(leaf)?;
+            self.next = Some((tree, leaf));
+            self.run = tree.run(leaf);
+        }
+        let (score, member, length) = run::entry(self.run);
+        self.run = &self.run[length..];
+        Some((member, score))
+    }
+}
+
+/// Descending.
+#[derive(Clone, Debug)]
+pub struct Down<'a> {
+    run: Backward<'a>,
+    /// The leaf that the run is of.
+    next: Option<(&'a Tree, LeafId)>,
+    left: usize,
+}
+
+impl<'a> Down<'a> {
+    fn next(&mut self) -> Option<(Item<'a>, f64)> {
+        self.left = self.left.checked_sub(1)?;
+        if let Some((member, score)) = self.run.next() {
+            return Some((member, score));
+        }
+        let (tree, leaf) = self.next?;
+        let leaf = tree.before(leaf)?;
+        self.next = Some((tree, leaf));
+        self.run = Backward::new(tree.run(leaf), tree.leaf_len(leaf));
+        self.run.next()
+    }
+}
+
+/// What became of a member that was put.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Put {
+    Added,
+    /// It had this score.
+    Changed(f64),
+    /// It had that score already.
+    Same,
+}
+
+impl Edit<'_, SortedSet> {
+    pub fn view(&self) -> SortedView<'_> {
+        self.value.as_view()
+    }
+
+    /// Makes the set large if the packed block may not hold this entry too.
+    fn unpack_for(&mut self, score: f64, member: &[u8], is_new: bool) {
+        let SortedSet::Packed(block) = &mut *self.value else { return };
+        let count = packed_count(block) + usize::from(is_new);
+        // As if a known member came anew: a little early, where only the size of scores decides.
+        let bytes = block.len().max(ENTRIES) + run::entry_len(score, Item::of(member));
+        let fits = count <= self.limits.zset_max_listpack_entries
+            && (!is_new || member.len() <= self.limits.zset_max_listpack_value)
+            && bytes <= PACKED_BYTES_MAX;
+        if !fits {
+            let large = SortedTree::of_run(packed_run(block), packed_count(block));
+            *self.value = SortedSet::Large(Arc::new(Collection::Sorted(large)));
+        }
+    }
+
+    /// Gives a member a score, which is not NaN.
+    // Equality is meant: an equal score changes nothing.
+    #[allow(clippy::float_cmp)]
+    pub fn put(&mut self, member: &[u8], score: f64) -> Put {
+        debug_assert!(!score.is_nan(), "handlers refuse NaN");
+        // Minus zero equals zero and is not told from it.
+        let score = score + 0.0;
+        let old = self.view().score(member);
+        if old == Some(score) {
+            return Put::Same;
+        }
+        self.unpack_for(score, member, old.is_none());
+        match &mut *self.value {
+            SortedSet::Packed(block) => put_packed(block, member, score),
+            SortedSet::Large(large) => {
+                let tree = tree_mut(large);
+                match tree.find(member) {
+                    Some(found) => tree.change(found, score, member),
+                    None => tree.insert(score, member),
+                }
+            }
+        }
+        self.record(|| Change::SortedPut { member: member.into(), score });
+        old.map_or(Put::Added, Put::Changed)
+    }
+
+    /// Takes a member away; says its score.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        let score = match &mut *self.value {
+            SortedSet::Packed(block) => {
+                let (offset, score) = run::find(packed_run(block), Item::of(member))?;
+                run::remove(block, ENTRIES, offset);
+                let count = packed_count(block) - 1;
+                set_packed_count(block, count);
+                score
+            }
+            SortedSet::Large(large) => {
+                let found = tree(large).find(member)?;
+                tree_mut(large).remove(found, member);
+                found.1
+            }
+        };
+        self.record(|| Change::SortedRemove { member: member.into() });
+        Some(score)
+    }
+
+    /// Takes the member of a rank away; says which it was. To take a range away, do so at its
+    /// lower rank again and again, in slices if it is long.
+    pub fn remove_at(&mut self, rank: usize) -> Option<(Vec<u8>, f64)> {
+        let (member, score) = self.view().at(rank)?;
+        let member = member.to_vec();
+        match &mut *self.value {
+            SortedSet::Packed(_) => {
+                self.remove(&member);
+                return Some((member, score));
+            }
+            SortedSet::Large(large) => {
+                let (leaf, _) = tree(large).tree.at(rank);
+                tree_mut(large).remove((leaf, score), &member);
+            }
+        }
+        self.record(|| Change::SortedRemove { member: member.as_slice().into() });
+        Some((member, score))
+    }
+
+    /// Takes the member with the lowest (`Front`) or the highest score away.
+    pub fn pop(&mut self, end: End) -> Option<(Vec<u8>, f64)> {
+        match end {
+            End::Front => self.remove_at(0),
+            End::Back => self.remove_at(self.view().len().checked_sub(1)?),
+        }
+    }
+
+    /// Repeats a recorded change. False: it is no change of a sorted set.
+    pub fn apply(&mut self, change: &Change) -> bool {
+        match change {
+            Change::SortedPut { member, score } => {
+                self.put(member, *score);
+            }
+            Change::SortedRemove { member } => {
+                self.remove(member);
+            }
+            Change::HashSet { .. }
+            | Change::HashExpire { .. }
+            | Change::HashRemove { .. }
+            | Change::SetAdd { .. }
+            | Change::SetRemove { .. }
+            | Change::ListPush { .. }
+            | Change::ListPop { .. }
+            | Change::ListSet { .. }
+            | Change::ListInsert { .. }
+            | Change::ListRemove { .. } => return false,
+        }
+        true
+    }
+}
+
+/// Gives a member of a block a score.
+fn put_packed(block: &mut Vec<u8>, member: &[u8], score: f64) {
+    if block.is_empty() {
+        block.resize(ENTRIES, 0);
+    }
+    let mut count = packed_count(block) + 1;
+    if let Some((offset, _)) = run::find(packed_run(block), Item::of(member)) {
+        run::remove(block, ENTRIES, offset);
+        count -= 1;
+    }
+    let edge = Edge::Member { score, member, behind: false };
+    let (_, offset) = run::position(packed_run(block), edge);
+    run::insert(block, ENTRIES, offset, (score, Item::of(member)));
+    set_packed_count(block, count);
+}
+
+#[cfg(test)]
+impl SortedTree {
+    fn check(&self) {
+        self.tree.check();
+        assert_eq!(self.table.len(), self.tree.len());
+        let mut rank = 0;
+        while rank < self.len() {
+            let (leaf, index) = self.tree.at(rank);
+            let (_, member, _) =
+                run::entry(&self.tree.run(leaf)[run::offset_of(self.tree.run(leaf), index)..]);
+            assert_eq!(self.find(&member.to_vec()).map(|found| found.0), Some(leaf));
+            rank += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "sorted_tests.rs"]
+mod tests;
