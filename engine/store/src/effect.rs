@@ -67,7 +67,7 @@ pub trait EffectSink: Send {
 }
 
 /// A key that travels.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct OwnedKey {
     pub bytes: Box<[u8]>,
     pub slot: Slot,

@@ -5,6 +5,7 @@ use ringlane_base::Slot;
 
 use crate::admin::client::Filter;
 use crate::admin::report::LaneReport;
+use crate::blocked::Unblock;
 use crate::core::Core;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
@@ -21,6 +22,8 @@ pub enum Question {
     ResetStats,
     /// One line a client: `CLIENT LIST`, with its filters, from this place in the table on.
     Clients(Filter, usize),
+    /// `CLIENT UNBLOCK`: whether the client of this id waits, and now does not.
+    Unblock(u64, Unblock),
     /// `CLIENT KILL`: how many were killed, from this place in the table on.
     KillClients(Filter, usize),
     /// The newest entries of the slow log, at most this many.

@@ -85,6 +85,8 @@ pub struct Connection {
     pub paused: bool,
     /// A command is under way that later commands of this connection must wait for.
     pub barrier: bool,
+    /// The command under way may wait: the number of its place, and the lane where it does.
+    pub blocked: Option<(u32, ringlane_base::LaneId)>,
     /// In the lane's list of those that have input to parse.
     pub ready: bool,
     /// Its bytes are part of the batch that is being planned or executed.
@@ -120,6 +122,7 @@ impl Connection {
             receiving: false,
             paused: false,
             barrier: false,
+            blocked: None,
             ready: false,
             in_batch: false,
             cancelled: false,
@@ -199,9 +202,14 @@ impl Connection {
         }
     }
 
+    /// The number that the next reserved place will have.
+    pub fn next_place(&self) -> u32 {
+        self.first_place.wrapping_add(self.places.len() as u32)
+    }
+
     /// Reserves the place of a reply that comes later; returns its sequence number.
     pub fn reserve_place(&mut self) -> u32 {
-        let sequence = self.first_place.wrapping_add(self.places.len() as u32);
+        let sequence = self.next_place();
         self.places.push_back(Place::Waiting);
         sequence
     }

@@ -38,6 +38,8 @@ pub struct Core {
     pub gathers: Gathers,
     pub togethers: Togethers,
     pub locks: Locks,
+    /// Commands that wait for something to take.
+    pub blocked: crate::blocked::Blocked,
     /// Who waits for keys to change.
     pub interest: Interest,
     pub watches: Watches,
@@ -94,6 +96,7 @@ impl Core {
             gathers: Gathers::default(),
             togethers: Togethers::default(),
             locks: Locks::default(),
+            blocked: crate::blocked::Blocked::default(),
             interest: Interest::default(),
             watches: Watches::default(),
             stats: LaneStats::new(),
@@ -208,6 +211,7 @@ impl Core {
         {
             connection.phase = Phase::Closing;
             self.closing.push(id);
+            self.unblock_connection(id, crate::blocked::Unblock::Gone);
         }
     }
 
@@ -221,8 +225,12 @@ impl Core {
     ) {
         let Some(connection) = self.connections.get(id) else { return };
         connection.fill_place(sequence, reply, stretch);
+        let waited = connection.blocked.is_some();
         let waits_for_room = connection.input_len() > 0;
         Self::mark_dirty(&mut self.dirty, connection);
+        if waited {
+            self.waited_for(id, sequence);
+        }
         if waits_for_room {
             self.mark_ready(id);
         }

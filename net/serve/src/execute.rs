@@ -179,10 +179,18 @@ impl Core {
         {
             return self.refuse(id, &error);
         }
+        let may_wait = spec.flags.has(Flags::BLOCKING);
+        if may_wait {
+            let lane = match target {
+                Target::Here | Target::Several => self.lane,
+                Target::Lane(lane) => lane,
+            };
+            self.expect_to_wait(id, lane);
+        }
         match (spec.run, target) {
             (Run::Serve(command), _) => self.serve(id, spec, command, args),
             (Run::Store(handler), Target::Here) => {
-                if self.locks.any() && self.touches_held_slot(spec, args) {
+                if may_wait || (self.locks.any() && self.touches_held_slot(spec, args)) {
                     self.execute_here_later(id, spec, routed, manner, args);
                 } else {
                     self.execute_here(id, spec, handler, routed, manner, args);
@@ -226,7 +234,8 @@ impl Core {
         self.hand_out_touches();
     }
 
-    /// A key's slot is held by a command over several lanes: the request waits in its queue.
+    /// A key's slot is held by a command over several lanes, or the command may wait by itself: it
+    /// goes the way of other lanes' requests.
     #[cold]
     fn execute_here_later(
         &mut self,
@@ -483,6 +492,10 @@ impl Core {
             }
             if request.spec.merge == Merge::SpreadJoin {
                 self.start_job(from, request, args);
+                continue;
+            }
+            if request.spec.flags.has(Flags::BLOCKING) {
+                self.run_blocking(from, request, args);
                 continue;
             }
             let start = replies.mark();

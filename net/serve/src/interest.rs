@@ -343,8 +343,9 @@ impl Core {
         }
         match party {
             Party::Watch => self.tell_watchers(touch),
-            // Neither asks for any key yet.
-            Party::Blocked | Party::Tracked => {}
+            Party::Blocked => self.tell_blocked(touch),
+            // Asks for no key yet.
+            Party::Tracked => {}
         }
     }
 }

@@ -130,6 +130,7 @@ impl Lane {
             self.core.refresh_settings();
         }
         if std::mem::take(&mut self.ticked) {
+            self.core.expire_blocked();
             self.tick();
         }
         loop {
@@ -375,6 +376,9 @@ impl Lane {
             }
             Mail::Answers(parcel) => self.core.take_answers(parcel),
             Mail::Adopt(migrant) => self.adopt(migrant.socket, migrant.session),
+            Mail::Unblock { connection, sequence, how } => {
+                self.core.take_unblock(letter.from, connection, sequence, how);
+            }
             Mail::Lock(request) => self.core.take_lock_request(letter.from, request, 0),
             Mail::Grant(grant) => self.core.take_grant(*grant),
             Mail::Release(release) => self.core.take_release(*release),
@@ -515,6 +519,10 @@ impl Lane {
         }
         if connection.leaving_for.is_some() {
             return self.core.leaving.push(id);
+        }
+        if connection.input_ended && connection.blocked.is_some() {
+            // Who waits and says no more has gone, as far as anyone can tell.
+            return self.core.close(id);
         }
         if connection.input_ended {
             // Half closed: what it has sent is still answered, then the connection ends.

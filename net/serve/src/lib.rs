@@ -11,6 +11,7 @@ pub mod session;
 pub mod shared;
 pub mod stats;
 
+mod blocked;
 mod clients;
 mod connection;
 mod controller;

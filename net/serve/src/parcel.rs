@@ -11,6 +11,7 @@ use ringlane_resp::Version;
 use ringlane_store::{Exported, OwnedEffect};
 
 use crate::ask::{Answer, Question};
+use crate::blocked::Unblock;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::session::Session;
@@ -180,8 +181,22 @@ pub enum Mail {
     Lock(Box<LockRequest>),
     Grant(Box<Grant>),
     Release(Box<Release>),
-    Ask { gather: u32, part: u32, question: Box<Question> },
-    Answer { gather: u32, part: u32, answer: Box<Answer> },
+    Ask {
+        gather: u32,
+        part: u32,
+        question: Box<Question>,
+    },
+    Answer {
+        gather: u32,
+        part: u32,
+        answer: Box<Answer>,
+    },
+    /// A connection of the sender does not wait any more for what it has asked.
+    Unblock {
+        connection: ConnectionId,
+        sequence: u32,
+        how: Unblock,
+    },
 }
 
 /// A message and who sent it.

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use ringlane_base::{KeyHash, LaneId, Slot};
-use ringlane_command::{CommandSpec, Keys, Merge, RoutedKey, Run, ServeCommand, table};
+use ringlane_command::{CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table};
 use ringlane_resp::{Arg, Limits, ProtocolError, Step};
 
 use crate::connection::Phase;
@@ -291,6 +291,7 @@ fn is_store(spec: &CommandSpec) -> bool {
 fn holds_up(action: Action) -> bool {
     match action {
         Action::Command { spec, target, .. } => match spec.run {
+            Run::Store(_) if spec.flags.has(Flags::BLOCKING) => true,
             Run::Store(_) => match spec.merge {
                 Merge::Together => target == Target::Several,
                 Merge::SpreadJoin | Merge::Cursor | Merge::Pick => true,

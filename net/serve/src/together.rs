@@ -265,6 +265,7 @@ impl Core {
                 }
             }
         }
+        self.serve_deferred();
     }
 
     /// Runs a single request, or queues it behind the slot that it finds held.

@@ -60,6 +60,10 @@ commands! { CLIENT from OBJECT_END, up to CLIENT_END;
     "client|setname" Exactly(3) Neither None Single => Serve(On::Client), "name"
         [NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "2.6.9" "O(1)" "Names this connection.";
+    "client|unblock" AtLeast(3) Neither None Single => Serve(On::Client),
+        "client-id [TIMEOUT | ERROR]"
+        [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        Connection "5.0.0" "O(1)" "Ends what a blocked client waits for.";
     "client|unpause" Exactly(2) Neither None Single => Serve(On::Client), ""
         [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "6.2.0" "O(N) in the paused connections" "Ends a pause.";

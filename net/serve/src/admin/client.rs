@@ -11,6 +11,7 @@ use ringlane_resp::Version;
 
 use super::{Outcome, Subcommand, auth, done, finish_ok, ok, session, sum};
 use crate::ask::{Answer, Answers, Question, Step};
+use crate::blocked::Unblock;
 use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::reply::RespReply;
@@ -29,6 +30,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ("reply", reply_mode),
     ("setinfo", set_info),
     ("setname", set_name),
+    ("unblock", unblock),
     ("unpause", |core, _, _| {
         core.shared.pause_until_ms.store(0, Ordering::Release);
         Ok(Step::Ask(Question::Refresh, finish_ok))
@@ -238,6 +240,24 @@ fn meant<'a>(core: &'a Core, filter: &Filter, index: usize, now: Millis) -> Opti
     core.connections
         .at(index)
         .filter(|it| it.phase != Phase::Closing && filter.matches(&it.session, now))
+}
+
+/// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
+fn unblock(_: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
+    let how = match args.from(3) {
+        [] => Unblock::Timeout,
+        [how] if parse::is(how, "timeout") => Unblock::Timeout,
+        [how] if parse::is(how, "error") => Unblock::Error,
+        _ => {
+            let text = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+            return Err(CommandError::Fixed(text));
+        }
+    };
+    // A number that no client can have is of none.
+    let client = u64::try_from(parse::integer(&args[2])?).unwrap_or(0);
+    Ok(Step::Ask(Question::Unblock(client, how), |_, answers, reply| {
+        reply.integer(super::sum(answers.answers) as i64);
+    }))
 }
 
 /// Writes `name=value` pairs apart by spaces.

@@ -195,8 +195,10 @@ fn clients(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("maxclients", facts.core.live.maxclients);
     fields.add("client_recent_max_input_buffer", facts.max(|lane| lane.clients.input_max));
     fields.add("client_recent_max_output_buffer", facts.max(|lane| lane.clients.output_max));
-    fields.zeros(&["blocked_clients", "tracking_clients", "pubsub_clients", "watching_clients"]);
-    fields.zeros(&["clients_in_timeout_table", "total_watched_keys", "total_blocking_keys"]);
+    fields.add("blocked_clients", facts.sum(|lane| lane.clients.blocked));
+    fields.zeros(&["tracking_clients", "pubsub_clients", "watching_clients"]);
+    fields.zeros(&["clients_in_timeout_table", "total_watched_keys"]);
+    fields.add("total_blocking_keys", facts.sum(|lane| lane.clients.blocking_keys));
 }
 
 fn memory(facts: &Facts<'_>, fields: &mut Fields) {

@@ -80,6 +80,9 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
         }
         Question::Clients(filter, from) => client::lines(core, filter, *from),
         Question::KillClients(filter, from) => client::kill_matching(core, filter, *from),
+        Question::Unblock(client, how) => {
+            Answer::Count(u64::from(core.unblock_client(*client, *how)))
+        }
         Question::Slowlog(count) => Answer::Slowlog(core.stats.slowlog.newest(*count)),
         Question::SlowlogLength => Answer::Count(core.stats.slowlog.len() as u64),
         Question::SlowlogReset => {

@@ -42,6 +42,10 @@ pub struct ClientCounts {
     /// Bytes of the largest input and output buffer.
     pub input_max: u64,
     pub output_max: u64,
+    /// Whose command waits for something to take.
+    pub blocked: u64,
+    /// Keys of this lane that such commands wait for.
+    pub blocking_keys: u64,
     /// Bytes of all buffers together.
     pub memory: u64,
 }
@@ -175,6 +179,8 @@ fn clients(core: &Core) -> ClientCounts {
     let mut counts = ClientCounts {
         connections: core.connections.len() as u64,
         front: front as u64,
+        blocked: core.blocked.clients() as u64,
+        blocking_keys: core.blocked.keys() as u64,
         ..ClientCounts::default()
     };
     let mut seen = 0u64;
