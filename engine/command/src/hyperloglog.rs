@@ -18,7 +18,7 @@ impl From<Corrupted> for CommandError {
 /// A copy of the key's sketch; None if there is no such key.
 fn sketch_of(context: &mut Context<'_>, key: &Key<'_>) -> Result<Option<Sketch>, CommandError> {
     let Some(value) = context.store.get(key) else { return Ok(None) };
-    with_bytes(value, |bytes| Sketch::of(bytes).map(Some).ok_or(NOT_A_SKETCH))
+    with_bytes(value, |bytes| Sketch::of(bytes).map(Some).ok_or(NOT_A_SKETCH))?
 }
 
 fn put(context: &mut Context<'_>, key: &Key<'_>, sketch: &Sketch) -> Result<(), CommandError> {
@@ -32,10 +32,10 @@ pub fn pfadd(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let elements = context.args.from(2);
     // Most elements of a large sketch change nothing, and then nothing is copied.
-    let settled = context
-        .store
-        .peek(&key)
-        .is_some_and(|value| with_bytes(value, |bytes| registers::dense_has_all(bytes, elements)));
+    let settled = match context.store.peek(&key) {
+        Some(value) => with_bytes(value, |bytes| registers::dense_has_all(bytes, elements))?,
+        None => false,
+    };
     if settled {
         context.store.touch(&key);
         context.reply.integer(0);
