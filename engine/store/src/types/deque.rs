@@ -217,11 +217,21 @@ impl Chunk {
 struct Group {
     chunks: VecDeque<Chunk>,
     count: usize,
+    /// Heap bytes of the chunks.
+    chunk_bytes: usize,
 }
 
 impl Group {
-    fn of(chunk: Chunk) -> Self {
-        Self { count: chunk.count(), chunks: VecDeque::from([chunk]) }
+    fn of(chunks: VecDeque<Chunk>) -> Self {
+        let count = chunks.iter().map(Chunk::count).sum();
+        let chunk_bytes = chunks.iter().map(Chunk::heap).sum();
+        Self { chunks, count, chunk_bytes }
+    }
+
+    /// Counts a chunk that comes.
+    fn count_in(&mut self, chunk: &Chunk) {
+        self.count += chunk.count();
+        self.chunk_bytes += chunk.heap();
     }
 
     /// Bytes of the chunks' places, not of the chunks.
@@ -299,6 +309,7 @@ impl ListDeque {
         let result = f(chunk);
         self.heap = self.heap + chunk.heap() - heap;
         self.count = self.count + chunk.count() - count;
+        group.chunk_bytes = group.chunk_bytes + chunk.heap() - heap;
         group.count = group.count + chunk.count() - count;
         result
     }
@@ -321,7 +332,7 @@ impl ListDeque {
             End::Back => self.groups.len().saturating_sub(1),
         };
         if self.groups.get(group).is_none_or(|group| group.chunks.len() >= GROUP_CHUNKS_MAX) {
-            let new = Group::of(chunk);
+            let new = Group::of(VecDeque::from([chunk]));
             self.heap += new.heap();
             match end {
                 End::Front => self.groups.push_front(new),
@@ -330,7 +341,7 @@ impl ListDeque {
             return;
         }
         self.group_mut(group, |group| {
-            group.count += chunk.count();
+            group.count_in(&chunk);
             match end {
                 End::Front => group.chunks.push_front(chunk),
                 End::Back => group.chunks.push_back(chunk),
@@ -400,6 +411,7 @@ impl ListDeque {
         self.heap -= gone.heap();
         self.count -= gone.count();
         self.groups[group].count -= gone.count();
+        self.groups[group].chunk_bytes -= gone.heap();
         if self.groups[group].chunks.is_empty() {
             self.heap -= self.groups[group].heap();
             self.groups.remove(group);
@@ -479,18 +491,18 @@ impl ListDeque {
         self.heap += chunk.heap();
         self.count += chunk.count();
         self.group_mut(group, |group| {
-            group.count += chunk.count();
+            group.count_in(&chunk);
             group.chunks.insert(at, chunk);
         });
         if self.groups[group].chunks.len() <= GROUP_CHUNKS_MAX {
             return;
         }
-        let chunks = self.group_mut(group, |group| {
-            let chunks = group.chunks.split_off(GROUP_CHUNKS_MAX / 2);
-            group.count -= chunks.iter().map(Chunk::count).sum::<usize>();
-            chunks
+        let new = self.group_mut(group, |group| {
+            let new = Group::of(group.chunks.split_off(GROUP_CHUNKS_MAX / 2));
+            group.count -= new.count;
+            group.chunk_bytes -= new.chunk_bytes;
+            new
         });
-        let new = Group { count: chunks.iter().map(Chunk::count).sum(), chunks };
         self.heap += new.heap();
         self.groups.insert(group + 1, new);
     }
@@ -544,7 +556,7 @@ impl ListDeque {
         let end = group + groups.count();
         let garbage = garbage.get_or_insert_default();
         for group in self.groups.drain(group..end) {
-            let heap = group.heap() + group.chunks.iter().map(Chunk::heap).sum::<usize>();
+            let heap = group.heap() + group.chunk_bytes;
             self.heap -= heap;
             garbage.heap += heap;
             garbage.count += group.count;
@@ -684,7 +696,9 @@ impl ListDeque {
         assert_eq!(self.heap, self.counted_heap());
         for group in &self.groups {
             assert!((1..=GROUP_CHUNKS_MAX).contains(&group.chunks.len()));
-            assert_eq!(group.count, group.chunks.iter().map(Chunk::count).sum::<usize>());
+            let counted = Group::of(group.chunks.clone());
+            assert_eq!(group.count, counted.count);
+            assert_eq!(group.chunk_bytes, counted.chunk_bytes);
             for chunk in &group.chunks {
                 assert!(chunk.count > 0);
                 assert_eq!(offset_of(chunk.run(), chunk.count() * 2, chunk.count()), chunk.used());

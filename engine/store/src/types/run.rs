@@ -73,15 +73,27 @@ pub(super) fn position(run: &[u8], edge: Edge<'_>) -> (usize, usize) {
 }
 
 /// Where a member's entry begins, and its score.
+#[inline]
 pub(super) fn find(run: &[u8], member: Item<'_>) -> Option<(usize, f64)> {
+    match member {
+        // A short text's head is its length: most others differ there.
+        Item::Text(text) if member.packed_len() == 1 + text.len() => {
+            let head = text.len() as u8;
+            find_by(run, |element| element[0] == head && element[1..=text.len()] == *text)
+        }
+        Item::Text(_) | Item::Integer(_) => find_by(run, |element| pack::read(element).0 == member),
+    }
+}
+
+#[inline]
+fn find_by(run: &[u8], is_it: impl Fn(&[u8]) -> bool) -> Option<(usize, f64)> {
     let mut offset = 0;
     while offset < run.len() {
         let at = offset + pack::skip(&run[offset..]);
-        let (item, length) = pack::read(&run[at..]);
-        if item == member {
+        if is_it(&run[at..]) {
             return Some((offset, pack::read_score(&run[offset..]).0));
         }
-        offset = at + length;
+        offset = at + pack::skip(&run[at..]);
     }
     None
 }

@@ -439,50 +439,81 @@ pub enum Put {
     Same,
 }
 
+impl Put {
+    // Equality is meant: an equal score changes nothing.
+    #[allow(clippy::float_cmp)]
+    fn of(old: f64, new: f64) -> Self {
+        if old == new { Self::Same } else { Self::Changed(old) }
+    }
+}
+
 impl Edit<'_, SortedSet> {
     pub fn view(&self) -> SortedView<'_> {
         self.value.as_view()
     }
 
-    /// Makes the set large if the packed block may not hold this entry too.
-    fn unpack_for(&mut self, score: f64, member: &[u8], is_new: bool) {
-        let SortedSet::Packed(block) = &mut *self.value else { return };
-        let count = packed_count(block) + usize::from(is_new);
-        // As if a known member came anew: a little early, where only the size of scores decides.
-        let bytes = block.len().max(ENTRIES) + run::entry_len(score, Item::of(member));
-        let fits = count <= self.limits.zset_max_listpack_entries
-            && (!is_new || member.len() <= self.limits.zset_max_listpack_value)
-            && bytes <= PACKED_BYTES_MAX;
-        if !fits {
-            let large = SortedTree::of_run(packed_run(block), packed_count(block));
-            *self.value = SortedSet::Large(Arc::new(Collection::Sorted(large)));
-        }
-    }
-
     /// Gives a member a score, which is not NaN.
-    // Equality is meant: an equal score changes nothing.
-    #[allow(clippy::float_cmp)]
     pub fn put(&mut self, member: &[u8], score: f64) -> Put {
         debug_assert!(!score.is_nan(), "handlers refuse NaN");
         // Minus zero equals zero and is not told from it.
         let score = score + 0.0;
-        let old = self.view().score(member);
-        if old == Some(score) {
-            return Put::Same;
+        let put = self.put_packed(member, score).unwrap_or_else(|| self.put_large(member, score));
+        if put != Put::Same {
+            self.record(|| Change::SortedPut { member: member.into(), score });
         }
-        self.unpack_for(score, member, old.is_none());
-        match &mut *self.value {
-            SortedSet::Packed(block) => put_packed(block, member, score),
-            SortedSet::Large(large) => {
-                let tree = tree_mut(large);
-                match tree.find(member) {
-                    Some(found) => tree.change(found, score, member),
-                    None => tree.insert(score, member),
-                }
-            }
+        put
+    }
+
+    /// Puts a member into the block. None: the set is large, or has become so since the block may
+    /// not hold the entry; nothing was put.
+    fn put_packed(&mut self, member: &[u8], score: f64) -> Option<Put> {
+        let SortedSet::Packed(block) = &mut *self.value else { return None };
+        let item = Item::of(member);
+        let old = run::find(packed_run(block), item);
+        let put = match old {
+            Some((_, old)) => Put::of(old, score),
+            None => Put::Added,
+        };
+        if put == Put::Same {
+            return Some(put);
         }
-        self.record(|| Change::SortedPut { member: member.into(), score });
-        old.map_or(Put::Added, Put::Changed)
+        let count = packed_count(block) + usize::from(old.is_none());
+        // As if a known member came anew: a little early, where only the bytes decide.
+        let bytes = block.len().max(ENTRIES) + run::entry_len(score, item);
+        let fits = count <= self.limits.zset_max_listpack_entries
+            && (old.is_some() || member.len() <= self.limits.zset_max_listpack_value)
+            && bytes <= PACKED_BYTES_MAX;
+        if !fits {
+            let large = SortedTree::of_run(packed_run(block), packed_count(block));
+            *self.value = SortedSet::Large(Arc::new(Collection::Sorted(large)));
+            return None;
+        }
+        if block.is_empty() {
+            block.resize(ENTRIES, 0);
+        }
+        if let Some((offset, _)) = old {
+            run::remove(block, ENTRIES, offset);
+        }
+        let edge = Edge::Member { score, member, behind: false };
+        let (_, offset) = run::position(packed_run(block), edge);
+        run::insert(block, ENTRIES, offset, (score, item));
+        set_packed_count(block, count);
+        Some(put)
+    }
+
+    fn put_large(&mut self, member: &[u8], score: f64) -> Put {
+        let SortedSet::Large(large) = &mut *self.value else {
+            unreachable!("what is not packed is large");
+        };
+        let Some(found) = tree(large).find(member) else {
+            tree_mut(large).insert(score, member);
+            return Put::Added;
+        };
+        let put = Put::of(found.1, score);
+        if put != Put::Same {
+            tree_mut(large).change(found, score, member);
+        }
+        put
     }
 
     /// Takes a member away; says its score.
@@ -554,22 +585,6 @@ impl Edit<'_, SortedSet> {
         }
         true
     }
-}
-
-/// Gives a member of a block a score.
-fn put_packed(block: &mut Vec<u8>, member: &[u8], score: f64) {
-    if block.is_empty() {
-        block.resize(ENTRIES, 0);
-    }
-    let mut count = packed_count(block) + 1;
-    if let Some((offset, _)) = run::find(packed_run(block), Item::of(member)) {
-        run::remove(block, ENTRIES, offset);
-        count -= 1;
-    }
-    let edge = Edge::Member { score, member, behind: false };
-    let (_, offset) = run::position(packed_run(block), edge);
-    run::insert(block, ENTRIES, offset, (score, Item::of(member)));
-    set_packed_count(block, count);
 }
 
 #[cfg(test)]
