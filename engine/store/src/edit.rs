@@ -7,7 +7,10 @@ use ringlane_base::Millis;
 
 use crate::entry::{self, Entry, Form};
 use crate::store::{Found, Room, Store, handle_at};
-use crate::types::{Body, BodyView, Change, Collection, CollectionType, Edit, List, PackLimits};
+use crate::types::{
+    Body, BodyView, Change, Collection, CollectionType, Edit, Hash, List, PackLimits, Set,
+    SortedSet,
+};
 use crate::wheel::Item;
 use crate::{EditError, Effect, Expiry, Key, OutOfMemory, Removal, TypeName, Value, WrongType};
 
@@ -242,7 +245,22 @@ impl Store {
                     list.apply(change);
                 }
             }),
-            TypeName::Set | TypeName::SortedSet | TypeName::Hash | TypeName::Stream => Ok(()),
+            TypeName::Hash => self.edit::<Hash, _>(key, 0, |hash| {
+                for change in changes {
+                    hash.apply(change);
+                }
+            }),
+            TypeName::Set => self.edit::<Set, _>(key, 0, |set| {
+                for change in changes {
+                    set.apply(change);
+                }
+            }),
+            TypeName::SortedSet => self.edit::<SortedSet, _>(key, 0, |sorted| {
+                for change in changes {
+                    sorted.apply(change);
+                }
+            }),
+            TypeName::Stream => Ok(()),
         };
         match result {
             Ok(()) => Ok(()),

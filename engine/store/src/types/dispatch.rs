@@ -2,12 +2,12 @@
 
 use ringlane_base::Millis;
 
-use super::{BodyView, CollectionType, List, SortedSet};
+use super::{BodyView, CollectionType, Hash, List, Set, SortedSet};
 use crate::TypeName;
 
 /// When the first field of a hash is due; None: none has an expiry.
-pub(crate) fn next_field_expiry(_body: BodyView<'_>) -> Option<Millis> {
-    None
+pub(crate) fn next_field_expiry(body: BodyView<'_>) -> Option<Millis> {
+    Hash::view(body, Millis(0)).next_expiry()
 }
 
 /// OBJECT ENCODING's word.
@@ -17,6 +17,8 @@ pub(crate) fn encoding(type_name: TypeName, body: BodyView<'_>) -> &'static str 
         TypeName::String => unreachable!("a string is no collection"),
         TypeName::List => List::view(body, start).encoding(),
         TypeName::SortedSet => SortedSet::view(body, start).encoding(),
-        TypeName::Set | TypeName::Hash | TypeName::Stream => "listpack",
+        TypeName::Hash => Hash::view(body, start).encoding(),
+        TypeName::Set => Set::view(body, start).encoding(),
+        TypeName::Stream => "listpack",
     }
 }

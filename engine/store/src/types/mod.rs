@@ -2,11 +2,18 @@
 //! form, one block of bytes, while it is small, and a real structure when it is large. Knows no
 //! store, no key, no clock: the time and the dice are arguments.
 
+mod block;
 mod deque;
 mod dispatch;
+mod due;
+pub mod hash;
+mod hash_block;
+mod hash_table;
+mod intset;
 pub mod list;
 pub mod pack;
 mod run;
+pub mod set;
 pub mod sorted;
 pub mod table;
 pub mod thin;
@@ -18,8 +25,12 @@ use ringlane_base::Millis;
 
 pub use self::deque::ListDeque;
 pub(crate) use self::dispatch::{encoding, next_field_expiry};
+pub use self::hash::{Hash, HashField, HashFields, HashView};
+pub use self::hash_block::EXPIRY_MAX;
+pub use self::hash_table::HashTable;
 pub use self::list::{List, ListIter, ListView};
 pub use self::pack::Item;
+pub use self::set::{Set, SetIter, SetTable, SetView};
 pub use self::sorted::{Edge, Put, SortedIter, SortedSet, SortedTree, SortedView};
 use crate::TypeName;
 use crate::memory::size_class;
@@ -68,6 +79,8 @@ pub enum BodyView<'a> {
 /// The structure of a large collection.
 #[derive(Clone, Debug)]
 pub enum Collection {
+    Hash(HashTable),
+    Set(SetTable),
     List(ListDeque),
     Sorted(SortedTree),
 }
@@ -78,6 +91,8 @@ impl Collection {
         // With the two counters of its `Arc`.
         let own = size_class(2 * size_of::<usize>() + size_of::<Self>());
         own + match self {
+            Self::Hash(hash) => hash.bytes(),
+            Self::Set(set) => set.bytes(),
             Self::List(list) => list.bytes(),
             Self::Sorted(sorted) => sorted.bytes(),
         }
@@ -85,6 +100,8 @@ impl Collection {
 
     pub fn type_name(&self) -> TypeName {
         match self {
+            Self::Hash(_) => TypeName::Hash,
+            Self::Set(_) => TypeName::Set,
             Self::List(_) => TypeName::List,
             Self::Sorted(_) => TypeName::SortedSet,
         }
@@ -93,6 +110,8 @@ impl Collection {
     /// Elements: fields of a hash (those that are due too), members, list elements, stream items.
     pub fn len(&self) -> usize {
         match self {
+            Self::Hash(hash) => hash.len(),
+            Self::Set(set) => set.len(),
             Self::List(list) => list.len(),
             Self::Sorted(sorted) => sorted.len(),
         }
@@ -106,6 +125,8 @@ impl Collection {
     /// dropping the rest takes constant time.
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         match self {
+            Self::Hash(hash) => hash.free_some(units),
+            Self::Set(set) => set.free_some(units),
             Self::List(list) => list.free_some(units),
             Self::Sorted(sorted) => sorted.free_some(units),
         }
