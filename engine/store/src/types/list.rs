@@ -23,10 +23,11 @@ const COUNTED_CHUNK_BYTES_MAX: usize = 8 * 1024;
 /// `list-max-listpack-size`, decoded.
 fn chunk_limit(limits: &PackLimits) -> ChunkLimit {
     match limits.list_max_listpack_size {
-        count @ 1.. => ChunkLimit { bytes: COUNTED_CHUNK_BYTES_MAX, count: count as usize },
-        step @ ..1 => {
-            // -1: 4 KiB .. -5: 64 KiB; anything else is the nearest.
-            let doublings = step.clamp(-5, -1).unsigned_abs() - 1;
+        // 0 is taken for 1, as in Redis.
+        count @ 0.. => ChunkLimit { bytes: COUNTED_CHUNK_BYTES_MAX, count: count.max(1) as usize },
+        step @ ..0 => {
+            // -1: 4 KiB .. -5: 64 KiB; anything below is taken for -5.
+            let doublings = step.max(-5).unsigned_abs() - 1;
             ChunkLimit { bytes: 4096 << doublings, count: usize::MAX }
         }
     }

@@ -274,7 +274,7 @@ fn a_list_becomes_large_exactly_at_the_limit_and_packed_again_at_half_of_it() {
         edit.push(End::Back, &vec![b'x'; bytes]);
         assert_eq!(edit.view().encoding(), encoding);
     }
-    for (size, most) in [(1, 1), (5, 5), (128, 128)] {
+    for (size, most) in [(0, 1), (1, 1), (5, 5), (128, 128)] {
         let limits = PackLimits { list_max_listpack_size: size, ..PackLimits::default() };
         let mut list = list_of(&limits, most, |_| b"1".to_vec());
         assert_eq!(list.as_view().encoding(), "listpack");
@@ -315,4 +315,36 @@ fn a_trim_of_a_great_list_hands_the_rest_out() {
     free(Some(garbage));
     let left = vectors(edit.view().iter());
     assert_eq!(left, (4000..4007).map(|index| index.to_string().into_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_copy_lives_on_its_own() {
+    let mut trial = Trial::new(2);
+    for number in 0..1000u32 {
+        trial.step(Step::Push(number % 2 == 0, number.to_string().into_bytes()));
+    }
+    let copy = trial.list.clone();
+    let expected = vectors(copy.as_view().iter());
+    for number in 0..400usize {
+        trial.step(Step::Insert(number * 2, b"between".to_vec()));
+        trial.step(Step::Pop(number % 2 == 0));
+        trial.step(Step::Remove(number, 2));
+    }
+    trial.check_all();
+    assert_eq!(vectors(copy.as_view().iter()), expected);
+}
+
+#[test]
+fn a_list_that_empties_takes_next_to_nothing() {
+    let limits = PackLimits { list_max_listpack_size: 4, ..PackLimits::default() };
+    let mut list = list_of(&limits, 10_000, |index| index.to_string().into_bytes());
+    let mut edit = Edit { value: &mut list, limits: &limits, now: Millis(0), changes: None };
+    while edit.view().len() > 3 {
+        edit.pop(End::Front);
+    }
+    let ListView::Large(deque) = edit.view() else { panic!("three of four are still large") };
+    deque.check();
+    assert!(deque.bytes() < 8 * 1024, "{}", deque.bytes());
+    edit.pop(End::Back);
+    assert_eq!(edit.view().encoding(), "listpack");
 }
