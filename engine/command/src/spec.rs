@@ -345,6 +345,12 @@ impl CommandSpec {
         }
     }
 
+    /// Whether all it does is to set each of its keys to the value behind it, whatever was there
+    /// (MSET): then the pairs may be written one after another. The key specification says so.
+    pub fn overwrites_pairs(&self) -> bool {
+        self.keys == Keys::Pairs && self.key_flags == ["OW update"]
+    }
+
     /// The subcommand of this name, case ignored.
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static CommandSpec> {
         self.subcommands.iter().find(|row| row.short_name().as_bytes().eq_ignore_ascii_case(name))

@@ -246,6 +246,18 @@ impl Connection {
         }
     }
 
+    /// As `fill_place` with the whole of a buffer, which is taken without copying where nothing
+    /// stands before it.
+    pub fn give_place(&mut self, sequence: u32, reply: &mut ReplyBuffer) {
+        let next = sequence == self.first_place && self.output.is_empty();
+        if next && matches!(self.places.front(), Some(Place::Waiting)) {
+            std::mem::swap(&mut self.output, reply);
+            reply.clear();
+        }
+        let stretch = Stretch { from: ReplyBuffer::default().mark(), to: reply.mark() };
+        self.fill_place(sequence, reply, stretch);
+    }
+
     /// Whether it could move to another lane now: nothing in hand in either direction.
     pub fn is_quiet(&self) -> bool {
         self.phase == Phase::Open

@@ -16,6 +16,7 @@ use crate::connection::{Connection, Connections, Phase};
 use crate::gather::Gathers;
 use crate::interest::Interest;
 use crate::locks::Locks;
+use crate::long::Longs;
 use crate::outbox::Outbox;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
@@ -37,6 +38,7 @@ pub struct Core {
     pub outbox: Outbox,
     pub gathers: Gathers,
     pub togethers: Togethers,
+    pub longs: Longs,
     pub locks: Locks,
     /// Commands that wait for something to take.
     pub blocked: crate::blocked::Blocked,
@@ -95,6 +97,7 @@ impl Core {
             outbox: Outbox::new(lane, lanes),
             gathers: Gathers::default(),
             togethers: Togethers::default(),
+            longs: Longs::default(),
             locks: Locks::default(),
             blocked: crate::blocked::Blocked::default(),
             interest: Interest::default(),

@@ -23,6 +23,9 @@ use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, Ring};
 use crate::session::{Door, ReplyMode};
 
+/// What a lane door answers to keys of several slots.
+pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+
 /// Arguments of one command; more than these go to the heap.
 pub type Slices<'a> = SmallVec<[&'a [u8]; 8]>;
 
@@ -70,7 +73,7 @@ impl Core {
     /// Runs the commands of a batch in order.
     pub fn execute_batch(&mut self, batch: &Batch, ring: &Ring) {
         let mut ticks = clock::ticks();
-        for command in &batch.commands {
+        for (index, command) in batch.commands.iter().enumerate() {
             let Some(connection) = self.connections.get(command.connection) else { continue };
             if connection.phase != Phase::Open {
                 continue;
@@ -82,8 +85,9 @@ impl Core {
                 Action::Command { spec, target, routed } => {
                     self.execute(command.connection, spec, target, routed, args);
                     let now = clock::ticks();
-                    // What runs elsewhere is timed where it runs.
-                    if !matches!(target, Target::Lane(_)) {
+                    self.longs.note_begun(index);
+                    // What runs elsewhere or later is timed where it runs.
+                    if !matches!(target, Target::Lane(_) | Target::Slices) {
                         let taken = now.wrapping_sub(ticks);
                         self.observe(Some(command.connection), spec, taken, &slices);
                     }
@@ -175,6 +179,7 @@ impl Core {
             limits: self.handler_limits,
         };
         if session.door == Door::Lane
+            && target != Target::Slices
             && let Some(error) = self.wrong_door(id, spec, args)
         {
             return self.refuse(id, &error);
@@ -182,7 +187,7 @@ impl Core {
         let may_wait = spec.flags.has(Flags::BLOCKING);
         if may_wait {
             let lane = match target {
-                Target::Here | Target::Several => self.lane,
+                Target::Here | Target::Several | Target::Slices => self.lane,
                 Target::Lane(lane) => lane,
             };
             self.expect_to_wait(id, lane);
@@ -202,6 +207,7 @@ impl Core {
             (Run::Store(handler), Target::Several) => {
                 self.execute_on_several(id, spec, handler, manner, args);
             }
+            (Run::Store(_), Target::Slices) => self.begin_long(id, spec, manner),
         }
     }
 
@@ -486,7 +492,8 @@ impl Core {
             let mut slices = Slices::new();
             parcel.slices(request, &mut slices);
             let args = Args::new(&slices, &parcel.blobs);
-            if self.locks.any() && self.touches_held_slot(request.spec, args) {
+            let holds = matches!(request.return_to, ReturnTo::Slice { holds: true, .. });
+            if self.locks.any() && !holds && self.touches_held_slot(request.spec, args) {
                 self.park_copy(from, request, args);
                 continue;
             }
@@ -528,7 +535,7 @@ impl Core {
         };
         let spec = request.spec;
         let begun = clock::ticks();
-        let part = matches!(request.return_to, ReturnTo::Part { .. });
+        let part = matches!(request.return_to, ReturnTo::Part { .. } | ReturnTo::Slice { .. });
         self.store.set_traceless(manner.no_touch);
         let fine = if part {
             let from = replies.mark();
@@ -578,6 +585,9 @@ impl Core {
                     self.gathers.get(gather).add_reply(part, &replies, stretch);
                     self.finish_gather(gather);
                 }
+                ReturnTo::Slice { long, part, .. } => {
+                    self.take_slice_answer(long, part, &replies, stretch);
+                }
             }
         }
         parcel.replies = replies;
@@ -598,18 +608,21 @@ impl Core {
         let first = slots.next()?;
         if !slots.all(|slot| slot == first) {
             self.stats.cross_slots += 1;
-            return Some(CommandError::Fixed(
-                "CROSSSLOT Keys in request don't hash to the same slot",
-            ));
+            return Some(CommandError::Fixed(CROSS_SLOT));
         }
         if self.owns(first) {
             return None;
         }
+        Some(self.moved(id, first))
+    }
+
+    /// Where a client of a lane door finds a slot that is not this lane's.
+    pub fn moved(&mut self, id: ConnectionId, slot: ringlane_base::Slot) -> CommandError {
         self.stats.moved += 1;
-        let owner = self.shared.lane_of(first);
+        let owner = self.shared.lane_of(slot);
         let port = self.shared.lane_ports[owner.index()];
         let host = self.door_host(id);
-        Some(CommandError::Text(format!("MOVED {} {host}:{port}", first.number())))
+        CommandError::Text(format!("MOVED {} {host}:{port}", slot.number()))
     }
 
     /// `CLIENT REPLY OFF` and `SKIP`: what was just written is taken back.

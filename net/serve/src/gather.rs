@@ -103,7 +103,7 @@ fn join(parts: &[Stretch], version: Version, replies: &ReplyBuffer, out: &mut Re
 }
 
 /// The number of a `:n` or `*n` line and the length of that line.
-fn header_number(reply: &[u8]) -> (i64, usize) {
+pub fn header_number(reply: &[u8]) -> (i64, usize) {
     let end = reply.windows(2).position(|pair| pair == b"\r\n").expect("replies are whole lines");
     let number = ringlane_base::number::parse_integer(&reply[1..end])
         .expect("merged replies are integers or arrays");

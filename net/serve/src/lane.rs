@@ -97,7 +97,10 @@ impl Lane {
 
     /// Whether background work waits for its share of the core.
     pub fn upkeep_due(&self) -> bool {
-        self.upkeep_due || !self.core.jobs.is_empty() || !self.core.own_questions.is_empty()
+        self.upkeep_due
+            || !self.core.jobs.is_empty()
+            || !self.core.own_questions.is_empty()
+            || self.core.longs.is_due()
     }
 
     /// One slice of background work: expiry, eviction ahead of need, draining, walks.
@@ -108,6 +111,7 @@ impl Lane {
         self.core.hand_out_touches();
         self.core.work_on_jobs();
         self.core.work_on_own_questions();
+        self.core.work_on_longs();
         self.note_turn(started, cpu_before);
     }
 
@@ -157,7 +161,7 @@ impl Lane {
             || !self.core.resume.is_empty()
             || !self.core.leaving.is_empty()
             || self.upkeep_due()
-            || self.core.outbox.backlog() > 0
+            || !self.core.outbox.is_empty()
             || mail_waits(&mut self.peers);
         if at_hand {
             return false;

@@ -22,6 +22,7 @@ mod interest;
 mod jobs;
 mod lane;
 mod locks;
+mod long;
 mod mailbox;
 mod outbox;
 mod parcel;

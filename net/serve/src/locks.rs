@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use ringlane_base::{LaneId, Slot};
+use ringlane_base::{LaneId, SLOT_COUNT, Slot};
 
 use crate::parcel::{LockRequest, Parcel};
 
@@ -16,22 +16,40 @@ pub enum Waiter {
     Lock { from: LaneId, request: Box<LockRequest>, next: usize },
 }
 
+const WORDS: usize = SLOT_COUNT / 64;
+const _: () = assert!(SLOT_COUNT.is_multiple_of(64));
+
 /// The held slots and their queues.
-#[derive(Default)]
 pub struct Locks {
-    held: HashMap<Slot, VecDeque<Waiter>>,
+    /// A bit a slot: a command of very many keys holds nearly all of them.
+    held: Box<[u64; WORDS]>,
+    held_count: usize,
+    /// Of those held slots alone that somebody waits for.
+    queues: HashMap<Slot, VecDeque<Waiter>>,
     waiting: usize,
+}
+
+impl Default for Locks {
+    fn default() -> Self {
+        Self { held: Box::new([0; WORDS]), held_count: 0, queues: HashMap::new(), waiting: 0 }
+    }
 }
 
 impl Locks {
     /// Whether any slot is held: the one branch that requests pay.
     #[inline]
     pub fn any(&self) -> bool {
-        !self.held.is_empty()
+        self.held_count > 0
     }
 
+    #[inline]
     pub fn holds(&self, slot: Slot) -> bool {
-        self.held.contains_key(&slot)
+        self.held[slot.index() / 64] >> (slot.index() % 64) & 1 == 1
+    }
+
+    fn hold(&mut self, slot: Slot) {
+        self.held[slot.index() / 64] |= 1 << (slot.index() % 64);
+        self.held_count += 1;
     }
 
     /// Requests and commands that wait.
@@ -49,36 +67,41 @@ impl Locks {
     ) -> Option<Box<LockRequest>> {
         for index in next..request.slots.len() {
             let slot = request.slots[index];
-            if let Some(queue) = self.held.get_mut(&slot) {
-                queue.push_back(Waiter::Lock { from, request, next: index });
+            if self.holds(slot) {
+                let waiter = Waiter::Lock { from, request, next: index };
+                self.queues.entry(slot).or_default().push_back(waiter);
                 self.waiting += 1;
                 return None;
             }
-            self.held.insert(slot, VecDeque::new());
+            self.hold(slot);
         }
         Some(request)
     }
 
     /// Queues a request for a held slot.
     pub fn park(&mut self, slot: Slot, from: LaneId, request: Box<Parcel>) {
-        self.held
-            .get_mut(&slot)
-            .expect("only requests for held slots are parked")
-            .push_back(Waiter::Request(from, request));
+        assert!(self.holds(slot), "only requests for held slots are parked");
+        self.queues.entry(slot).or_default().push_back(Waiter::Request(from, request));
         self.waiting += 1;
     }
 
     /// Frees a slot; hands out who may go on: requests up to the next command that wants the slot,
     /// and that command, which then holds it.
     pub fn release(&mut self, slot: Slot) -> Vec<Waiter> {
-        let mut queue = self.held.remove(&slot).expect("a slot is released once, by its holder");
+        assert!(self.holds(slot), "a slot is released once, by its holder");
+        self.held[slot.index() / 64] &= !(1 << (slot.index() % 64));
+        self.held_count -= 1;
         let mut free = Vec::new();
+        let Some(mut queue) = self.queues.remove(&slot) else { return free };
         while let Some(waiter) = queue.pop_front() {
             self.waiting -= 1;
             let locks = matches!(waiter, Waiter::Lock { .. });
             free.push(waiter);
             if locks {
-                self.held.insert(slot, queue);
+                self.hold(slot);
+                if !queue.is_empty() {
+                    self.queues.insert(slot, queue);
+                }
                 break;
             }
         }
@@ -93,7 +116,11 @@ mod tests {
     #[allow(clippy::unnecessary_box_returns, reason = "what a letter carries")]
     fn request(together: u32, slots: &[u16]) -> Box<LockRequest> {
         let slots = slots.iter().map(|&slot| Slot::new(slot).expect("a slot")).collect();
-        Box::new(LockRequest { together, slots, keys: Vec::new() })
+        Box::new(LockRequest {
+            holder: crate::parcel::Holder::Together(together),
+            slots,
+            keys: Vec::new(),
+        })
     }
 
     #[test]

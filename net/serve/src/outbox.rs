@@ -101,11 +101,6 @@ impl Outbox {
         })
     }
 
-    /// Letters that did not fit into a mailbox yet.
-    pub fn backlog(&self) -> usize {
-        self.pending.iter().map(|pending| pending.letters.len()).sum()
-    }
-
     /// Moves what waits for a lane into its mailbox, as far as it fits. True if anything went.
     pub fn deliver(&mut self, to: LaneId, sender: &mut Sender<Letter>) -> bool {
         let pending = &mut self.pending[to.index()];

@@ -26,6 +26,8 @@ pub enum ReturnTo {
     Place { connection: ConnectionId, sequence: u32 },
     /// One part of an answer that is put together from several.
     Part { gather: u32, part: u32 },
+    /// One part of a slice of a long command, which may hold the slots that it writes to.
+    Slice { long: u32, part: u32, holds: bool },
 }
 
 /// One command for another lane.
@@ -150,10 +152,16 @@ pub struct Migrant {
     pub session: Session,
 }
 
+/// The command that holds slots, by its number at the lane that runs it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    Together(u32),
+    Long(u32),
+}
+
 /// Slots of one lane that a command over several lanes needs to itself.
 pub struct LockRequest {
-    /// The command's number at the lane that runs it.
-    pub together: u32,
+    pub holder: Holder,
     /// Ascending, no duplicates.
     pub slots: Vec<Slot>,
     /// The keys whose entries must travel, with their position among the command's arguments and
@@ -163,7 +171,7 @@ pub struct LockRequest {
 
 /// The slots are held and these are the entries.
 pub struct Grant {
-    pub together: u32,
+    pub holder: Holder,
     pub entries: Vec<(usize, Option<Exported>)>,
 }
 

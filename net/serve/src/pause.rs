@@ -70,6 +70,7 @@ impl Core {
                 connection.barrier = false;
                 let args = Args::new(&slices, &held.args);
                 self.execute_now(held.connection, held.spec, held.target, held.routed, args);
+                self.own_begun_long(args);
                 self.mark_ready(held.connection);
             }
         }

@@ -8,6 +8,7 @@ use ringlane_resp::{Arg, Limits, ProtocolError, Step};
 
 use crate::connection::Phase;
 use crate::core::Core;
+use crate::long::{KEYS_AT_ONCE_MAX, OwnedCommand, is_long};
 use crate::ring::{ConnectionId, Ring};
 
 /// Commands that are planned, and their memory fetched, before the first of them runs.
@@ -40,6 +41,8 @@ pub enum Target {
     Lane(LaneId),
     /// On several lanes, or as the row says.
     Several,
+    /// In slices, for its many keys; on whichever lanes.
+    Slices,
 }
 
 /// What a client sent.
@@ -102,6 +105,32 @@ impl Batch {
         let args = &self.args[command.args.0 as usize..command.args.1 as usize];
         slices.extend(args.iter().map(|arg| arg.resolve(input, blobs)));
         blobs
+    }
+
+    /// Takes the bytes of the command at `index`, the last of its source, out of the batch.
+    fn take_command(&mut self, index: usize, ring: &Ring) -> OwnedCommand {
+        let command = self.commands[index];
+        let source = &mut self.sources[command.source as usize];
+        let (start, end) = (command.start as usize, source.from);
+        let (input, start) = match &mut source.bytes {
+            Place::Received { buffer, length } => {
+                (ring.received(*buffer, *length)[start..end].to_vec(), 0)
+            }
+            Place::Kept(bytes) => {
+                source.from = 0;
+                let rest = bytes.split_off(end);
+                (std::mem::replace(bytes, rest), start)
+            }
+        };
+        let (from, to) = (command.args.0 as usize, command.args.1 as usize);
+        let args = if from == 0 && to == self.args.len() {
+            std::mem::take(&mut self.args)
+        } else {
+            self.args[from..to].to_vec()
+        };
+        let blobs = &mut self.blobs[command.blobs.0 as usize..command.blobs.1 as usize];
+        let blobs = blobs.iter_mut().map(std::mem::take).collect();
+        OwnedCommand { input, start, args, blobs }
     }
 
     pub fn clear(&mut self) {
@@ -184,6 +213,9 @@ impl Core {
         if spec.check_arity(args.len()).is_err() {
             return Action::Unresolved;
         }
+        if args.len() > KEYS_AT_ONCE_MAX && is_long(spec, args.len()) {
+            return Action::Command { spec, target: Target::Slices, routed: None };
+        }
         let (target, routed) = match (spec.keys, spec.merge) {
             (Keys::First, Merge::Single) => self.locate(1, args[1].resolve(input, blobs)),
             (_, Merge::Single) => {
@@ -245,6 +277,9 @@ impl Core {
 
     /// Puts back what a batch did not parse, and readies the connections for more.
     pub fn settle(&mut self, batch: &mut Batch, ring: &mut Ring) {
+        for (index, begun) in std::mem::take(&mut self.longs.of_batch) {
+            self.start_long(begun, batch.take_command(index, ring));
+        }
         for source in batch.sources.drain(..) {
             let connection = self.connections.get(source.connection);
             match source.bytes {
@@ -290,6 +325,7 @@ fn is_store(spec: &CommandSpec) -> bool {
 /// Whether later commands of the connection must wait until this one has been answered.
 fn holds_up(action: Action) -> bool {
     match action {
+        Action::Command { target: Target::Slices, .. } => true,
         Action::Command { spec, target, .. } => match spec.run {
             Run::Store(_) if spec.flags.has(Flags::BLOCKING) => true,
             Run::Store(_) => match spec.merge {

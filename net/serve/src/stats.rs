@@ -28,10 +28,9 @@ pub struct CommandStats {
     pub latency: Option<Box<Histogram<u64>>>,
 }
 
-/// Everything one lane counts beside its store's own numbers.
-pub struct LaneStats {
-    /// By position in the command table.
-    pub commands: Vec<CommandStats>,
+/// The plain numbers of a lane: reports carry a copy of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
     pub turns: u64,
     /// The longest stretch between two looks at the sockets, in microseconds of CPU time.
     pub longest_turn_us: u64,
@@ -60,34 +59,40 @@ pub struct LaneStats {
     pub forced_writes: u64,
     /// Connections handed to other lanes.
     pub handed_over: u64,
+    /// Slices of commands of very many keys.
+    pub long_slices: u64,
+}
+
+/// Everything one lane counts beside its store's own numbers. Its `Counters` are named directly.
+pub struct LaneStats {
+    /// By position in the command table.
+    pub commands: Vec<CommandStats>,
+    pub counters: Counters,
     pub slowlog: SlowLog,
     pub rates: Rates,
+}
+
+impl std::ops::Deref for LaneStats {
+    type Target = Counters;
+
+    #[inline]
+    fn deref(&self) -> &Counters {
+        &self.counters
+    }
+}
+
+impl std::ops::DerefMut for LaneStats {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Counters {
+        &mut self.counters
+    }
 }
 
 impl LaneStats {
     pub fn new() -> Self {
         Self {
             commands: vec![CommandStats::default(); table::ID_COUNT],
-            turns: 0,
-            longest_turn_us: 0,
-            longest_turn_wall_us: 0,
-            connections_received: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            errors: 0,
-            protocol_errors: 0,
-            rejected_commands: 0,
-            moved: 0,
-            cross_slots: 0,
-            parcels_received: 0,
-            requests_received: 0,
-            output_limit_closed: 0,
-            unauthenticated_closed: 0,
-            timeouts: 0,
-            accept_errors: 0,
-            receive_buffers_exhausted: 0,
-            forced_writes: 0,
-            handed_over: 0,
+            counters: Counters::default(),
             slowlog: SlowLog::default(),
             rates: Rates::default(),
         }

@@ -12,7 +12,7 @@ use ringlane_store::{Effect, EffectSink, Exported, NoticeClasses, Options, Owned
 use crate::core::Core;
 use crate::execute::{Manner, Slices, run_handler};
 use crate::locks::Waiter;
-use crate::parcel::{Grant, LockRequest, Mail, Parcel, Release};
+use crate::parcel::{Grant, Holder, LockRequest, Mail, Parcel, Release};
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 
@@ -129,7 +129,7 @@ impl Core {
         let together = self.togethers.places[index as usize].as_mut().expect("under way");
         let group = &mut together.groups[together.granted];
         let request = Box::new(LockRequest {
-            together: index,
+            holder: Holder::Together(index),
             slots: group.slots.clone(),
             keys: std::mem::take(&mut group.keys),
         });
@@ -152,7 +152,7 @@ impl Core {
                 (*index, self.store.export(&key))
             })
             .collect();
-        let grant = Grant { together: request.together, entries };
+        let grant = Grant { holder: request.holder, entries };
         if from == self.lane {
             self.take_grant(grant);
         } else {
@@ -162,7 +162,10 @@ impl Core {
 
     /// A lane has granted its slots; when all have, the command runs.
     pub fn take_grant(&mut self, grant: Grant) {
-        let index = grant.together;
+        let index = match grant.holder {
+            Holder::Together(index) => index,
+            Holder::Long(index) => return self.take_long_grant(index),
+        };
         let together = self.togethers.places[index as usize].as_mut().expect("under way");
         together.entries.extend(grant.entries);
         together.granted += 1;

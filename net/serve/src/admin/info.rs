@@ -296,6 +296,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("timeout_disconnections", facts.sum(|lane| lane.timeouts));
     fields.add("accept_errors", facts.sum(|lane| lane.accept_errors));
     fields.add("receive_buffers_exhausted", facts.sum(|lane| lane.receive_buffers_exhausted));
+    fields.add("long_command_slices", facts.sum(|lane| lane.long_slices));
     fields.add("connections_handed_over", facts.sum(|lane| lane.handed_over));
 }
 

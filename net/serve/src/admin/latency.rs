@@ -142,6 +142,7 @@ fn steps(latencies: &Latencies) -> Vec<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Counters;
 
     #[test]
     fn histograms_are_cumulative_over_powers_of_two() {
@@ -163,8 +164,11 @@ mod tests {
     #[test]
     fn the_doctor_names_long_turns() {
         let lane = |cpu, wall| LaneReport {
-            longest_turn_us: cpu,
-            longest_turn_wall_us: wall,
+            counters: Counters {
+                longest_turn_us: cpu,
+                longest_turn_wall_us: wall,
+                ..Counters::default()
+            },
             ..LaneReport::default()
         };
         assert!(diagnosis(&[lane(300, 400)]).contains("No turn has held"));

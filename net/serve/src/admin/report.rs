@@ -11,7 +11,7 @@ use crate::ask::Answer;
 use crate::clock;
 use crate::core::Core;
 use crate::session::Door;
-use crate::stats::CommandStats;
+use crate::stats::{CommandStats, Counters};
 
 /// Connections whose buffers a report looks at; beyond that many their sum is extrapolated, so
 /// that a lane with tens of thousands of connections is not held up by being asked.
@@ -67,28 +67,17 @@ pub struct LaneReport {
     pub store: Stats,
     pub memory: Memory,
     pub rates: Totals,
-    pub turns: u64,
-    pub longest_turn_us: u64,
-    pub longest_turn_wall_us: u64,
-    pub connections_received: u64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub errors: u64,
-    pub protocol_errors: u64,
-    pub rejected_commands: u64,
-    pub forced_writes: u64,
-    pub moved: u64,
-    pub cross_slots: u64,
+    pub counters: Counters,
     pub parcels_sent: u64,
-    pub parcels_received: u64,
     pub requests_sent: u64,
-    pub requests_received: u64,
-    pub output_limit_closed: u64,
-    pub unauthenticated_closed: u64,
-    pub timeouts: u64,
-    pub accept_errors: u64,
-    pub receive_buffers_exhausted: u64,
-    pub handed_over: u64,
+}
+
+impl std::ops::Deref for LaneReport {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.counters
+    }
 }
 
 impl LaneReport {
@@ -109,28 +98,9 @@ impl LaneReport {
             store: *core.store.stats(),
             memory: core.store.memory(),
             rates: stats.rates.per_second(),
-            turns: stats.turns,
-            longest_turn_us: stats.longest_turn_us,
-            longest_turn_wall_us: stats.longest_turn_wall_us,
-            connections_received: stats.connections_received,
-            bytes_in: stats.bytes_in,
-            bytes_out: stats.bytes_out,
-            errors: stats.errors,
-            protocol_errors: stats.protocol_errors,
-            rejected_commands: stats.rejected_commands,
-            forced_writes: stats.forced_writes,
-            moved: stats.moved,
-            cross_slots: stats.cross_slots,
+            counters: stats.counters,
             parcels_sent: core.outbox.parcels_sent,
-            parcels_received: stats.parcels_received,
             requests_sent: core.outbox.requests_sent,
-            requests_received: stats.requests_received,
-            output_limit_closed: stats.output_limit_closed,
-            unauthenticated_closed: stats.unauthenticated_closed,
-            timeouts: stats.timeouts,
-            accept_errors: stats.accept_errors,
-            receive_buffers_exhausted: stats.receive_buffers_exhausted,
-            handed_over: stats.handed_over,
         }
     }
 
