@@ -19,6 +19,9 @@ pub mod hyperloglog;
 pub mod keys;
 pub mod keyspace;
 pub mod lcs;
+pub mod list;
+pub mod list_move;
+pub mod list_search;
 pub mod object;
 pub mod strings;
 

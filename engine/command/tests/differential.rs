@@ -27,7 +27,7 @@ const DIFFERENT: [(&str, &str); 9] = [
 ];
 
 /// Families that files of their own compare, with arguments that make sense to them.
-const OF_THEIR_OWN: [Group; 3] = [Group::Bitmap, Group::HyperLogLog, Group::Stream];
+const OF_THEIR_OWN: [Group; 4] = [Group::Bitmap, Group::HyperLogLog, Group::Stream, Group::List];
 
 /// Commands and subcommands whose `COMMAND INFO` differs on purpose, with the reason.
 const DIFFERENT_ROWS: [(&str, &str); 6] = [

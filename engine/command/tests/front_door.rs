@@ -4,25 +4,7 @@
 
 mod support;
 
-use support::Lane;
-
-/// Runs lines of `command => answer` on a fresh lane.
-fn script(lines: &str) {
-    let mut lane = Lane::default();
-    run_on(&mut lane, lines);
-}
-
-fn run_on(lane: &mut Lane, lines: &str) {
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if let Some(milliseconds) = line.strip_prefix("wait ") {
-            lane.wait(milliseconds.parse().unwrap());
-            continue;
-        }
-        let (command, expected) = line.split_once(" => ").expect("command => answer");
-        // Lines end without blanks in a file; some of Redis's texts do not.
-        assert_eq!(lane.say(command.trim()).trim_end(), expected.trim(), "{line}");
-    }
-}
+use support::{Lane, run_on, script};
 
 #[test]
 fn set_and_get() {

@@ -82,6 +82,13 @@ impl Store {
         }
     }
 
+    /// Takes what an edit has cut off a collection, to be freed in slices (`work`).
+    pub fn free_in_slices(&mut self, garbage: Option<Collection>) {
+        if let Some(garbage) = garbage {
+            self.upkeep.bury_large(Arc::new(garbage));
+        }
+    }
+
     /// Changes a collection, which is empty if there is no such key; one that is empty afterwards is
     /// no longer there. `growth`: bytes by which it may grow at most, about; 0 never fails.
     ///

@@ -90,6 +90,8 @@ pub struct Lane {
     pub store: Store,
     pub database: Database,
     pub limits: HandlerLimits,
+    /// Whether a command may answer that it waits.
+    pub may_block: bool,
 }
 
 impl Default for Lane {
@@ -101,7 +103,7 @@ impl Default for Lane {
             slots: 0..SLOT_COUNT as u16,
         });
         store.begin_turn(NOW);
-        Self { store, database: Database(0), limits: HandlerLimits::default() }
+        Self { store, database: Database(0), limits: HandlerLimits::default(), may_block: false }
     }
 }
 
@@ -114,6 +116,11 @@ impl Lane {
             reply.error(&error);
         }
         reply.bytes
+    }
+
+    /// What the command is refused with, if it is.
+    pub fn refusal(&mut self, args: &[&[u8]]) -> Option<CommandError> {
+        self.execute(args, &mut Resp2::default()).err()
     }
 
     fn execute(&mut self, args: &[&[u8]], reply: &mut Resp2) -> Result<(), CommandError> {
@@ -182,7 +189,7 @@ impl Lane {
             routed,
             database: self.database,
             limits: self.limits,
-            may_block: false,
+            may_block: self.may_block,
             reply,
         })
     }
@@ -203,6 +210,25 @@ impl Lane {
     pub fn wait(&mut self, milliseconds: u64) {
         let now = self.store.now().plus(milliseconds);
         self.store.begin_turn(now);
+    }
+}
+
+/// Runs lines of `command => answer` on a fresh lane.
+pub fn script(lines: &str) {
+    let mut lane = Lane::default();
+    run_on(&mut lane, lines);
+}
+
+/// The same on a lane that holds something already. `wait n`: n milliseconds pass.
+pub fn run_on(lane: &mut Lane, lines: &str) {
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(milliseconds) = line.strip_prefix("wait ") {
+            lane.wait(milliseconds.parse().unwrap());
+            continue;
+        }
+        let (command, expected) = line.split_once(" => ").expect("command => answer");
+        // Lines end without blanks in a file; some of Redis's texts do not.
+        assert_eq!(lane.say(command.trim()).trim_end(), expected.trim(), "{line}");
     }
 }
 
