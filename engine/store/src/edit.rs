@@ -9,7 +9,7 @@ use crate::entry::{self, Entry, Form};
 use crate::store::{Found, Room, Store, handle_at};
 use crate::types::{
     Body, BodyView, Change, Collection, CollectionType, Edit, Hash, List, PackLimits, Set,
-    SortedSet,
+    SortedSet, Stream,
 };
 use crate::wheel::Item;
 use crate::{EditError, Effect, Expiry, Key, OutOfMemory, Removal, TypeName, Value, WrongType};
@@ -267,7 +267,11 @@ impl Store {
                     sorted.apply(change);
                 }
             }),
-            TypeName::Stream => Ok(()),
+            TypeName::Stream => self.edit::<Stream, _>(key, 0, |stream| {
+                for change in changes {
+                    stream.apply(change);
+                }
+            }),
         };
         match result {
             Ok(()) => Ok(()),

@@ -2,7 +2,7 @@
 
 use ringlane_base::Millis;
 
-use super::{BodyView, CollectionType, Hash, List, Set, SortedSet};
+use super::{BodyView, CollectionType, Hash, List, Set, SortedSet, Stream};
 use crate::TypeName;
 
 /// When the first field of a hash is due; None: none has an expiry.
@@ -19,6 +19,6 @@ pub(crate) fn encoding(type_name: TypeName, body: BodyView<'_>) -> &'static str 
         TypeName::SortedSet => SortedSet::view(body, start).encoding(),
         TypeName::Hash => Hash::view(body, start).encoding(),
         TypeName::Set => Set::view(body, start).encoding(),
-        TypeName::Stream => "listpack",
+        TypeName::Stream => Stream::view(body, start).encoding(),
     }
 }

@@ -409,7 +409,8 @@ impl Edit<'_, List> {
             | Change::SetAdd { .. }
             | Change::SetRemove { .. }
             | Change::SortedPut { .. }
-            | Change::SortedRemove { .. } => return false,
+            | Change::SortedRemove { .. }
+            | Change::Stream(_) => return false,
         }
         true
     }

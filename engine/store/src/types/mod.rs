@@ -15,6 +15,9 @@ pub mod pack;
 mod run;
 pub mod set;
 pub mod sorted;
+pub mod stream;
+mod stream_change;
+pub mod stream_groups;
 pub mod table;
 pub mod thin;
 mod tree;
@@ -32,6 +35,11 @@ pub use self::list::{List, ListIter, ListView};
 pub use self::pack::Item;
 pub use self::set::{Set, SetIter, SetTable, SetView};
 pub use self::sorted::{Edge, Put, SortedIter, SortedSet, SortedTree, SortedView};
+pub use self::stream::{
+    Entries, EntriesBack, Stream, StreamEntry, StreamId, StreamLog, StreamView, Trim, TrimTo,
+};
+pub use self::stream_change::StreamChange;
+pub use self::stream_groups::{Consumer, Group, Pending};
 use crate::TypeName;
 use crate::memory::size_class;
 
@@ -83,6 +91,8 @@ pub enum Collection {
     Set(SetTable),
     List(ListDeque),
     Sorted(SortedTree),
+    /// Boxed, since it is longer than the others.
+    Stream(Box<StreamLog>),
 }
 
 impl Collection {
@@ -95,6 +105,7 @@ impl Collection {
             Self::Set(set) => set.bytes(),
             Self::List(list) => list.bytes(),
             Self::Sorted(sorted) => sorted.bytes(),
+            Self::Stream(log) => log.bytes(),
         }
     }
 
@@ -104,6 +115,7 @@ impl Collection {
             Self::Set(_) => TypeName::Set,
             Self::List(_) => TypeName::List,
             Self::Sorted(_) => TypeName::SortedSet,
+            Self::Stream(_) => TypeName::Stream,
         }
     }
 
@@ -114,6 +126,7 @@ impl Collection {
             Self::Set(set) => set.len(),
             Self::List(list) => list.len(),
             Self::Sorted(sorted) => sorted.len(),
+            Self::Stream(log) => log.len(),
         }
     }
 
@@ -129,6 +142,7 @@ impl Collection {
             Self::Set(set) => set.free_some(units),
             Self::List(list) => list.free_some(units),
             Self::Sorted(sorted) => sorted.free_some(units),
+            Self::Stream(log) => log.free_some(units),
         }
     }
 }
@@ -194,6 +208,7 @@ pub enum Change {
         index: u64,
         count: u64,
     },
+    Stream(StreamChange),
 }
 
 /// When packed becomes large: settings named as in Redis. Besides, no block passes

@@ -581,7 +581,8 @@ impl Edit<'_, SortedSet> {
             | Change::ListPop { .. }
             | Change::ListSet { .. }
             | Change::ListInsert { .. }
-            | Change::ListRemove { .. } => return false,
+            | Change::ListRemove { .. }
+            | Change::Stream(_) => return false,
         }
         true
     }
