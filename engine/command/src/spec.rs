@@ -104,7 +104,12 @@ pub enum ServeCommand {
     Lolwut,
     /// MEMORY's subcommands but USAGE, which is a row of its own for routing.
     Memory,
+    Monitor,
     Ping,
+    Psubscribe,
+    Publish,
+    Pubsub,
+    Punsubscribe,
     Quit,
     ReadOnly,
     ReadWrite,
@@ -112,7 +117,12 @@ pub enum ServeCommand {
     Select,
     Shutdown,
     Slowlog,
+    Spublish,
+    Ssubscribe,
+    Subscribe,
+    Sunsubscribe,
     Time,
+    Unsubscribe,
     Wait,
 }
 
@@ -137,11 +147,14 @@ impl Flags {
     pub const ALLOW_BUSY: Self = Self(1 << 10);
     /// Refused inside MULTI.
     pub const NO_MULTI: Self = Self(1 << 11);
+    /// About channels.
+    pub const PUBSUB: Self = Self(1 << 12);
 
     /// Every mark with the name that `COMMAND` prints, in Redis's order.
-    pub const NAMES: [(Self, &'static str); 12] = [
+    pub const NAMES: [(Self, &'static str); 13] = [
         (Self::DENYOOM, "denyoom"),
         (Self::ADMIN, "admin"),
+        (Self::PUBSUB, "pubsub"),
         (Self::NOSCRIPT, "noscript"),
         (Self::BLOCKING, "blocking"),
         (Self::LOADING, "loading"),

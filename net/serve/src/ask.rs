@@ -7,6 +7,7 @@ use crate::admin::client::Filter;
 use crate::admin::report::LaneReport;
 use crate::blocked::Unblock;
 use crate::core::Core;
+use crate::pubsub::Kind;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
 
@@ -34,6 +35,17 @@ pub enum Question {
     LatencyReset,
     /// Settings or the pause have changed; answered once the lane obeys them.
     Refresh,
+    /// Channels of a kind that live on this lane and match, downward from a place in its table.
+    Channels {
+        kind: Kind,
+        pattern: Option<Vec<u8>>,
+        until: usize,
+    },
+    /// How many listen to these names, as far as they live on this lane.
+    Listeners {
+        kind: Kind,
+        names: Vec<Vec<u8>>,
+    },
     /// Keys of a slot, 0 if it is another lane's.
     SlotLength(Slot),
     /// Some keys of a slot, at most so many, none if it is another lane's.
@@ -45,7 +57,9 @@ pub enum Answer {
     Report(Box<LaneReport>),
     Lines { lines: Bytes, rest: Option<Box<Question>> },
     Killed { count: u64, rest: Option<Box<Question>> },
+    Names { names: Vec<Vec<u8>>, rest: Option<Box<Question>> },
     Count(u64),
+    Counts(Vec<u64>),
     Slowlog(Vec<crate::admin::slowlog::Entry>),
     Keys(Vec<Vec<u8>>),
     Done,
@@ -55,10 +69,15 @@ impl Answer {
     /// What the same lane must be asked for the rest.
     pub fn take_rest(&mut self) -> Option<Box<Question>> {
         match self {
-            Self::Lines { rest, .. } | Self::Killed { rest, .. } => rest.take(),
-            Self::Report(_) | Self::Count(_) | Self::Slowlog(_) | Self::Keys(_) | Self::Done => {
-                None
+            Self::Lines { rest, .. } | Self::Killed { rest, .. } | Self::Names { rest, .. } => {
+                rest.take()
             }
+            Self::Report(_)
+            | Self::Count(_)
+            | Self::Counts(_)
+            | Self::Slowlog(_)
+            | Self::Keys(_)
+            | Self::Done => None,
         }
     }
 }

@@ -93,6 +93,7 @@ impl Core {
             let Some(connection) = self.connections.at(index) else { continue };
             let movable = connection.is_quiet()
                 && connection.session.door == Door::Front
+                && !connection.is_bound()
                 && connection.leaving_for.is_none()
                 && connection.receiving;
             if !movable {
@@ -127,8 +128,9 @@ impl Core {
     /// bound of one that has not authenticated. Counted and logged.
     pub fn output_limit_reached(&mut self, id: ConnectionId) -> bool {
         let now = self.store.now().0;
-        let limits = self.live.output_limits.normal;
         let Some(connection) = self.connections.get(id) else { return false };
+        let classes = &self.live.output_limits;
+        let limits = if connection.listening.is_some() { classes.pubsub } else { classes.normal };
         if connection.phase == Phase::Closing {
             return false; // Decided already; a closed connection counts once.
         }
@@ -193,6 +195,7 @@ impl Core {
             connection.phase == Phase::Open
                 && !connection.barrier
                 && connection.places_waiting() == 0
+                && !connection.is_restricted()
         };
         idle_ms > u64::from(seconds) * 1000 && self.connections.get(id).is_some_and(waits)
     }

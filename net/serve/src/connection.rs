@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ringlane_resp::Parser;
 
+use crate::pubsub::audience::Listening;
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, GENERATION_MASK};
 use crate::session::Session;
@@ -101,6 +102,10 @@ pub struct Connection {
     pub above_soft_since_ms: Option<u64>,
     /// The peer has shut down its sending side, or its reading failed.
     pub input_ended: bool,
+    /// What it listens to, if anything.
+    pub listening: Option<Box<Listening>>,
+    /// It said MONITOR.
+    pub monitor: bool,
 }
 
 impl Connection {
@@ -130,7 +135,20 @@ impl Connection {
             leaving_for: None,
             above_soft_since_ms: None,
             input_ended: false,
+            listening: None,
+            monitor: false,
         }
+    }
+
+    /// Whether other lanes know it by its place on this one, so that it must stay.
+    pub fn is_bound(&self) -> bool {
+        self.listening.is_some() || self.monitor
+    }
+
+    /// Whether it may run only some commands: it listens in RESP2, or watches.
+    #[inline]
+    pub fn is_restricted(&self) -> bool {
+        self.listening.is_some() || self.monitor
     }
 
     pub fn socket(&self) -> RawFd {
@@ -189,6 +207,18 @@ impl Connection {
         } else {
             let to = self.held.mark();
             self.places.push_back(Place::Held(Stretch { from, to }));
+        }
+    }
+
+    /// Adds what the client did not ask for, behind the replies that it is still owed.
+    pub fn push(&mut self, message: &ReplyBuffer) {
+        let target = self.reply_target();
+        let from = target.mark();
+        target.append(message, message.whole());
+        self.reply_written(from);
+        if self.places.is_empty() {
+            // It is no reply: `muffle_last` must not take it back.
+            self.newest = self.output.mark();
         }
     }
 

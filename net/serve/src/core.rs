@@ -17,7 +17,9 @@ use crate::gather::Gathers;
 use crate::interest::Interest;
 use crate::locks::Locks;
 use crate::long::Longs;
+use crate::monitor::Monitors;
 use crate::outbox::Outbox;
+use crate::pubsub::PubSub;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
@@ -69,6 +71,8 @@ pub struct Core {
     pub own_questions: VecDeque<(u32, Box<crate::ask::Question>)>,
     /// What `CLIENT PAUSE` holds back, while it does.
     pub pause: Option<crate::pause::Pause>,
+    pub pubsub: PubSub,
+    pub monitors: Monitors,
     pub random: fastrand::Rng,
     /// Reused for replies on their way through this lane.
     pub scratch: ReplyBuffer,
@@ -114,6 +118,8 @@ impl Core {
             jobs: VecDeque::new(),
             own_questions: VecDeque::new(),
             pause: None,
+            pubsub: PubSub::new(lane, lanes),
+            monitors: Monitors::default(),
             random,
             scratch: ReplyBuffer::default(),
             shared,
@@ -148,7 +154,9 @@ impl Core {
                 .live
                 .slowlog_log_slower_than_us
                 .map_or(u64::MAX, |slower| slower.saturating_mul(self.ticks_per_us));
+            self.store.set_notice_mask(self.live.notify_keyspace_events);
         }
+        self.refresh_monitors();
         let budget = self.shared.lines[self.lane.index()].budget.load(Ordering::Relaxed);
         let bytes_max = self.live.maxmemory.and((budget > 0).then_some(budget));
         self.store.set_limits(ringlane_store::Limits {
@@ -215,7 +223,14 @@ impl Core {
             connection.phase = Phase::Closing;
             self.closing.push(id);
             self.unblock_connection(id, crate::blocked::Unblock::Gone);
+            self.let_go(id);
         }
+    }
+
+    /// Nobody is to send a connection anything any more: it was reset or goes.
+    pub fn let_go(&mut self, id: ConnectionId) {
+        self.stop_listening(id);
+        self.stop_monitoring(id);
     }
 
     /// A reply that a connection reserved a place for has come.

@@ -4,7 +4,8 @@
 use ringlane_base::{Database, LaneId};
 use ringlane_command::spec::Handler;
 use ringlane_command::{
-    Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run, table,
+    Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
+    ServeCommand, table,
 };
 use ringlane_resp::Version;
 use ringlane_store::Store;
@@ -13,7 +14,7 @@ use smallvec::SmallVec;
 use crate::admin;
 use crate::ask::{Answer, Answers, Step};
 use crate::clock;
-use crate::connection::Phase;
+use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::gather::{Gather, Kind, merge_replies};
 use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
@@ -152,7 +153,10 @@ impl Core {
         let connection = self.connections.get(id).expect("looked up by the caller");
         let mode = connection.session.reply_mode;
         self.dispatch(id, spec, target, routed, args);
-        if mode != ReplyMode::On {
+        if self.monitors.any() {
+            self.show_command(id, spec, args);
+        }
+        if mode != ReplyMode::On && !confirms_by_push(spec) {
             self.muffle(id);
         }
     }
@@ -168,6 +172,11 @@ impl Core {
         args: Args<'_>,
     ) {
         let connection = self.connections.get(id).expect("looked up by the caller");
+        if connection.is_restricted()
+            && let Some(error) = forbidden(connection, spec)
+        {
+            return self.refuse(id, &error);
+        }
         let session = &mut connection.session;
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             return self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
@@ -577,21 +586,27 @@ impl Core {
     pub fn take_answers(&mut self, mut parcel: Box<Parcel>) {
         let replies = std::mem::take(&mut parcel.replies);
         for (return_to, stretch) in parcel.answers.drain(..) {
-            match return_to {
-                ReturnTo::Place { connection, sequence } => {
-                    self.fill_place(connection, sequence, &replies, stretch);
-                }
-                ReturnTo::Part { gather, part } => {
-                    self.gathers.get(gather).add_reply(part, &replies, stretch);
-                    self.finish_gather(gather);
-                }
-                ReturnTo::Slice { long, part, .. } => {
-                    self.take_slice_answer(long, part, &replies, stretch);
-                }
-            }
+            self.take_reply(return_to, &replies, stretch);
         }
         parcel.replies = replies;
         self.outbox.recycle(parcel);
+    }
+
+    /// A reply has come for whoever waits for it.
+    #[inline]
+    pub fn take_reply(&mut self, return_to: ReturnTo, replies: &ReplyBuffer, stretch: Stretch) {
+        match return_to {
+            ReturnTo::Place { connection, sequence } => {
+                self.fill_place(connection, sequence, replies, stretch);
+            }
+            ReturnTo::Part { gather, part } => {
+                self.gathers.get(gather).add_reply(part, replies, stretch);
+                self.finish_gather(gather);
+            }
+            ReturnTo::Slice { long, part, .. } => {
+                self.take_slice_answer(long, part, replies, stretch);
+            }
+        }
     }
 
     /// What a lane door answers to a key of another lane, or to keys of several slots.
@@ -646,6 +661,42 @@ impl Core {
             args.get(index).is_some_and(|key| self.locks.holds(ringlane_base::Slot::of(key)))
         })
     }
+}
+
+/// Why a connection that listens in RESP2, or watches, may not run a command; None if it may.
+#[cold]
+fn forbidden(connection: &Connection, spec: &CommandSpec) -> Option<CommandError> {
+    let listens = connection.listening.is_some() && connection.session.version == Version::Resp2;
+    let allowed = matches!(
+        spec.run,
+        Run::Serve(ServeCommand::Ping | ServeCommand::Quit | ServeCommand::Reset)
+    ) || confirms_by_push(spec);
+    if listens && !allowed {
+        let name = spec.name;
+        return Some(CommandError::Text(format!(
+            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
+             RESET are allowed in this context"
+        )));
+    }
+    let touches_keys = spec.access != Access::Neither;
+    (connection.monitor && touches_keys)
+        .then_some(CommandError::Fixed("ERR Replica can't interact with the keyspace"))
+}
+
+/// Whether the answer is no reply but messages, which `CLIENT REPLY` does not hold back.
+#[inline]
+fn confirms_by_push(spec: &CommandSpec) -> bool {
+    matches!(
+        spec.run,
+        Run::Serve(
+            ServeCommand::Subscribe
+                | ServeCommand::Unsubscribe
+                | ServeCommand::Psubscribe
+                | ServeCommand::Punsubscribe
+                | ServeCommand::Ssubscribe
+                | ServeCommand::Sunsubscribe
+        )
+    )
 }
 
 /// Runs a command whose keys are all here; commands of many keys call their handler once a key.

@@ -144,6 +144,8 @@ impl Lane {
                 break;
             }
         }
+        self.core.publish_notices();
+        self.core.deliver_more();
         self.send_parcels();
         self.send_replies();
         self.close_connections();
@@ -162,6 +164,8 @@ impl Lane {
             || !self.core.leaving.is_empty()
             || self.upkeep_due()
             || !self.core.outbox.is_empty()
+            || self.core.store.has_notices()
+            || self.core.pubsub.has_work()
             || mail_waits(&mut self.peers);
         if at_hand {
             return false;
@@ -391,6 +395,7 @@ impl Lane {
                 self.core.outbox.post(letter.from, Mail::Answer { gather, part, answer });
             }
             Mail::Answer { gather, part, answer } => self.core.take_answer(gather, part, *answer),
+            Mail::Notes(notes) => self.core.take_notes(letter.from, notes),
         }
     }
 
@@ -586,6 +591,7 @@ impl Lane {
             }
             return;
         }
+        self.core.let_go(id);
         let Some(connection) = self.core.connections.remove(id) else { return };
         let line = &self.core.shared.lines[self.core.lane.index()];
         line.connections.fetch_sub(1, Ordering::Relaxed);

@@ -7,6 +7,7 @@ use ringlane_base::LaneId;
 
 use crate::mailbox::{Receiver, Sender};
 use crate::parcel::{Letter, Mail, Parcel, RequestHead};
+use crate::pubsub::{NOTES_A_LETTER_MAX, Note};
 
 /// Letters that fit between two lanes before the sender keeps them.
 pub const MAILBOX_LETTERS_MAX: usize = 256;
@@ -79,6 +80,20 @@ impl Outbox {
         let pending = &mut self.pending[to.index()];
         seal(pending, &mut self.spare);
         pending.letters.push_back(mail);
+    }
+
+    /// A note about channels, in the letter of the one before it unless something stands between.
+    pub fn post_note(&mut self, to: LaneId, note: Note) {
+        let pending = &mut self.pending[to.index()];
+        if pending.requests.is_empty()
+            && pending.answers.is_empty()
+            && let Some(Mail::Notes(notes)) = pending.letters.back_mut()
+            && notes.len() < NOTES_A_LETTER_MAX
+        {
+            notes.push(note);
+            return;
+        }
+        self.post(to, Mail::Notes(vec![note]));
     }
 
     /// An answered parcel as it stands, filled with its own answers.

@@ -12,6 +12,7 @@ use ringlane_store::{Exported, OwnedEffect};
 
 use crate::ask::{Answer, Question};
 use crate::blocked::Unblock;
+use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::session::Session;
@@ -205,6 +206,8 @@ pub enum Mail {
         sequence: u32,
         how: Unblock,
     },
+    /// About channels.
+    Notes(Vec<Note>),
 }
 
 /// A message and who sent it.

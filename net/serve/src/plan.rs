@@ -217,7 +217,9 @@ impl Core {
             return Action::Command { spec, target: Target::Slices, routed: None };
         }
         let (target, routed) = match (spec.keys, spec.merge) {
-            (Keys::First, Merge::Single) => self.locate(1, args[1].resolve(input, blobs)),
+            (Keys::First, Merge::Single) if is_store(spec) => {
+                self.locate(1, args[1].resolve(input, blobs))
+            }
             (_, Merge::Single) => {
                 let argument = |index: usize| args[index].resolve(input, blobs);
                 match spec.key_positions(args.len(), argument).next().filter(|_| is_store(spec)) {
@@ -342,6 +344,8 @@ fn holds_up(action: Action) -> bool {
                 ServeCommand::Ping
                     | ServeCommand::Echo
                     | ServeCommand::Time
+                    | ServeCommand::Publish
+                    | ServeCommand::Spublish
                     | ServeCommand::Asking
                     | ServeCommand::ReadOnly
                     | ServeCommand::ReadWrite

@@ -39,6 +39,11 @@ impl<'a> RespReply<'a> {
         self.writer().array(length);
     }
 
+    /// The head of something that the client did not ask for: RESP3 a push, RESP2 an array.
+    pub fn push_header(&mut self, length: usize) {
+        self.writer().push(length);
+    }
+
     pub fn integer_line(&mut self, value: i64) {
         self.writer().integer(value);
     }

@@ -52,6 +52,11 @@ impl ReplyBuffer {
         Mark { bytes: self.bytes.len(), blobs: self.blobs.len() }
     }
 
+    /// All of it.
+    pub fn whole(&self) -> Stretch {
+        Stretch { from: Mark { bytes: 0, blobs: 0 }, to: self.mark() }
+    }
+
     /// Takes back everything written since `mark`.
     pub fn truncate(&mut self, mark: Mark) {
         self.bytes.truncate(mark.bytes);

@@ -25,6 +25,8 @@ pub struct LaneLine {
     /// What its store may use, as the controller decided. 0: no limit.
     pub budget: AtomicUsize,
     pub drained: AtomicBool,
+    /// Its connections that watch (MONITOR).
+    pub monitors: AtomicUsize,
 }
 
 /// How the server stands.
@@ -53,6 +55,8 @@ pub struct Shared {
     /// Connections over all lanes, handed-over ones included.
     pub clients: AtomicUsize,
     pub rejected_clients: AtomicU64,
+    /// Connections that watch (MONITOR), over all lanes.
+    pub monitors: AtomicUsize,
     /// Unix milliseconds until which `CLIENT PAUSE` holds; 0: none.
     pub pause_until_ms: AtomicU64,
     /// Whether the pause is for writes alone.
@@ -83,6 +87,7 @@ impl Shared {
             next_client: AtomicU64::new(1),
             clients: AtomicUsize::new(0),
             rejected_clients: AtomicU64::new(0),
+            monitors: AtomicUsize::new(0),
             pause_until_ms: AtomicU64::new(0),
             pause_writes_only: AtomicBool::new(false),
             running: AtomicU8::new(Running::Serving as u8),

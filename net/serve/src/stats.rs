@@ -61,6 +61,10 @@ pub struct Counters {
     pub handed_over: u64,
     /// Slices of commands of very many keys.
     pub long_slices: u64,
+    /// Keyspace notices lost because their listeners' lanes had fallen behind.
+    pub notices_dropped: u64,
+    /// Lines of MONITOR lost for the same reason.
+    pub monitor_lines_dropped: u64,
 }
 
 /// Everything one lane counts beside its store's own numbers. Its `Counters` are named directly.

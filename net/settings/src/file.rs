@@ -122,7 +122,8 @@ fn toml_of(value: &Value) -> toml_edit::Value {
         | Value::Text(_)
         | Value::Addresses(_)
         | Value::Cores(_)
-        | Value::BufferLimits(_) => value.to_string().into(),
+        | Value::BufferLimits(_)
+        | Value::Notices(_) => value.to_string().into(),
     }
 }
 

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use ringlane_store::NoticeClasses;
+
 use crate::table::Machine;
 use crate::units::{format_bytes, parse_bytes};
 
@@ -33,6 +35,8 @@ pub enum Kind {
     Cores,
     /// `class hard soft seconds`, once for each class that is changed.
     BufferLimits,
+    /// Letters of classes of keyspace notices.
+    Notices,
     /// Present because clients ask for it; the one value it can have, and why no other.
     Only {
         value: &'static str,
@@ -51,6 +55,7 @@ pub enum Value {
     Addresses(Vec<BindAddress>),
     Cores(Vec<usize>),
     BufferLimits(BufferLimits),
+    Notices(NoticeClasses),
 }
 
 /// An address of `bind`.
@@ -136,6 +141,10 @@ impl Kind {
                 };
                 parse_buffer_limits(text, before)
             }
+            Self::Notices => match NoticeClasses::parse(text) {
+                Some(classes) => Ok(Value::Notices(classes)),
+                None => invalid("Invalid event class character. Use 'Ag$lshzxeKEtmdn'."),
+            },
             Self::Only { value, refusal } => {
                 if text == value
                     || matches!(parse_flag(text), Ok(Value::Flag(false)) if value == "no")
@@ -165,6 +174,7 @@ impl Kind {
             Self::Addresses => "ADDRESSES",
             Self::Cores => "LIST",
             Self::BufferLimits => "LIMITS",
+            Self::Notices => "LETTERS",
             Self::Only { value: "", .. } => "''",
             Self::Only { value, .. } => value,
         }
@@ -186,6 +196,7 @@ impl Kind {
             Self::Addresses => "addresses".to_owned(),
             Self::Cores => "CPU list (0-3,8)".to_owned(),
             Self::BufferLimits => "class hard soft seconds …".to_owned(),
+            Self::Notices => "letters of Ag$lshzxeKEtmdn".to_owned(),
             Self::Only { value, .. } => {
                 if value.is_empty() {
                     "empty".to_owned()
@@ -213,6 +224,7 @@ impl fmt::Display for Value {
                 formatter.write_str(&words.join(" "))
             }
             Self::Cores(cores) => formatter.write_str(&format_cores(cores)),
+            Self::Notices(classes) => formatter.write_str(&classes.letters()),
             Self::BufferLimits(limits) => {
                 // Redis still prints the old name of the replicas' class.
                 let classes = [

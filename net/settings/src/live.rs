@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ringlane_store::Policy;
+use ringlane_store::{NoticeClasses, Policy};
 
 use crate::kind::{BindAddress, BufferLimits, Value};
 use crate::settings::Values;
@@ -69,6 +69,9 @@ pub struct LiveSettings {
     pub slowlog_log_slower_than_us: Option<u64>,
     pub slowlog_max_len: usize,
     pub latency_tracking: bool,
+    pub notify_keyspace_events: NoticeClasses,
+    /// Over all lanes. None: no bound.
+    pub tracking_table_keys_max: Option<usize>,
     pub output_limits: BufferLimits,
     pub proto_max_bulk_bytes: usize,
     pub client_query_buffer_bytes: usize,
@@ -112,6 +115,9 @@ impl LiveSettings {
                 .ok(),
             slowlog_max_len: values.integer(Id::SlowlogMaxLen) as usize,
             latency_tracking: values.flag(Id::LatencyTracking),
+            notify_keyspace_events: values.notices(Id::NotifyKeyspaceEvents),
+            tracking_table_keys_max: Some(values.integer(Id::TrackingTableMaxKeys) as usize)
+                .filter(|keys| *keys > 0),
             output_limits: values.buffer_limits(Id::ClientOutputBufferLimit),
             proto_max_bulk_bytes: values.bytes(Id::ProtoMaxBulkLen) as usize,
             client_query_buffer_bytes: values.bytes(Id::ClientQueryBufferLimit) as usize,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ringlane_base::glob;
+use ringlane_store::NoticeClasses;
 
 use crate::file::{self, RewriteError};
 use crate::kind::{BufferLimits, Invalid, Value};
@@ -67,6 +68,13 @@ impl Values {
         match self.value(id) {
             Value::Text(text) => text,
             other => unreachable!("{id:?} is no text: {other:?}"),
+        }
+    }
+
+    pub(crate) fn notices(&self, id: Id) -> NoticeClasses {
+        match self.value(id) {
+            Value::Notices(classes) => *classes,
+            other => unreachable!("{id:?} holds no classes of notices: {other:?}"),
         }
     }
 

@@ -133,7 +133,8 @@ macro_rules! settings {
 }
 
 use Kind::{
-    Addresses, BufferLimits, Choice, Cores, Flag, Integer, Memory, MemoryOrPercent, Only, Text,
+    Addresses, BufferLimits, Choice, Cores, Flag, Integer, Memory, MemoryOrPercent, Notices, Only,
+    Text,
 };
 use Preset::{Fixed, Machine as OfMachine};
 
@@ -182,6 +183,9 @@ settings! {
         Fixed("normal 256mb 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60"),
         "Replies that may wait for a client that reads slowly, by class (normal, replica, pubsub): closed at once beyond hard, or after seconds beyond soft; 0 sets no bound";
 
+    TrackingTableMaxKeys "tracking-table-max-keys" Limits Live Integer { min: 0, max: 1_000_000_000 }, Fixed("1000000"),
+        "Keys over all lanes that are remembered because clients keep copies of them; beyond, clients are told to forget one; 0 sets no bound";
+
     Requirepass "requirepass" Access Live Text, Fixed(""),
         "Password that AUTH and HELLO must give; empty asks for none";
     ProtectedMode "protected-mode" Access Live Flag, Fixed("yes"),
@@ -193,6 +197,8 @@ settings! {
         "Entries that the slow log keeps";
     LatencyTracking "latency-tracking" Observing Live Flag, Fixed("yes"),
         "Keep a histogram of latencies for every command, for LATENCY HISTOGRAM";
+    NotifyKeyspaceEvents "notify-keyspace-events" Observing Live Notices, Fixed(""),
+        "Classes of changes to keys that are published: K in channels of the key, E in channels of the event, A for all classes but m and n";
     Loglevel "loglevel" Observing Live Choice(|| vec!["debug", "verbose", "notice", "warning", "nothing"]), Fixed("notice"),
         "Least severity that is logged";
     Logfile "logfile" Observing Start Text, Fixed(""),

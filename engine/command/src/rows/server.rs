@@ -66,6 +66,9 @@ commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
     "memory" AtLeast(2) Neither None Single => Serve(On::Memory), "subcommand [argument ...]"
         [] [] [] []
         Server "4.0.0" "Depends on the subcommand" "Tells of memory." of MEMORY;
+    "monitor" Exactly(1) Neither None Single => Serve(On::Monitor), ""
+        [ADMIN NOSCRIPT LOADING STALE] [] [] []
+        Server "1.0.0" "O(1)" "Shows every command that is processed.";
     "shutdown" AtLeast(1) Neither None Single => Serve(On::Shutdown),
         "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]"
         [ADMIN NOSCRIPT LOADING STALE NO_MULTI ALLOW_BUSY] [] [] []

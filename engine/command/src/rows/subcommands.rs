@@ -212,3 +212,25 @@ commands! { SLOWLOG from MEMORY_END, up to SLOWLOG_END;
         [ADMIN LOADING STALE] [] [] [ALL_NODES SUCCEEDED]
         Server "2.2.12" "O(N) in the entries" "Forgets the entries.";
 }
+
+commands! { PUBSUB_SUBCOMMANDS from SLOWLOG_END, up to PUBSUB_SUBCOMMANDS_END;
+    "pubsub|channels" AtLeast(2) Neither None Single => Serve(On::Pubsub), "[pattern]"
+        [PUBSUB LOADING STALE] [PUBSUB] [] []
+        PubSub "2.8.0" "O(N) in the channels" "Channels that somebody listens to.";
+    "pubsub|help" Exactly(2) Neither None Single => Store(introspect::help), ""
+        [LOADING STALE] [] [] []
+        PubSub "6.2.0" "O(1)" "Prints this help.";
+    "pubsub|numpat" Exactly(2) Neither None Single => Serve(On::Pubsub), ""
+        [PUBSUB LOADING STALE] [PUBSUB] [] []
+        PubSub "2.8.0" "O(1)" "How many patterns somebody listens to.";
+    "pubsub|numsub" AtLeast(2) Neither None Single => Serve(On::Pubsub), "[channel [channel ...]]"
+        [PUBSUB LOADING STALE] [PUBSUB] [] []
+        PubSub "2.8.0" "O(N) in the channels" "How many listen to each channel, patterns not counted.";
+    "pubsub|shardchannels" AtLeast(2) Neither None Single => Serve(On::Pubsub), "[pattern]"
+        [PUBSUB LOADING STALE] [PUBSUB] [] []
+        PubSub "7.0.0" "O(N) in the channels" "Shard channels that somebody listens to.";
+    "pubsub|shardnumsub" AtLeast(2) Neither None Single => Serve(On::Pubsub),
+        "[shardchannel [shardchannel ...]]"
+        [PUBSUB LOADING STALE] [PUBSUB] [] []
+        PubSub "7.0.0" "O(N) in the channels" "How many listen to each shard channel.";
+}

@@ -147,6 +147,7 @@ fn write_greeting(reply: &mut RespReply<'_>, client: u64, version: Version, mode
 
 /// `RESET`: as a new connection would be, but for what it said about its library.
 pub fn reset(core: &mut Core, id: ConnectionId) -> Outcome {
+    core.let_go(id);
     let open = core.live.requirepass.is_none();
     let session = session(core, id);
     session.authenticated = open;

@@ -14,6 +14,7 @@ use crate::ask::{Answer, Answers, Question, Step};
 use crate::blocked::Unblock;
 use crate::connection::{Connection, Phase};
 use crate::core::Core;
+use crate::pubsub::Kind as Space;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
 use crate::session::{ReplyMode, Session};
@@ -65,7 +66,9 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Normal,
-    /// A primary, a replica or a subscriber: this server has none of them.
+    /// It listens to something.
+    Pubsub,
+    /// A primary or a replica: this server has none of them.
     Other,
 }
 
@@ -74,11 +77,18 @@ impl Kind {
         if parse::is(name, "normal") {
             return Ok(Self::Normal);
         }
-        if ["master", "replica", "slave", "pubsub"].iter().any(|other| parse::is(name, other)) {
+        if parse::is(name, "pubsub") {
+            return Ok(Self::Pubsub);
+        }
+        if ["master", "replica", "slave"].iter().any(|other| parse::is(name, other)) {
             return Ok(Self::Other);
         }
         let name = super::quoted(name);
         Err(CommandError::Text(format!("ERR Unknown client type '{name}'")))
+    }
+
+    fn of(connection: &Connection) -> Self {
+        if connection.listening.is_some() { Self::Pubsub } else { Self::Normal }
     }
 }
 
@@ -191,9 +201,9 @@ impl Filter {
         Ok(())
     }
 
-    fn matches(&self, session: &Session, now: Millis) -> bool {
+    fn matches(&self, session: &Session, kind: Kind, now: Millis) -> bool {
         self.ids.as_ref().is_none_or(|ids| ids.binary_search(&session.id).is_ok())
-            && self.kind.is_none_or(|kind| kind == Kind::Normal)
+            && self.kind.is_none_or(|wanted| wanted == kind)
             && self.skip != Some(session.id)
             && self
                 .age_min
@@ -239,7 +249,7 @@ pub fn kill_matching(core: &mut Core, filter: &Filter, from: usize) -> Answer {
 fn meant<'a>(core: &'a Core, filter: &Filter, index: usize, now: Millis) -> Option<&'a Connection> {
     core.connections
         .at(index)
-        .filter(|it| it.phase != Phase::Closing && filter.matches(&it.session, now))
+        .filter(|it| it.phase != Phase::Closing && filter.matches(&it.session, Kind::of(it), now))
 }
 
 /// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
@@ -318,8 +328,10 @@ fn write_line(fields: &mut Fields, connection: &Connection, lane: LaneId, now: M
     fields.number("idle", now.since(Millis(session.active_ms)) / 1000);
     fields.text("flags", &flags(connection));
     fields.number("db", u64::from(session.database.0));
-    for name in ["sub", "psub", "ssub"] {
-        fields.number(name, 0);
+    for (name, kind) in [("sub", Space::Channel), ("psub", Space::Pattern), ("ssub", Space::Shard)]
+    {
+        let count = connection.listening.as_ref().map_or(0, |it| it.of(kind).len());
+        fields.number(name, count as u64);
     }
     fields.text("multi", "-1");
     fields.number("watch", 0);
@@ -363,6 +375,8 @@ fn line(connection: &Connection, lane: LaneId, now: Millis) -> String {
 fn flags(connection: &Connection) -> String {
     let session = &connection.session;
     let letters: String = [
+        (connection.monitor, 'O'),
+        (connection.listening.is_some(), 'P'),
         (session.read_only, 'r'),
         (connection.phase == Phase::Draining, 'c'),
         (session.no_evict, 'e'),
@@ -453,6 +467,8 @@ fn finish_list(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
             | Answer::Count(_)
             | Answer::Slowlog(_)
             | Answer::Keys(_)
+            | Answer::Names { .. }
+            | Answer::Counts(_)
             | Answer::Done => unreachable!("the question asks for lines"),
         })
         .collect();
@@ -486,7 +502,7 @@ fn end_myself_if_meant(core: &mut Core, answers: &Answers<'_>) {
     let Some(connection) = core.connections.get(answers.connection) else { return };
     let slices: Vec<&[u8]> = answers.args.iter().map(Vec::as_slice).collect();
     let filter = Filter::of_kill(Args::new(&slices, &[]), connection.session.id);
-    if filter.expect("read before").matches(&connection.session, now) {
+    if filter.expect("read before").matches(&connection.session, Kind::of(connection), now) {
         core.drain(answers.connection);
     }
 }
@@ -588,7 +604,11 @@ mod tests {
             a_session(3, "[::1]:3", 10_000),
         ];
         let now = Millis(40_000);
-        Ok(sessions.iter().filter(|it| filter.matches(it, now)).map(|it| it.id).collect())
+        Ok(sessions
+            .iter()
+            .filter(|it| filter.matches(it, Kind::Normal, now))
+            .map(|it| it.id)
+            .collect())
     }
 
     #[test]
@@ -634,8 +654,8 @@ mod tests {
         };
         assert_eq!(read(&[]), Ok(Filter::default()));
         let ids = read(&["id", "9", "4"]).expect("valid");
-        assert!(ids.matches(&a_session(4, "10.0.0.1:1", 0), Millis(0)));
-        assert!(!ids.matches(&a_session(5, "10.0.0.1:1", 0), Millis(0)));
+        assert!(ids.matches(&a_session(4, "10.0.0.1:1", 0), Kind::Normal, Millis(0)));
+        assert!(!ids.matches(&a_session(5, "10.0.0.1:1", 0), Kind::Normal, Millis(0)));
         for (words, error) in [
             (&["type"][..], "ERR syntax error"),
             (&["id"], "ERR syntax error"),

@@ -269,6 +269,8 @@ fn finish_slot_keys(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_
             | Answer::Killed { .. }
             | Answer::Count(_)
             | Answer::Slowlog(_)
+            | Answer::Names { .. }
+            | Answer::Counts(_)
             | Answer::Done => unreachable!("the question asks for keys"),
         })
         .collect();

@@ -196,7 +196,9 @@ fn clients(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("client_recent_max_input_buffer", facts.max(|lane| lane.clients.input_max));
     fields.add("client_recent_max_output_buffer", facts.max(|lane| lane.clients.output_max));
     fields.add("blocked_clients", facts.sum(|lane| lane.clients.blocked));
-    fields.zeros(&["tracking_clients", "pubsub_clients", "watching_clients"]);
+    fields.zeros(&["tracking_clients"]);
+    fields.add("pubsub_clients", facts.sum(|lane| lane.pubsub.clients));
+    fields.zeros(&["watching_clients"]);
     fields.zeros(&["clients_in_timeout_table", "total_watched_keys"]);
     fields.add("total_blocking_keys", facts.sum(|lane| lane.clients.blocking_keys));
 }
@@ -275,7 +277,9 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.zeros(&["evicted_clients"]);
     fields.add("keyspace_hits", facts.sum(|lane| lane.store.hits));
     fields.add("keyspace_misses", facts.sum(|lane| lane.store.misses));
-    fields.zeros(&["pubsub_channels", "pubsub_patterns", "pubsubshard_channels"]);
+    fields.add("pubsub_channels", facts.sum(|lane| lane.pubsub.channels));
+    fields.add("pubsub_patterns", facts.max(|lane| lane.pubsub.patterns));
+    fields.add("pubsubshard_channels", facts.sum(|lane| lane.pubsub.shard_channels));
     fields.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
     fields.zeros(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
     fields.zeros(&["tracking_total_keys", "tracking_total_items", "unexpected_error_replies"]);
@@ -297,6 +301,8 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("accept_errors", facts.sum(|lane| lane.accept_errors));
     fields.add("receive_buffers_exhausted", facts.sum(|lane| lane.receive_buffers_exhausted));
     fields.add("long_command_slices", facts.sum(|lane| lane.long_slices));
+    fields.add("notices_dropped", facts.sum(|lane| lane.notices_lost));
+    fields.add("monitor_lines_dropped", facts.sum(|lane| lane.monitor_lines_dropped));
     fields.add("connections_handed_over", facts.sum(|lane| lane.handed_over));
 }
 

@@ -19,14 +19,15 @@ use ringlane_command::{Args, CommandError, CommandSpec, Reply, ServeCommand, par
 
 use crate::ask::{Answer, Answers, Question, Step};
 use crate::core::Core;
+use crate::pubsub::{Kind, commands as pubsub};
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
 use crate::session::Session;
 
 /// What a command or subcommand comes to; an error is its whole reply.
-type Outcome = Result<Step, CommandError>;
+pub type Outcome = Result<Step, CommandError>;
 /// One subcommand of a container, by the name in its row.
-type Subcommand = (&'static str, fn(&mut Core, ConnectionId, Args<'_>) -> Outcome);
+pub type Subcommand = (&'static str, fn(&mut Core, ConnectionId, Args<'_>) -> Outcome);
 
 /// Runs one command of a connection. `Step::Done` means that the reply is written; it is left out
 /// after `CLIENT REPLY OFF|SKIP` and `SHUTDOWN` alone.
@@ -55,7 +56,12 @@ pub fn run(
         ServeCommand::Latency => subcommand(core, id, spec, args, latency::SUBCOMMANDS),
         ServeCommand::Lolwut => server::lolwut(core, id),
         ServeCommand::Memory => subcommand(core, id, spec, args, memory::SUBCOMMANDS),
+        ServeCommand::Monitor => crate::monitor::monitor(core, id),
         ServeCommand::Ping => server::ping(core, id, args),
+        ServeCommand::Psubscribe => pubsub::subscribe(core, id, Kind::Pattern, args),
+        ServeCommand::Publish => pubsub::publish(core, id, Kind::Channel, args),
+        ServeCommand::Pubsub => subcommand(core, id, spec, args, pubsub::SUBCOMMANDS),
+        ServeCommand::Punsubscribe => pubsub::unsubscribe(core, id, Kind::Pattern, args),
         ServeCommand::Quit => auth::quit(core, id),
         ServeCommand::ReadOnly => cluster::read_only(core, id),
         ServeCommand::ReadWrite => cluster::read_write(core, id),
@@ -63,7 +69,12 @@ pub fn run(
         ServeCommand::Select => auth::select(core, id, args),
         ServeCommand::Shutdown => server::shutdown(core, id, args),
         ServeCommand::Slowlog => subcommand(core, id, spec, args, slowlog::SUBCOMMANDS),
+        ServeCommand::Spublish => pubsub::publish(core, id, Kind::Shard, args),
+        ServeCommand::Ssubscribe => pubsub::subscribe(core, id, Kind::Shard, args),
+        ServeCommand::Subscribe => pubsub::subscribe(core, id, Kind::Channel, args),
+        ServeCommand::Sunsubscribe => pubsub::unsubscribe(core, id, Kind::Shard, args),
         ServeCommand::Time => server::time(core, id),
+        ServeCommand::Unsubscribe => pubsub::unsubscribe(core, id, Kind::Channel, args),
         ServeCommand::Wait => server::wait(core, id, args),
     }
 }
@@ -99,6 +110,10 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
             core.refresh_pause();
             Answer::Done
         }
+        Question::Channels { kind, pattern, until } => {
+            pubsub::list(core, *kind, pattern.as_ref(), *until)
+        }
+        Question::Listeners { kind, names } => pubsub::listeners(core, *kind, names),
         Question::SlotLength(slot) => Answer::Count(cluster::slot_length(core, *slot)),
         Question::SlotKeys(slot, max) => Answer::Keys(cluster::slot_keys(core, *slot, *max)),
     }
@@ -118,7 +133,7 @@ fn subcommand(
 }
 
 /// The beginning of an argument for an error's text.
-fn quoted(argument: &[u8]) -> String {
+pub fn quoted(argument: &[u8]) -> String {
     const BYTES_MAX: usize = 128;
     parse::printable(argument, BYTES_MAX)
 }
@@ -130,7 +145,7 @@ fn session(core: &mut Core, id: ConnectionId) -> &mut Session {
 
 /// Writes the reply of a command that needed nobody else.
 #[allow(clippy::unnecessary_wraps, reason = "the last word of functions that may refuse")]
-fn done(core: &mut Core, id: ConnectionId, write: impl FnOnce(&mut RespReply<'_>)) -> Outcome {
+pub fn done(core: &mut Core, id: ConnectionId, write: impl FnOnce(&mut RespReply<'_>)) -> Outcome {
     core.reply(id, write);
     Ok(Step::Done)
 }
@@ -140,7 +155,7 @@ fn ok(core: &mut Core, id: ConnectionId) -> Outcome {
 }
 
 /// Finishes a question whose answers say nothing.
-fn finish_ok(_: &mut Core, _: Answers<'_>, reply: &mut RespReply<'_>) {
+pub fn finish_ok(_: &mut Core, _: Answers<'_>, reply: &mut RespReply<'_>) {
     reply.simple("OK");
 }
 
@@ -154,6 +169,8 @@ fn sum(answers: Vec<Answer>) -> u64 {
             | Answer::Lines { .. }
             | Answer::Slowlog(_)
             | Answer::Keys(_)
+            | Answer::Names { .. }
+            | Answer::Counts(_)
             | Answer::Done => unreachable!("the question asks for a count"),
         })
         .sum()
@@ -175,6 +192,7 @@ mod tests {
             ("config", config::SUBCOMMANDS),
             ("latency", latency::SUBCOMMANDS),
             ("memory", memory::SUBCOMMANDS),
+            ("pubsub", pubsub::SUBCOMMANDS),
             ("slowlog", slowlog::SUBCOMMANDS),
         ] {
             let container = table::lookup(name.as_bytes()).expect(name);

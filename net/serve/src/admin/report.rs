@@ -50,6 +50,16 @@ pub struct ClientCounts {
     pub memory: u64,
 }
 
+/// Channels that live on a lane, and its connections that listen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PubSubCounts {
+    pub channels: u64,
+    /// Those of all lanes: every lane knows them.
+    pub patterns: u64,
+    pub shard_channels: u64,
+    pub clients: u64,
+}
+
 /// A recorded latency in nanoseconds (the highest that its bucket stands for), and how often.
 pub type Latencies = BTreeMap<u64, u64>;
 
@@ -70,6 +80,8 @@ pub struct LaneReport {
     pub counters: Counters,
     pub parcels_sent: u64,
     pub requests_sent: u64,
+    pub notices_lost: u64,
+    pub pubsub: PubSubCounts,
 }
 
 impl std::ops::Deref for LaneReport {
@@ -101,6 +113,13 @@ impl LaneReport {
             counters: stats.counters,
             parcels_sent: core.outbox.parcels_sent,
             requests_sent: core.outbox.requests_sent,
+            notices_lost: stats.notices_dropped + core.store.notices_dropped(),
+            pubsub: PubSubCounts {
+                channels: core.pubsub.registry.channels() as u64,
+                patterns: core.pubsub.registry.patterns() as u64,
+                shard_channels: core.pubsub.registry.shard_channels() as u64,
+                clients: core.pubsub.audience.connections as u64,
+            },
         }
     }
 
@@ -189,6 +208,8 @@ pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
             | Answer::Count(_)
             | Answer::Slowlog(_)
             | Answer::Keys(_)
+            | Answer::Names { .. }
+            | Answer::Counts(_)
             | Answer::Done => unreachable!("the question asks for reports"),
         })
         .collect();

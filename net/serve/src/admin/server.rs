@@ -4,6 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringlane_base::number;
 use ringlane_command::{Args, CommandError, Reply, parse};
+use ringlane_resp::Version;
 
 use super::{Outcome, done, info};
 use crate::ask::Step;
@@ -13,11 +14,27 @@ use crate::shared::Running;
 
 /// `PING [message]`.
 pub fn ping(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    let connection = core.connections.get(id).expect("its command is running");
+    if connection.listening.is_some() && connection.session.version == Version::Resp2 {
+        return pong_to_listener(core, id, args);
+    }
     match args.from(1) {
         [] => done(core, id, |reply| reply.simple("PONG")),
         [_] => echo(core, id, args),
         _ => Err(CommandError::WrongArity("ping")),
     }
+}
+
+/// What a client in RESP2 that listens gets: it tells replies from messages by their first word.
+fn pong_to_listener(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    if args.len() > 2 {
+        return Err(CommandError::WrongArity("ping"));
+    }
+    done(core, id, |reply| {
+        reply.array(2);
+        reply.bulk(b"pong");
+        reply.bulk(args.get(1).unwrap_or_default());
+    })
 }
 
 /// `ECHO message`.

@@ -171,6 +171,8 @@ fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
             | Answer::Killed { .. }
             | Answer::Count(_)
             | Answer::Keys(_)
+            | Answer::Names { .. }
+            | Answer::Counts(_)
             | Answer::Done => unreachable!("the question asks for slow commands"),
         })
         .collect();

@@ -1,0 +1,55 @@
+//! Keyspace notices: what this lane's store has said of its keys becomes messages in the channels
+//! that `notify-keyspace-events` asks for. Every lane knows who listens to those.
+
+use bytes::Bytes;
+use ringlane_store::{Notice, NoticeClasses};
+
+use super::{Kind, Message};
+use crate::core::Core;
+
+/// What the names of all such channels begin with.
+pub const PREFIX: &[u8] = b"__key";
+
+impl Core {
+    /// Publishes what the store has said since the last call.
+    #[inline]
+    pub fn publish_notices(&mut self) {
+        if self.store.has_notices() {
+            self.publish_all();
+        }
+    }
+
+    #[cold]
+    fn publish_all(&mut self) {
+        let notices = self.store.take_notices();
+        if !self.pubsub.registry.has_channels() {
+            return;
+        }
+        let classes = self.live.notify_keyspace_events;
+        for notice in &notices {
+            if classes.has(NoticeClasses::KEYSPACE) {
+                let event = Bytes::from_static(notice.event.as_bytes());
+                self.publish_notice("keyspace", notice, &notice.key, event);
+            }
+            if classes.has(NoticeClasses::KEYEVENT) {
+                let key = Bytes::copy_from_slice(&notice.key);
+                self.publish_notice("keyevent", notice, notice.event.as_bytes(), key);
+            }
+        }
+    }
+
+    fn publish_notice(&mut self, space: &str, notice: &Notice, name: &[u8], payload: Bytes) {
+        let mut channel = Vec::with_capacity(name.len() + "__keyspace@255__:".len());
+        channel.extend_from_slice(b"__");
+        channel.extend_from_slice(space.as_bytes());
+        channel.push(b'@');
+        channel.extend_from_slice(itoa::Buffer::new().format(notice.database.0).as_bytes());
+        channel.extend_from_slice(b"__:");
+        channel.extend_from_slice(name);
+        debug_assert!(channel.starts_with(PREFIX), "every lane knows the listeners of this prefix");
+        let message = Message { kind: Kind::Channel, channel: channel.into(), payload };
+        if !self.publish_unanswered(message) {
+            self.stats.notices_dropped += 1;
+        }
+    }
+}
