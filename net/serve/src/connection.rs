@@ -210,16 +210,21 @@ impl Connection {
         }
     }
 
-    /// Adds what the client did not ask for, behind the replies that it is still owed.
+    /// Adds what the client did not ask for, behind the replies that it is still owed: what it has
+    /// read before may be what it is told of now. But for a command that waits for something to take:
+    /// that may be for ever, and it has read nothing.
     pub fn push(&mut self, message: &ReplyBuffer) {
-        let target = self.reply_target();
-        let from = target.mark();
-        target.append(message, message.whole());
-        self.reply_written(from);
-        if self.places.is_empty() {
+        if self.places.is_empty()
+            || self.blocked.is_some_and(|(place, _)| place == self.first_place)
+        {
+            self.output.append(message, message.whole());
             // It is no reply: `muffle_last` must not take it back.
             self.newest = self.output.mark();
+            return;
         }
+        let from = self.held.mark();
+        self.held.append(message, message.whole());
+        self.places.push_back(Place::Held(Stretch { from, to: self.held.mark() }));
     }
 
     /// The newest reply, written or awaited, is not to be sent.

@@ -123,7 +123,7 @@ impl Core {
     }
 
     /// Another lane has published to listeners of this one.
-    pub(super) fn deliver(&mut self, from: LaneId, message: Message) {
+    pub(super) fn take_message(&mut self, from: LaneId, message: Message) {
         if self.deliver_at_once(&message) {
             self.pubsub.flow.owe(from, message.cost());
         } else {

@@ -174,7 +174,7 @@ impl Core {
                 Note::Published { return_to, receivers } => {
                     self.answer_publisher(return_to, receivers);
                 }
-                Note::Deliver(message) => self.deliver(from, message),
+                Note::Deliver(message) => self.take_message(from, message),
                 Note::Delivered { cost } => self.take_delivered(from, cost),
                 Note::Show(line) => {
                     self.show_line(&line);
