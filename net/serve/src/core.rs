@@ -118,7 +118,7 @@ impl Core {
             jobs: VecDeque::new(),
             own_questions: VecDeque::new(),
             pause: None,
-            pubsub: PubSub::new(lane, lanes),
+            pubsub: PubSub::new(lanes),
             monitors: Monitors::default(),
             random,
             scratch: ReplyBuffer::default(),

@@ -41,6 +41,7 @@ impl Monitors {
 
 /// `MONITOR`. Answered once every lane shows what it does; a connection that watches already is told
 /// so again.
+#[allow(clippy::unnecessary_wraps, reason = "the shape of all commands")]
 pub fn monitor(core: &mut Core, id: ConnectionId) -> Outcome {
     let connection = core.connections.get(id).expect("its command is running");
     if !std::mem::replace(&mut connection.monitor, true) {

@@ -77,10 +77,10 @@ impl Core {
             self.pubsub.flow.waiting.push_back(Waiting { from, message, return_to });
             return;
         }
-        self.publish_now(from, message, return_to);
+        self.publish_now(from, &message, return_to);
     }
 
-    fn publish_now(&mut self, from: LaneId, message: Message, return_to: ReturnTo) {
+    fn publish_now(&mut self, from: LaneId, message: &Message, return_to: ReturnTo) {
         let receivers = self.send_out(message);
         if from == self.lane {
             self.answer_publisher(return_to, receivers);
@@ -94,12 +94,12 @@ impl Core {
         if self.pubsub.flow.is_full() {
             return Err(message);
         }
-        Ok(self.send_out(message))
+        Ok(self.send_out(&message))
     }
 
     /// Sends a message that nobody waits for. False, and it is lost, if its listeners' lanes have
     /// fallen behind.
-    pub(super) fn publish_unanswered(&mut self, message: Message) -> bool {
+    pub(super) fn publish_unanswered(&mut self, message: &Message) -> bool {
         if self.pubsub.flow.is_full() {
             return false;
         }
@@ -107,14 +107,14 @@ impl Core {
         true
     }
 
-    fn send_out(&mut self, message: Message) -> u32 {
-        let route = self.pubsub.registry.route(&message);
+    fn send_out(&mut self, message: &Message) -> u32 {
+        let route = self.pubsub.registry.route(message);
         let cost = message.cost();
         for lane in route.lanes {
             if lane != self.lane {
                 self.pubsub.flow.sent(lane, cost);
                 self.post_note(lane, Note::Deliver(message.clone()));
-            } else if !self.deliver_at_once(&message) {
+            } else if !self.deliver_at_once(message) {
                 self.pubsub.flow.sent(lane, cost);
                 self.queue_delivery(lane, message.clone());
             }
@@ -165,7 +165,7 @@ impl Core {
         while self.pubsub.flow.full == 0
             && let Some(waiting) = self.pubsub.flow.waiting.pop_front()
         {
-            self.publish_now(waiting.from, waiting.message, waiting.return_to);
+            self.publish_now(waiting.from, &waiting.message, waiting.return_to);
         }
     }
 }

@@ -119,9 +119,9 @@ pub struct PubSub {
 }
 
 impl PubSub {
-    pub fn new(me: LaneId, lanes: usize) -> Self {
+    pub fn new(lanes: usize) -> Self {
         Self {
-            registry: Registry::new(me),
+            registry: Registry::default(),
             audience: Audience::default(),
             flow: Flow::new(lanes),
             pending: Vec::new(),
@@ -202,7 +202,9 @@ impl Core {
         let mut by_lane: Vec<Vec<Change>> = vec![Vec::new(); lanes];
         for change in changes {
             if is_known_everywhere(change.kind, &change.name) {
-                by_lane.iter_mut().for_each(|lane| lane.push(change.clone()));
+                for lane in &mut by_lane {
+                    lane.push(change.clone());
+                }
             } else {
                 let home = self.home_of(&change.name);
                 by_lane[home.index()].push(change);
@@ -235,16 +237,12 @@ impl Core {
         connection.barrier = true;
         let sequence = connection.reserve_place();
         let pending = Pending { connection: id, sequence, remaining, confirmation };
-        Some(match self.pubsub.free.pop() {
-            Some(ticket) => {
-                self.pubsub.pending[ticket as usize] = Some(pending);
-                ticket
-            }
-            None => {
-                self.pubsub.pending.push(Some(pending));
-                self.pubsub.pending.len() as u32 - 1
-            }
-        })
+        let ticket = self.pubsub.free.pop().unwrap_or_else(|| {
+            self.pubsub.pending.push(None);
+            self.pubsub.pending.len() as u32 - 1
+        });
+        self.pubsub.pending[ticket as usize] = Some(pending);
+        Some(ticket)
     }
 
     fn take_registered(&mut self, ticket: u32) {

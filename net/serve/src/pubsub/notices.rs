@@ -48,7 +48,7 @@ impl Core {
         channel.extend_from_slice(name);
         debug_assert!(channel.starts_with(PREFIX), "every lane knows the listeners of this prefix");
         let message = Message { kind: Kind::Channel, channel: channel.into(), payload };
-        if !self.publish_unanswered(message) {
+        if !self.publish_unanswered(&message) {
             self.stats.notices_dropped += 1;
         }
     }

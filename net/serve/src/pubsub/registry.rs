@@ -64,35 +64,27 @@ impl Route {
 }
 
 /// The names that this lane must know the listeners of.
+#[derive(Default)]
 pub struct Registry {
-    me: LaneId,
     names: [IndexMap<Bytes, Entry>; Kind::COUNT],
     /// Channels among them that live on another lane.
     foreign: usize,
 }
 
 impl Registry {
-    pub fn new(me: LaneId) -> Self {
-        Self { me, names: Default::default(), foreign: 0 }
-    }
-
     /// A listener of `from` has come or gone. `home`: the channel lives on this lane.
     pub fn change(&mut self, from: LaneId, change: &Change, home: bool) {
         let names = &mut self.names[change.kind as usize];
         let counts_as_foreign = change.kind == Kind::Channel && !home;
-        let entry = match names.get_full_mut(&change.name) {
-            Some((_, _, entry)) => entry,
-            None => {
-                self.foreign += usize::from(counts_as_foreign);
-                let literal = change
-                    .name
-                    .iter()
-                    .take_while(|byte| !matches!(byte, b'*' | b'?' | b'[' | b'\\'))
-                    .count();
-                let entry = Entry { literal, home, ..Entry::default() };
-                names.entry(change.name.clone()).or_insert(entry)
-            }
-        };
+        let entry = names.entry(change.name.clone()).or_insert_with(|| {
+            self.foreign += usize::from(counts_as_foreign);
+            let literal = change
+                .name
+                .iter()
+                .take_while(|byte| !matches!(byte, b'*' | b'?' | b'[' | b'\\'))
+                .count();
+            Entry { literal, home, ..Entry::default() }
+        });
         entry.holders.change(from, change.comes);
         if entry.holders.0.is_empty() {
             names.swap_remove(&change.name);
@@ -167,17 +159,6 @@ impl Registry {
             .collect();
         (told, (from > 0).then_some(from))
     }
-
-    /// Bytes that it holds, names included, roughly.
-    pub fn bytes(&self) -> usize {
-        let entries: usize = self.names.iter().map(IndexMap::capacity).sum();
-        entries * (size_of::<Entry>() + size_of::<Bytes>() + size_of::<u64>())
-    }
-
-    /// The lane that this is the registry of.
-    pub fn lane(&self) -> LaneId {
-        self.me
-    }
 }
 
 #[cfg(test)]
@@ -199,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_message_goes_once_to_each_lane_that_listens() {
-        let mut registry = Registry::new(LaneId(0));
+        let mut registry = Registry::default();
         for (lane, kind, name) in [
             (0, Kind::Channel, "news"),
             (2, Kind::Channel, "news"),
@@ -224,7 +205,7 @@ mod tests {
 
     #[test]
     fn names_are_counted_and_listed_where_they_live() {
-        let mut registry = Registry::new(LaneId(0));
+        let mut registry = Registry::default();
         for name in ["a", "b", "ab", "away"] {
             change(&mut registry, 1, Kind::Channel, name, true);
         }
