@@ -6,9 +6,12 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use ringlane_settings::{Group, ROWS, Row};
 
+use crate::import::Import;
+
 const REFERENCE: &str = "print-settings-reference";
 const CONFIG: &str = "config";
 const FILE: &str = "file";
+const IMPORT: &str = "import";
 
 const AFTER_HELP: &str = "\
 Every option is also a variable (--maxmemory-policy: RINGLANE_MAXMEMORY_POLICY) and a key of the \
@@ -20,12 +23,15 @@ Examples:
   ringlane --maxmemory 2gb --lanes 4
   ringlane --bind '*' --requirepass \"$PASSWORD\"   reachable from other hosts
   ringlane /etc/ringlane.toml --loglevel verbose
-  ringlane --port 0                               prints the port it was given";
+  ringlane --port 0                               prints the port it was given
+  ringlane import --from redis://old-host:6379    copies a running Redis or Valkey into this host's server";
 
 /// What the command line asks for.
 pub enum Request {
     /// Print this and leave with success.
     Print(String),
+    /// Copy another server's keys.
+    Import(Import),
     Serve {
         /// The settings' file.
         path: Option<PathBuf>,
@@ -45,6 +51,9 @@ pub fn parse(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<
         }
         Err(error) => return Err(one_line(&error)),
     };
+    if let Some((IMPORT, matches)) = matches.subcommand() {
+        return Ok(Request::Import(import_of(matches)));
+    }
     if matches.get_flag(REFERENCE) {
         return Ok(Request::Print(ringlane_settings::reference()));
     }
@@ -88,12 +97,68 @@ fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Print docs/settings.md and exit"),
         );
+    command = command.subcommand(import_command());
     for group in Group::ALL {
         for row in ROWS.iter().filter(|row| row.group == group) {
             command = command.arg(option(row));
         }
     }
     command
+}
+
+fn import_command() -> Command {
+    let number = |name, value, text| Arg::new(name).long(name).value_name(value).help(text);
+    Command::new(IMPORT)
+        .about("Copy every key of a running Redis, Valkey or Ringlane into another server")
+        .after_help(
+            "Keys keep their expiry. Writes that the source takes meanwhile may be missed: point \
+             the application at the new server first, or copy once more with --keep-existing.",
+        )
+        .arg(
+            number("from", "URL", "Where the keys are: redis://[user:password@]host:port")
+                .required(true),
+        )
+        .arg(
+            number("to", "URL", "Where they go [default: redis://127.0.0.1:6379]")
+                .default_value("redis://127.0.0.1:6379")
+                .hide_default_value(true),
+        )
+        .arg(number("match", "PATTERN", "Only keys that match this glob"))
+        .arg(
+            number("database", "N", "Only this database; may be repeated [default: all]")
+                .action(ArgAction::Append)
+                .value_parser(clap::value_parser!(i64).range(0..)),
+        )
+        .arg(
+            Arg::new("keep-existing")
+                .long("keep-existing")
+                .action(ArgAction::SetTrue)
+                .help("Leave keys alone that are already there, instead of replacing them"),
+        )
+        .arg(
+            number("batch", "N", "Keys asked for at once [default: 500]")
+                .default_value("500")
+                .hide_default_value(true)
+                .value_parser(clap::value_parser!(u64).range(1..=100_000)),
+        )
+        .arg(
+            number("state", "FILE", "Keep how far the copy has come, and go on from there")
+                .value_parser(clap::value_parser!(PathBuf)),
+        )
+}
+
+fn import_of(matches: &ArgMatches) -> Import {
+    let text = |name| matches.get_one::<String>(name).cloned();
+    Import {
+        from: text("from").expect("it is required"),
+        to: text("to").expect("it has a default"),
+        pattern: text("match"),
+        databases: matches.get_many("database").unwrap_or_default().copied().collect(),
+        keep_existing: matches.get_flag("keep-existing"),
+        batch: usize::try_from(*matches.get_one::<u64>("batch").expect("it has a default"))
+            .expect("bounded by its range"),
+        state: matches.get_one::<PathBuf>("state").cloned(),
+    }
 }
 
 fn option(row: &'static Row) -> Arg {
@@ -150,6 +215,7 @@ mod tests {
                     settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 format!("{path}:{}", words.join(","))
             }
+            Ok(Request::Import(import)) => format!("{import:?}"),
             Err(line) => format!("! {line}"),
         }
     }

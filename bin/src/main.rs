@@ -7,6 +7,7 @@
 mod allocator;
 mod arguments;
 mod boot;
+mod import;
 mod limits;
 mod logs;
 mod machine;
@@ -33,6 +34,10 @@ fn run() -> Result<(), String> {
     let (path, arguments) = match arguments::parse(std::env::args_os())? {
         Request::Print(text) => {
             print!("{text}");
+            return Ok(());
+        }
+        Request::Import(import) => {
+            print!("{}", import.run()?);
             return Ok(());
         }
         Request::Serve { path, settings } => (path, settings),
