@@ -276,9 +276,8 @@ impl Progress {
 }
 
 fn connect(url: &str) -> Result<Connection, String> {
-    let client = Client::open(url).map_err(|error| {
-        format!("'{}' is no redis:// address: {error}", without_password(url))
-    })?;
+    let client = Client::open(url)
+        .map_err(|error| format!("'{}' is no redis:// address: {error}", without_password(url)))?;
     client.get_connection().map_err(|error| told(url, &error))
 }
 

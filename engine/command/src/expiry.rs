@@ -30,7 +30,7 @@ pub fn pexpireat(context: &mut Context<'_>) -> Result<(), CommandError> {
 /// Which keys an expiry may be set on.
 #[derive(Clone, Copy, Default)]
 #[allow(clippy::struct_excessive_bools)] // The four options as they are written, combined freely.
-struct ExpireFlags {
+pub(crate) struct ExpireFlags {
     /// `NX`: those without one.
     without: bool,
     /// `XX`: those with one.
@@ -43,8 +43,13 @@ struct ExpireFlags {
 
 impl ExpireFlags {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        Self::parse_options(args.from(3))
+    }
+
+    /// Reads `NX`, `XX`, `GT` and `LT`.
+    pub(crate) fn parse_options(options: &[&[u8]]) -> Result<Self, CommandError> {
         let mut flags = Self::default();
-        for option in args.from(3) {
+        for option in options {
             if is(option, "nx") {
                 flags.without = true;
             } else if is(option, "xx") {
@@ -69,7 +74,7 @@ impl ExpireFlags {
         Ok(flags)
     }
 
-    fn allow(self, current: Option<Millis>, wanted: i64) -> bool {
+    pub(crate) fn allow(self, current: Option<Millis>, wanted: i64) -> bool {
         let wanted_or_past = millis(wanted);
         match current {
             None => !self.with && !self.longer,

@@ -140,6 +140,12 @@ impl<'a> ScanRequest<'a> {
         Ok(request)
     }
 
+    /// What follows the key of HSCAN, SSCAN and ZSCAN: `name cursor [MATCH pattern] [COUNT count]`.
+    pub fn parse_elements(args: Args<'a>) -> Result<Self, CommandError> {
+        let request = Self::parse(args)?;
+        if request.type_name.is_some() { Err(CommandError::Syntax) } else { Ok(request) }
+    }
+
     fn wants(&self, key: &[u8], type_name: TypeName) -> bool {
         let name = type_name.name().as_bytes();
         self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name))

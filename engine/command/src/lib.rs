@@ -15,6 +15,8 @@ pub mod bitmap;
 pub mod bitop;
 pub mod counter;
 pub mod expiry;
+pub mod hash;
+pub mod hash_expiry;
 pub mod hyperloglog;
 pub mod keys;
 pub mod keyspace;

@@ -110,7 +110,7 @@ pub fn parse_getex(args: Args<'_>) -> Result<ExpiryOption<'_>, CommandError> {
     Ok(expiry)
 }
 
-fn given_expiry<'a>(
+pub(crate) fn given_expiry<'a>(
     option: &[u8],
     value: Option<&'a [u8]>,
 ) -> Result<ExpiryOption<'a>, CommandError> {

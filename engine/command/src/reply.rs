@@ -23,6 +23,12 @@ pub trait Reply {
     fn array(&mut self, length: usize);
     /// RESP2: an array of `2 * pairs`.
     fn map(&mut self, pairs: usize);
+    /// As many pairs follow, each after `pair`: RESP3 an array of arrays of two, RESP2 a flat array.
+    fn pairs(&mut self, pairs: usize) {
+        self.array(2 * pairs);
+    }
+    /// A pair of `pairs` follows.
+    fn pair(&mut self) {}
     /// RESP2: an array.
     fn set(&mut self, length: usize);
     /// RESP2: a bulk string of the shortest spelling that reads back the same.

@@ -12,7 +12,12 @@ use crate::types::{
     SortedSet, Stream,
 };
 use crate::wheel::Item;
-use crate::{EditError, Effect, Expiry, Key, OutOfMemory, Removal, TypeName, Value, WrongType};
+use crate::{
+    EditError, Effect, Expiry, Key, NoticeClasses, OutOfMemory, Removal, TypeName, Value, WrongType,
+};
+
+/// Fields of a hash that go in one step of upkeep when their time has come.
+const FIELDS_STEP: usize = 128;
 
 /// When the first field of the hash is due, if it is a hash that has such fields.
 fn next_field_expiry(entry: Entry<'_>) -> Option<Millis> {
@@ -234,8 +239,23 @@ impl Store {
     /// A step of the fields of a hash that are due; what it cost. The item comes again while there
     /// are others with an expiry.
     pub(crate) fn expire_fields(&mut self, found: Found, item: Item) -> usize {
-        let _ = (found, item);
-        1
+        let entry = self.entry(found);
+        let Some(database) = self.databases.logical(entry.header().physical()) else { return 1 };
+        let bytes = entry.key().to_vec();
+        let key = self.key(database, &bytes);
+        let gone = self
+            .edit::<Hash, _>(&key, 0, |hash| hash.expire_due(FIELDS_STEP, &mut |_| {}))
+            .expect("a hash that does not grow");
+        if gone > 0 {
+            self.stats.expired_fields += gone as u64;
+            self.notify(NoticeClasses::HASH, "hexpired", &key);
+        }
+        match self.find(&key).and_then(|found| soonest(self.entry(found))) {
+            Some(at) => self.wheel.schedule(at, item),
+            None if gone > 0 => self.notify(NoticeClasses::GENERIC, "del", &key),
+            None => {}
+        }
+        gone + 1
     }
 
     /// Repeats recorded changes.

@@ -114,6 +114,20 @@ impl Reply for RespReply<'_> {
         self.writer().map(pairs);
     }
 
+    fn pairs(&mut self, pairs: usize) {
+        match self.version {
+            Version::Resp2 => self.array(2 * pairs),
+            Version::Resp3 => self.array(pairs),
+        }
+    }
+
+    fn pair(&mut self) {
+        match self.version {
+            Version::Resp2 => {}
+            Version::Resp3 => self.array(2),
+        }
+    }
+
     fn set(&mut self, length: usize) {
         self.writer().set(length);
     }
