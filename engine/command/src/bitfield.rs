@@ -148,13 +148,11 @@ fn answer_reads(context: &mut Context<'_>, fields: &[Field]) -> Result<(), Comma
             reply.integer(field.width.read(raw) as i64);
         }
     };
-    match value {
-        Some(value) => with_bytes(value, answer),
-        None => {
-            answer(b"");
-            Ok(())
-        }
-    }
+    let Some(value) = value else {
+        answer(b"");
+        return Ok(());
+    };
+    with_bytes(value, answer)
 }
 
 fn parse_fields(args: Args<'_>, value_bytes_max: usize) -> Result<Vec<Field>, CommandError> {

@@ -16,7 +16,7 @@ const EXPIRY_MAX: i64 = (1 << 46) - 1;
 
 /// The fields after `FIELDS numfields`, which stands at `at`; each is followed by its value if
 /// `step` is 2.
-fn fields<'a>(args: Args<'a>, at: usize, step: usize) -> Result<&'a [&'a [u8]], CommandError> {
+fn fields(args: Args<'_>, at: usize, step: usize) -> Result<&[&[u8]], CommandError> {
     let rest = args.from(at);
     if !rest.first().is_some_and(|word| is(word, "fields")) {
         return Err(CommandError::Fixed(
@@ -213,6 +213,10 @@ fn write_values(
 }
 
 /// What an option says of the fields' expiry: None: nothing; `Some(None)`: they have none.
+#[allow(
+    clippy::option_option,
+    reason = "both levels have a meaning of their own, and it goes no further"
+)]
 fn wanted_expiry(
     option: ExpiryOption<'_>,
     now: Millis,
