@@ -45,8 +45,9 @@ impl Extended {
         Self { negative: false, magnitude: Magnitude::Finite { mantissa: 0, exponent: 0 } };
 
     /// Reads all of `text`: an optional sign, digits with an optional point, an optional power of
-    /// ten; or an infinity by name. None for anything else, for what overflows, for what is too
-    /// small to be told from nothing, and for hexadecimal notation.
+    /// ten; the same in hexadecimal after `0x`, with a power of two after `p`; or an infinity by
+    /// name. None for anything else, for what overflows and for what is too small to be told from
+    /// nothing.
     pub fn parse(text: &[u8]) -> Option<Self> {
         if text.len() > TEXT_BYTES_MAX {
             return None;
@@ -59,7 +60,10 @@ impl Extended {
         if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
             return Some(Self { negative, magnitude: Magnitude::Infinite });
         }
-        split_decimal(negative, unsigned)?.round()
+        match unsigned {
+            [b'0', b'x' | b'X', rest @ ..] => parse_hexadecimal(negative, rest),
+            _ => split_decimal(negative, unsigned)?.round(),
+        }
     }
 
     /// The sum, rounded; None if it is infinite or no number.
@@ -142,6 +146,37 @@ impl Extended {
     fn is_zero(self) -> bool {
         matches!(self.magnitude, Magnitude::Finite { mantissa: 0, .. })
     }
+}
+
+/// `digits[.digits][p exponent]` after `0x`, as C's `strtold` reads it.
+fn parse_hexadecimal(negative: bool, text: &[u8]) -> Option<Extended> {
+    let end = text.iter().position(|byte| matches!(byte, b'p' | b'P')).unwrap_or(text.len());
+    let (mantissa, exponent) = text.split_at(end);
+    let exponent = match exponent {
+        [] => 0,
+        [_, rest @ ..] => parse_exponent(rest)?,
+    };
+    let point = mantissa.iter().position(|&byte| byte == b'.');
+    let (whole, fraction) = match point {
+        Some(point) => (&mantissa[..point], &mantissa[point + 1..]),
+        None => (mantissa, &[][..]),
+    };
+    let digits: Vec<u8> = whole.iter().chain(fraction).copied().collect();
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let value = BigUint::parse_bytes(&digits, 16).expect("only digits were taken");
+    if value.bits() == 0 {
+        return Some(Extended { negative, ..Extended::ZERO });
+    }
+    let exponent = exponent - 4 * fraction.len() as i64;
+    // The place of the first bit decides whether the number can exist at all, before it is shifted.
+    let leading = exponent + value.bits() as i64;
+    if !(EXPONENT_MIN - 1..=EXPONENT_MAX + MANTISSA_BITS).contains(&leading) {
+        return None;
+    }
+    let rounded = round(negative, &value, exponent, false)?;
+    (!rounded.is_zero()).then_some(rounded)
 }
 
 fn split_decimal(negative: bool, text: &[u8]) -> Option<Decimal<'_>> {
@@ -240,6 +275,10 @@ mod tests {
             ("0.1", "0.2", "0.3"),
             ("1e20", "0", "100000000000000000000"),
             ("+.5", "5.", "5.5"),
+            ("0x10", "0X1f", "47"),
+            ("0x.8", "-0x1p3", "-7.5"),
+            ("0x1.8p1", "0x0p0", "3"),
+            ("0x123456789abcdef01", "0", "20988295479420645120"),
         ] {
             assert_eq!(sum(a, b), expected, "{a} + {b}");
         }
@@ -253,7 +292,12 @@ mod tests {
             "1 ",
             "nan",
             "-nan",
-            "0x10",
+            "0x",
+            "0x.",
+            "0x1g",
+            "0x1p",
+            "0x1p99999",
+            "0x1p-99999",
             "1e",
             "1e+",
             "e5",

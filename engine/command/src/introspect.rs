@@ -30,14 +30,6 @@ pub fn command(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError
     Ok(())
 }
 
-/// A command by its full name, `get` or `config|get`.
-fn find(full_name: &[u8]) -> Option<&'static CommandSpec> {
-    match full_name.iter().position(|&byte| byte == b'|') {
-        None => table::lookup(full_name),
-        Some(bar) => table::lookup(&full_name[..bar])?.subcommand(&full_name[bar + 1..]),
-    }
-}
-
 fn info_of_all(reply: &mut dyn Reply) {
     reply.array(table::COMMAND_COUNT);
     for spec in table::all() {
@@ -49,7 +41,7 @@ fn info(args: Args<'_>, reply: &mut dyn Reply) {
     let names = args.from(2);
     reply.array(names.len());
     for name in names {
-        match find(name) {
+        match table::find(name) {
             Some(spec) => write_info(spec, reply),
             None => reply.null(),
         }
@@ -240,7 +232,7 @@ fn write_search(reply: &mut dyn Reply, kind: &str, fields: &[(&str, i64)]) {
 fn docs(args: Args<'_>, reply: &mut dyn Reply) {
     let found: Vec<_> = match args.from(2) {
         [] => table::all().to_vec(),
-        names => names.iter().filter_map(|name| find(name)).collect(),
+        names => names.iter().filter_map(|name| table::find(name)).collect(),
     };
     write_docs(reply, &found);
 }

@@ -153,14 +153,21 @@ impl<'a> ScanRequest<'a> {
     }
 }
 
-/// A SCAN cursor: decimal digits within 64 bits, as `strtoul` takes them.
+/// A SCAN cursor: decimal digits within 64 bits, as `strtoul` takes them: with a sign before them if
+/// need be, a negative number counted from 2^64 down.
 pub fn scan_cursor(text: &[u8]) -> Result<u64, CommandError> {
     const REFUSAL: CommandError = CommandError::Fixed("ERR invalid cursor");
-    if !text.iter().all(u8::is_ascii_digit) {
+    let (negative, digits) = match text {
+        [b'-', digits @ ..] if !digits.is_empty() => (true, digits),
+        [b'+', digits @ ..] if !digits.is_empty() => (false, digits),
+        _ => (false, text),
+    };
+    if !digits.iter().all(u8::is_ascii_digit) {
         return Err(REFUSAL);
     }
     let add = |sum: u64, &digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    text.iter().try_fold(0, add).ok_or(REFUSAL)
+    let cursor = digits.iter().try_fold(0, add).ok_or(REFUSAL)?;
+    Ok(if negative { cursor.wrapping_neg() } else { cursor })
 }
 
 /// `SCAN`, of this lane's store: its cursor is 0 when this store is through.

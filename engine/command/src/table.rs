@@ -38,6 +38,14 @@ pub fn lookup(name: &[u8]) -> Option<&'static CommandSpec> {
     }
 }
 
+/// A command or subcommand by its full name, `get` or `config|get`.
+pub fn find(full_name: &[u8]) -> Option<&'static CommandSpec> {
+    match full_name.iter().position(|&byte| byte == b'|') {
+        None => lookup(full_name),
+        Some(bar) => lookup(&full_name[..bar])?.subcommand(&full_name[bar + 1..]),
+    }
+}
+
 /// The row of a whole command, the subcommand's if it has one, with its arity checked. `args` are
 /// the arguments, the name first.
 #[inline]

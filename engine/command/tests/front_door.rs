@@ -573,6 +573,9 @@ fn walking_through_keys() {
         SCAN x => -ERR invalid cursor
         SCAN 1x => -ERR invalid cursor
         SCAN 99999999999999999999 => -ERR invalid cursor
+        SCAN - => -ERR invalid cursor
+        SCAN -18446744073709551616 => -ERR invalid cursor
+        SCAN -0 COUNT x => -ERR value is not an integer or out of range
         SCAN 0 COUNT 0 => -ERR syntax error
         SCAN 0 COUNT -5 => -ERR syntax error
         SCAN 0 COUNT x => -ERR value is not an integer or out of range

@@ -160,7 +160,7 @@ impl Core {
                 return Some((parcel, wait));
             }
             RespReply::new(&mut replies, request.version).error_line(&error);
-            self.stats.failed(request.spec.id);
+            self.stats.failed(request.spec.id, &replies.bytes[start.bytes_before()..]);
         }
         parcel.answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
         parcel.replies = replies;

@@ -201,7 +201,7 @@ impl Core {
 
     /// Answers with an error.
     pub fn refuse(&mut self, id: ConnectionId, error: &CommandError) {
-        self.stats.errors += 1;
+        self.stats.note_error(error.to_string().as_bytes());
         self.reply(id, |reply| reply.error_line(error));
     }
 

@@ -23,6 +23,7 @@ use crate::reply::{RespReply, SumReply};
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, Ring};
 use crate::session::{Door, ReplyMode};
+use crate::web_guard::is_web_request;
 
 /// What a lane door answers to keys of several slots.
 pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -90,7 +91,7 @@ impl Core {
                     // What runs elsewhere or later is timed where it runs.
                     if !matches!(target, Target::Lane(_) | Target::Slices) {
                         let taken = now.wrapping_sub(ticks);
-                        self.observe(Some(command.connection), spec, taken, &slices);
+                        self.observe(command.connection, spec, taken, &slices);
                     }
                     ticks = now;
                 }
@@ -100,8 +101,18 @@ impl Core {
                         Some(error) if connection.session.authenticated => error,
                         Some(_) | None => CommandError::Fixed(admin::auth::NOAUTH),
                     };
-                    let mode = connection.session.reply_mode;
+                    let (mode, peer) = (connection.session.reply_mode, connection.session.peer);
+                    if is_web_request(&args[0]) {
+                        self.warn_of_web_request(peer);
+                        self.close(command.connection);
+                        continue;
+                    }
                     self.stats.rejected_commands += 1;
+                    if let CommandError::WrongArity(name) = error
+                        && let Some(spec) = table::find(name.as_bytes())
+                    {
+                        self.stats.rejected(spec.id);
+                    }
                     self.refuse(command.connection, &error);
                     if mode != ReplyMode::On {
                         self.muffle(command.connection);
@@ -179,6 +190,7 @@ impl Core {
         }
         let session = &mut connection.session;
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+            self.stats.rejected(spec.id);
             return self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
         }
         let manner = Manner {
@@ -191,6 +203,7 @@ impl Core {
             && target != Target::Slices
             && let Some(error) = self.wrong_door(id, spec, args)
         {
+            self.stats.rejected(spec.id);
             return self.refuse(id, &error);
         }
         let may_wait = spec.flags.has(Flags::BLOCKING);
@@ -241,11 +254,11 @@ impl Core {
         if manner.no_touch {
             self.store.set_traceless(false);
         }
+        if !fine {
+            self.stats.failed(spec.id, &out.bytes[from.bytes_before()..]);
+        }
         connection.reply_written(from);
         Self::mark_dirty(&mut self.dirty, connection);
-        if !fine {
-            self.stats.failed(spec.id);
-        }
         self.hand_out_touches();
     }
 
@@ -515,7 +528,7 @@ impl Core {
                 continue;
             }
             let start = replies.mark();
-            self.run_request(request, args, &mut replies);
+            self.run_request(from, request, args, &mut replies);
             answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
         }
         parcel.requests = requests;
@@ -532,7 +545,13 @@ impl Core {
     }
 
     /// One request of a parcel.
-    fn run_request(&mut self, request: &Request, args: Args<'_>, replies: &mut ReplyBuffer) {
+    fn run_request(
+        &mut self,
+        from: LaneId,
+        request: &Request,
+        args: Args<'_>,
+        replies: &mut ReplyBuffer,
+    ) {
         let Run::Store(handler) = request.spec.run else {
             unreachable!("only commands on data travel");
         };
@@ -546,11 +565,11 @@ impl Core {
         let begun = clock::ticks();
         let part = matches!(request.return_to, ReturnTo::Part { .. } | ReturnTo::Slice { .. });
         self.store.set_traceless(manner.no_touch);
+        let before = replies.mark();
         let fine = if part {
-            let from = replies.mark();
             let fine = run_handler(&mut self.store, handler, args, request.routed, manner, replies);
             if spec.merge == Merge::Cursor {
-                self.carry_cursor_on(replies, from);
+                self.carry_cursor_on(replies, before);
             }
             fine
         } else {
@@ -558,10 +577,11 @@ impl Core {
         };
         self.store.set_traceless(false);
         if !part {
-            self.observe(None, spec, clock::ticks().wrapping_sub(begun), args.from(0));
+            let ticks = clock::ticks().wrapping_sub(begun);
+            self.observe_request(from, request, ticks, args.from(0));
         }
         if !fine {
-            self.stats.failed(spec.id);
+            self.stats.failed(spec.id, &replies.bytes[before.bytes_before()..]);
         }
         self.hand_out_touches();
     }

@@ -61,7 +61,7 @@ impl Core {
         args: Args<'_>,
         lane_alone: bool,
     ) {
-        let cursor = std::str::from_utf8(&args[1]).ok().and_then(|text| text.parse::<u64>().ok());
+        let cursor = keyspace::scan_cursor(&args[1]).ok();
         let lane = match cursor {
             Some(cursor) if !lane_alone => self.shared.lane_of(ringlane_store::cursor_slot(cursor)),
             Some(_) | None => self.lane,

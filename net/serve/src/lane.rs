@@ -384,6 +384,7 @@ impl Lane {
             }
             Mail::Answers(parcel) => self.core.take_answers(parcel),
             Mail::Adopt(migrant) => self.adopt(migrant.socket, migrant.session),
+            Mail::Slow { connection, command } => self.core.log_slow(Some(connection), *command),
             Mail::Unblock { connection, sequence, how } => {
                 self.core.take_unblock(letter.from, connection, sequence, how);
             }

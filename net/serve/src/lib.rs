@@ -17,6 +17,7 @@ mod clients;
 mod connection;
 mod controller;
 mod doors;
+mod error_codes;
 mod execute;
 mod gather;
 mod interest;
@@ -34,6 +35,7 @@ mod reply;
 mod server;
 mod together;
 mod watch;
+mod web_guard;
 
 pub use admin::process::{Allocator, AllocatorUsage, set_allocator};
 pub use server::{Server, StartError, Stopper, start};

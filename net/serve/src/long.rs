@@ -383,7 +383,8 @@ impl Core {
     }
 
     fn refuse_long(&mut self, index: u32, mut long: Box<Long>, error: &CommandError) {
-        self.stats.errors += 1;
+        self.stats.rejected(long.spec.id);
+        self.stats.note_error(error.to_string().as_bytes());
         long.reply.clear();
         RespReply::new(&mut long.reply, long.manner.version).error_line(error);
         self.end_long(index, long);
@@ -533,9 +534,9 @@ impl Core {
         if long.ticks >= self.slow_ticks {
             let slices: Vec<&[u8]> =
                 (0..long.command.args.len()).map(|at| long.command.arg(at)).collect();
-            self.observe(Some(long.connection), long.spec, long.ticks, &slices);
+            self.observe(long.connection, long.spec, long.ticks, &slices);
         } else {
-            self.observe(Some(long.connection), long.spec, long.ticks, &[]);
+            self.observe(long.connection, long.spec, long.ticks, &[]);
         }
         if let Some(connection) = self.connections.get(long.connection) {
             connection.give_place(long.sequence, &mut long.reply);

@@ -10,6 +10,7 @@ use ringlane_command::{CommandSpec, RoutedKey};
 use ringlane_resp::Version;
 use ringlane_store::{Exported, OwnedEffect};
 
+use crate::admin::slowlog::SlowCommand;
 use crate::ask::{Answer, Question};
 use crate::blocked::Unblock;
 use crate::pubsub::Note;
@@ -199,6 +200,11 @@ pub enum Mail {
         gather: u32,
         part: u32,
         answer: Box<Answer>,
+    },
+    /// A command of a connection of the receiver was slow here.
+    Slow {
+        connection: ConnectionId,
+        command: Box<SlowCommand>,
     },
     /// A connection of the sender does not wait any more for what it has asked.
     Unblock {

@@ -26,6 +26,13 @@ pub struct Stretch {
     pub to: Mark,
 }
 
+impl Mark {
+    /// How many of `ReplyBuffer::bytes` were written before it.
+    pub fn bytes_before(self) -> usize {
+        self.bytes
+    }
+}
+
 impl ReplyBuffer {
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.blobs.is_empty()

@@ -3,12 +3,15 @@
 use std::net::SocketAddr;
 
 use hdrhistogram::Histogram;
+use ringlane_base::LaneId;
 use ringlane_command::{CommandSpec, Flags, table};
 
 use crate::admin::report::Rates;
-use crate::admin::slowlog::SlowLog;
+use crate::admin::slowlog::{SlowCommand, SlowLog};
 use crate::clock;
 use crate::core::Core;
+use crate::error_codes::ErrorCodes;
+use crate::parcel::{Mail, Request, ReturnTo};
 use crate::ring::ConnectionId;
 
 /// The longest duration a latency histogram tells apart, in nanoseconds.
@@ -24,6 +27,8 @@ pub struct CommandStats {
     pub ticks: u64,
     /// Answered with an error.
     pub failed: u64,
+    /// Refused before it ran.
+    pub rejected: u64,
     /// Durations in nanoseconds, once it has run with `latency-tracking` on.
     pub latency: Option<Box<Histogram<u64>>>,
 }
@@ -59,6 +64,10 @@ pub struct Counters {
     pub forced_writes: u64,
     /// Connections handed to other lanes.
     pub handed_over: u64,
+    /// Connections closed because they spoke HTTP.
+    pub web_requests: u64,
+    /// When the log was last told of one, in Unix milliseconds.
+    pub web_warned_ms: u64,
     /// Slices of commands of very many keys.
     pub long_slices: u64,
     /// Keyspace notices lost because their listeners' lanes had fallen behind.
@@ -72,6 +81,7 @@ pub struct LaneStats {
     /// By position in the command table.
     pub commands: Vec<CommandStats>,
     pub counters: Counters,
+    pub error_codes: ErrorCodes,
     pub slowlog: SlowLog,
     pub rates: Rates,
 }
@@ -97,16 +107,30 @@ impl LaneStats {
         Self {
             commands: vec![CommandStats::default(); table::ID_COUNT],
             counters: Counters::default(),
+            error_codes: ErrorCodes::default(),
             slowlog: SlowLog::default(),
             rates: Rates::default(),
         }
     }
 
-    /// A command answered with an error.
+    /// A command answered with an error: this reply, or text.
     #[cold]
-    pub fn failed(&mut self, command: u16) {
+    pub fn failed(&mut self, command: u16, reply: &[u8]) {
         self.commands[usize::from(command)].failed += 1;
+        self.note_error(reply);
+    }
+
+    /// A command was refused before it ran; the error is noted by itself.
+    #[cold]
+    pub fn rejected(&mut self, command: u16) {
+        self.commands[usize::from(command)].rejected += 1;
+    }
+
+    /// An error was answered: this reply, or text.
+    #[cold]
+    pub fn note_error(&mut self, reply: &[u8]) {
         self.errors += 1;
+        self.error_codes.note(reply);
     }
 }
 
@@ -117,15 +141,32 @@ impl Default for LaneStats {
 }
 
 impl Core {
-    /// A command has run for so many ticks, for a connection of this lane or for another lane.
+    /// A command of a connection of this lane has run for so many ticks.
     #[inline]
     pub fn observe(
         &mut self,
-        id: Option<ConnectionId>,
+        id: ConnectionId,
         spec: &'static CommandSpec,
         ticks: u64,
         args: &[&[u8]],
     ) {
+        if self.count(spec, ticks) {
+            let command = self.slow(ticks, args);
+            self.log_slow(Some(id), command);
+        }
+    }
+
+    /// A request of the lane `from` has run for so many ticks.
+    #[inline]
+    pub fn observe_request(&mut self, from: LaneId, request: &Request, ticks: u64, args: &[&[u8]]) {
+        if self.count(request.spec, ticks) {
+            self.tell_slow(from, request.return_to, ticks, args);
+        }
+    }
+
+    /// Counts a command; whether it belongs into the slow log.
+    #[inline]
+    fn count(&mut self, spec: &'static CommandSpec, ticks: u64) -> bool {
         let stats = &mut self.stats.commands[usize::from(spec.id)];
         stats.calls += 1;
         stats.ticks += ticks;
@@ -136,20 +177,36 @@ impl Core {
                 .get_or_insert_with(|| Box::new(new_histogram()))
                 .saturating_record(nanoseconds);
         }
-        if ticks >= self.slow_ticks && !spec.flags.has(Flags::SKIP_SLOWLOG) {
-            self.remember_slow(id, ticks / clock::ticks_per_us(), args);
+        ticks >= self.slow_ticks && !spec.flags.has(Flags::SKIP_SLOWLOG)
+    }
+
+    #[cold]
+    fn slow(&self, ticks: u64, args: &[&[u8]]) -> SlowCommand {
+        SlowCommand::new(self.store.now(), ticks / clock::ticks_per_us(), args)
+    }
+
+    /// The lane that has the connection knows whose command it was.
+    #[cold]
+    fn tell_slow(&mut self, from: LaneId, to: ReturnTo, ticks: u64, args: &[&[u8]]) {
+        let command = self.slow(ticks, args);
+        match to {
+            ReturnTo::Place { connection, .. } if from != self.lane => {
+                let command = Box::new(command);
+                self.outbox.post(from, Mail::Slow { connection, command });
+            }
+            ReturnTo::Place { connection, .. } => self.log_slow(Some(connection), command),
+            ReturnTo::Part { .. } | ReturnTo::Slice { .. } => self.log_slow(None, command),
         }
     }
 
-    /// An entry for the slow log. A request of another lane carries no client: its address is 0.0.0.0:0.
+    /// An entry for the slow log. Of a connection that has gone the address is 0.0.0.0:0.
     #[cold]
-    fn remember_slow(&mut self, id: Option<ConnectionId>, microseconds: u64, args: &[&[u8]]) {
-        let now = self.store.now();
+    pub fn log_slow(&mut self, id: Option<ConnectionId>, command: SlowCommand) {
         let limit = self.live.slowlog_max_len;
         let session = id.and_then(|id| self.connections.get(id)).map(|it| &it.session);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let (peer, name) = session.map_or((nowhere, &b""[..]), |it| (it.peer, &it.name));
-        self.stats.slowlog.push(now, microseconds, args, peer, name, limit);
+        self.stats.slowlog.push(command, peer, name, limit);
     }
 }
 

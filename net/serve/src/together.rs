@@ -235,7 +235,7 @@ impl Core {
         scratch.set_notice_mask(self.store.notice_mask());
         let fine = run_handler(&mut scratch, handler, args, None, together.manner, out);
         if !fine {
-            self.stats.failed(together.spec.id);
+            self.stats.failed(together.spec.id, &out.bytes);
         }
         scratch.set_effect_sink(None);
         scratch.set_notice_mask(NoticeClasses::NONE);

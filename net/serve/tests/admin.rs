@@ -512,3 +512,77 @@ fn shutdown_ends_the_server() {
         drop(server);
     }
 }
+
+#[test]
+fn slow_commands_that_another_lane_ran_tell_whose_they_were() {
+    let server = Running::with(3, &[("slowlog-log-slower-than", "0")]);
+    let mut client = server.client();
+    client.say("CLIENT SETNAME slowpoke");
+    client.say("SLOWLOG RESET");
+    for key in 0..20 {
+        client.say(&format!("SET key:{key} value"));
+    }
+    let log = client.say("SLOWLOG GET -1");
+    assert_eq!(log.matches("\r\nvalue\r\n").count(), 20, "{log}");
+    let address = client.stream.local_addr().expect("connected").to_string();
+    assert!(log.matches(&address).count() >= 20, "{address}: {log}");
+    assert!(log.matches("slowpoke").count() >= 20 && !log.contains("0.0.0.0:0"), "{log}");
+}
+
+#[test]
+fn errors_are_counted_by_code_and_by_command() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        for command in ["GET", "GET a b", "NOSUCH", "CONFIG GET", "SET k v EX nan", "SET s text"] {
+            client.say(command);
+        }
+        for _ in 0..3 {
+            assert!(client.say("INCR s").starts_with("-ERR"));
+        }
+        assert!(client.say("CONFIG SET nope 1").starts_with("-ERR"));
+        assert!(client.say("AUTH x").starts_with("-ERR"));
+        let errors = client.say("INFO errorstats");
+        assert!(errors.contains("\r\nerrorstat_ERR:count=10\r\n"), "{lanes} lanes: {errors}");
+        let stats = client.say("INFO commandstats");
+        let line = |name: &str| {
+            let found = stats.lines().find(|line| line.starts_with(&format!("cmdstat_{name}:")));
+            found.unwrap_or_else(|| panic!("no {name}: {stats}")).to_owned()
+        };
+        assert!(line("get").ends_with(",rejected_calls=2,failed_calls=0"), "{stats}");
+        assert!(line("config|get").ends_with(",rejected_calls=1,failed_calls=0"), "{stats}");
+        assert!(line("incr").ends_with(",rejected_calls=0,failed_calls=3"), "{stats}");
+        assert!(line("set").ends_with(",rejected_calls=0,failed_calls=1"), "{stats}");
+        client.say("CONFIG RESETSTAT");
+        assert!(!client.say("INFO errorstats").contains("errorstat_"));
+    }
+    let server = Running::with(2, &[("requirepass", "secret")]);
+    let mut client = server.client();
+    client.say("GET a");
+    client.say("AUTH wrong");
+    client.say("AUTH secret");
+    let errors = client.say("INFO errorstats");
+    assert!(errors.contains("errorstat_NOAUTH:count=1") && errors.contains("errorstat_WRONGPASS:"));
+    assert!(client.say("INFO commandstats").contains("rejected_calls=1"), "{errors}");
+}
+
+#[test]
+fn web_requests_end_the_connection() {
+    for arguments in [&[][..], &[("requirepass", "secret")]] {
+        let server = Running::with(2, arguments);
+        for request in [
+            "POST / HTTP/1.1\r\nHost: localhost\r\n\r\nSET a 1\r\n",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n\r\nSET a 1\r\n",
+            "*1\r\n$4\r\npost\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n",
+        ] {
+            let mut client = server.client();
+            client.send(request.as_bytes());
+            let answer = String::from_utf8_lossy(&client.read_to_end()).into_owned();
+            assert!(!answer.contains("+OK"), "{request:?}: {answer}");
+        }
+        let mut client = server.client();
+        client.say("AUTH secret");
+        assert_eq!(client.say("EXISTS a"), ":0\r\n");
+        assert!(client.say("INFO stats").contains("web_request_disconnections:3\r\n"));
+    }
+}

@@ -39,6 +39,14 @@ fn single_keys() {
 }
 
 #[test]
+fn cursors_may_have_a_sign() {
+    check(&[
+        ("SCAN -1", "*2 $1 0 *0"),
+        ("SCAN -x", "-ERR_invalid_cursor"),
+    ]);
+}
+
+#[test]
 fn keys_of_several_lanes() {
     check(&[
         ("MSET a 1 b 2 c 3 d 4", "+OK"),

@@ -18,14 +18,16 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
 
 /// `COMMAND` and its subcommands.
 pub fn command(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
-    let mut refused = false;
+    let mut refused = None;
     core.reply(id, |reply| {
         // A refusal comes before anything is written.
         if let Err(error) = introspect::command(args, reply) {
             reply.error_line(&error);
-            refused = true;
+            refused = Some(error);
         }
     });
-    core.stats.errors += u64::from(refused);
+    if let Some(error) = refused {
+        core.stats.note_error(error.to_string().as_bytes());
+    }
     Ok(Step::Done)
 }

@@ -16,6 +16,7 @@ use super::report::{self, DatabaseCounts, LaneReport, Totals};
 use super::{Outcome, auth, client};
 use crate::ask::{Answers, Question, Step};
 use crate::core::Core;
+use crate::error_codes::ErrorCodes;
 use crate::reply::RespReply;
 
 /// The version of Redis whose commands and replies are meant: clients decide by it what to send.
@@ -64,6 +65,7 @@ const SECTIONS: &[Section] = &[
         shown: Shown::All,
         write: command_stats,
     },
+    Section { name: "errorstats", title: "Errorstats", shown: Shown::Default, write: error_stats },
     Section { name: LATENCY_STATS, title: "Latencystats", shown: Shown::All, write: latency_stats },
     Section { name: "cluster", title: "Cluster", shown: Shown::Default, write: cluster },
     Section { name: "lanes", title: "Lanes", shown: Shown::Default, write: lanes },
@@ -300,6 +302,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("timeout_disconnections", facts.sum(|lane| lane.timeouts));
     fields.add("accept_errors", facts.sum(|lane| lane.accept_errors));
     fields.add("receive_buffers_exhausted", facts.sum(|lane| lane.receive_buffers_exhausted));
+    fields.add("web_request_disconnections", facts.sum(|lane| lane.web_requests));
     fields.add("long_command_slices", facts.sum(|lane| lane.long_slices));
     fields.add("notices_dropped", facts.sum(|lane| lane.notices_lost));
     fields.add("monitor_lines_dropped", facts.sum(|lane| lane.monitor_lines_dropped));
@@ -337,12 +340,19 @@ fn command_stats(facts: &Facts<'_>, fields: &mut Fields) {
         fields.add(
             &format!("cmdstat_{name}"),
             format_args!(
-                // What is refused before it runs is refused before its row is known.
-                "calls={},usec={microseconds},usec_per_call={each:.2},rejected_calls=0,\
+                "calls={},usec={microseconds},usec_per_call={each:.2},rejected_calls={},\
                  failed_calls={}",
-                counts.calls, counts.failed
+                counts.calls, counts.rejected, counts.failed
             ),
         );
+    }
+}
+
+fn error_stats(facts: &Facts<'_>, fields: &mut Fields) {
+    let mut codes = ErrorCodes::default();
+    facts.told.iter().for_each(|lane| codes.merge(&lane.error_codes));
+    for (code, count) in codes.sorted() {
+        fields.add(&format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
 

@@ -10,6 +10,7 @@ use ringlane_store::{Memory, Stats};
 use crate::ask::Answer;
 use crate::clock;
 use crate::core::Core;
+use crate::error_codes::ErrorCodes;
 use crate::session::Door;
 use crate::stats::{CommandStats, Counters};
 
@@ -23,6 +24,7 @@ pub struct CommandCounts {
     pub calls: u64,
     pub ticks: u64,
     pub failed: u64,
+    pub rejected: u64,
 }
 
 /// One database of one lane.
@@ -78,6 +80,7 @@ pub struct LaneReport {
     pub memory: Memory,
     pub rates: Totals,
     pub counters: Counters,
+    pub error_codes: ErrorCodes,
     pub parcels_sent: u64,
     pub requests_sent: u64,
     pub notices_lost: u64,
@@ -100,6 +103,7 @@ impl LaneReport {
             calls: it.calls,
             ticks: it.ticks,
             failed: it.failed,
+            rejected: it.rejected,
         };
         Self {
             lane: core.lane.0,
@@ -111,6 +115,7 @@ impl LaneReport {
             memory: core.store.memory(),
             rates: stats.rates.per_second(),
             counters: stats.counters,
+            error_codes: stats.error_codes.clone(),
             parcels_sent: core.outbox.parcels_sent,
             requests_sent: core.outbox.requests_sent,
             notices_lost: stats.notices_dropped + core.store.notices_dropped(),
@@ -236,8 +241,9 @@ pub fn commands(reports: &[LaneReport]) -> Vec<(&'static str, CommandCounts)> {
                 sum.calls += command.calls;
                 sum.ticks += command.ticks;
                 sum.failed += command.failed;
+                sum.rejected += command.rejected;
             }
-            let used = sum.calls + sum.failed > 0;
+            let used = sum.calls + sum.failed + sum.rejected > 0;
             used.then(|| (super::client::command_name(id as u16), sum))
         })
         .collect()
@@ -377,13 +383,13 @@ mod tests {
     fn lanes_are_added_up() {
         let lane = |lane: u16, calls: u64, at: u64| LaneReport {
             lane,
-            commands: vec![CommandCounts { calls, ticks: 1, failed: 1 }],
+            commands: vec![CommandCounts { calls, ticks: 1, failed: 1, rejected: 2 }],
             latencies: vec![(0, Latencies::from([(at, calls), (9_000, 1)]))],
             ..LaneReport::default()
         };
         let both = [lane(0, 3, 1_000), lane(1, 4, 2_000)];
         let (_, sum) = commands(&both)[0];
-        assert_eq!(sum, CommandCounts { calls: 7, ticks: 2, failed: 2 });
+        assert_eq!(sum, CommandCounts { calls: 7, ticks: 2, failed: 2, rejected: 4 });
         assert_eq!(scope(&both, Door::Lane, LaneId(1))[0].operations(), 4);
         assert_eq!(scope(&both, Door::Front, LaneId(1)).len(), 2);
         let merged = merged_latencies(&both);

@@ -44,6 +44,19 @@ pub struct Entry {
     pub name: Vec<u8>,
 }
 
+/// A command that was slow, before it is known whose it was.
+pub struct SlowCommand {
+    ended: Millis,
+    microseconds: u64,
+    args: Vec<Vec<u8>>,
+}
+
+impl SlowCommand {
+    pub fn new(ended: Millis, microseconds: u64, args: &[&[u8]]) -> Self {
+        Self { ended, microseconds, args: shortened(args) }
+    }
+}
+
 /// The slow commands of one lane.
 #[derive(Debug, Default)]
 pub struct SlowLog {
@@ -53,21 +66,13 @@ pub struct SlowLog {
 
 impl SlowLog {
     /// Adds a command; the oldest go when there are more than `limit`.
-    pub fn push(
-        &mut self,
-        now: Millis,
-        microseconds: u64,
-        args: &[&[u8]],
-        peer: SocketAddr,
-        name: &[u8],
-        limit: usize,
-    ) {
+    pub fn push(&mut self, command: SlowCommand, peer: SocketAddr, name: &[u8], limit: usize) {
         if limit > 0 {
             self.entries.push_back(Entry {
                 id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
-                seconds: now.seconds(),
-                microseconds,
-                args: shortened(args),
+                seconds: command.ended.seconds(),
+                microseconds: command.microseconds,
+                args: command.args,
                 client: super::client::address(peer),
                 name: name.to_vec(),
             });
@@ -193,7 +198,7 @@ mod tests {
 
     fn push(log: &mut SlowLog, args: &[&[u8]], limit: usize) {
         let peer = SocketAddr::from(([127, 0, 0, 1], 5));
-        log.push(Millis(7_999), 12, args, peer, b"me", limit);
+        log.push(SlowCommand::new(Millis(7_999), 12, args), peer, b"me", limit);
     }
 
     #[test]
