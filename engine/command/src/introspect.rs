@@ -7,7 +7,7 @@ use ringlane_base::glob;
 
 use crate::parse::is;
 use crate::spec::{Access, Arity, Categories, CommandSpec, Flags, Keys};
-use crate::{Args, CommandError, Context, Reply, table};
+use crate::{Args, CommandError, Context, Reply, docs, table};
 
 /// `COMMAND` and its subcommands but HELP, whose arity was checked (`table::resolve`).
 pub fn command(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError> {
@@ -19,7 +19,7 @@ pub fn command(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError
     let spec = container.subcommand(name).ok_or(CommandError::Syntax)?;
     match spec.short_name() {
         "count" => reply.integer(table::COMMAND_COUNT as i64),
-        "docs" => docs(args, reply),
+        "docs" => docs::docs(args, reply),
         "getkeys" => getkeys(args, reply, false)?,
         "getkeysandflags" => getkeys(args, reply, true)?,
         "info" if args.len() == 2 => info_of_all(reply),
@@ -226,36 +226,6 @@ fn write_search(reply: &mut dyn Reply, kind: &str, fields: &[(&str, i64)]) {
     for (name, value) in fields {
         reply.bulk(name.as_bytes());
         reply.integer(*value);
-    }
-}
-
-fn docs(args: Args<'_>, reply: &mut dyn Reply) {
-    let found: Vec<_> = match args.from(2) {
-        [] => table::all().to_vec(),
-        names => names.iter().filter_map(|name| table::find(name)).collect(),
-    };
-    write_docs(reply, &found);
-}
-
-fn write_docs(reply: &mut dyn Reply, specs: &[&CommandSpec]) {
-    reply.map(specs.len());
-    for spec in specs {
-        reply.bulk(spec.name.as_bytes());
-        let fields = [
-            ("summary", spec.summary),
-            ("since", spec.since),
-            ("group", spec.group.name()),
-            ("complexity", spec.complexity),
-        ];
-        reply.map(fields.len() + usize::from(!spec.subcommands.is_empty()));
-        for (name, text) in fields {
-            reply.bulk(name.as_bytes());
-            reply.bulk(text.as_bytes());
-        }
-        if !spec.subcommands.is_empty() {
-            reply.bulk(b"subcommands");
-            write_docs(reply, &spec.subcommands.iter().collect::<Vec<_>>());
-        }
     }
 }
 

@@ -30,6 +30,7 @@ pub mod strings;
 pub mod introspect;
 pub mod reference;
 
+mod docs;
 mod extended;
 mod options;
 pub mod parse;

@@ -40,10 +40,7 @@ fn single_keys() {
 
 #[test]
 fn cursors_may_have_a_sign() {
-    check(&[
-        ("SCAN -1", "*2 $1 0 *0"),
-        ("SCAN -x", "-ERR_invalid_cursor"),
-    ]);
+    check(&[("SCAN -1", "*2 $1 0 *0"), ("SCAN -x", "-ERR_invalid_cursor")]);
 }
 
 #[test]
