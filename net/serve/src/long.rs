@@ -185,6 +185,7 @@ impl Long {
 }
 
 /// A long command that has just begun; its bytes are still those of its batch.
+#[derive(Clone, Copy)]
 pub struct Begun {
     connection: ConnectionId,
     sequence: u32,

@@ -327,7 +327,7 @@ fn is_store(spec: &CommandSpec) -> bool {
 /// Whether later commands of the connection must wait until this one has been answered.
 fn holds_up(action: Action) -> bool {
     match action {
-        Action::Command { target: Target::Slices, .. } => true,
+        Action::Malformed(_) | Action::Command { target: Target::Slices, .. } => true,
         Action::Command { spec, target, .. } => match spec.run {
             Run::Store(_) if spec.flags.has(Flags::BLOCKING) => true,
             Run::Store(_) => match spec.merge {
@@ -352,6 +352,5 @@ fn holds_up(action: Action) -> bool {
             ),
         },
         Action::Unresolved => false,
-        Action::Malformed(_) => true,
     }
 }
