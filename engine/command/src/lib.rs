@@ -14,6 +14,7 @@ pub mod bitfield;
 pub mod bitmap;
 pub mod bitop;
 pub mod counter;
+pub mod dump;
 pub mod expiry;
 pub mod hash;
 pub mod hash_expiry;

@@ -2,7 +2,7 @@
 
 use super::subcommands::OBJECT;
 use crate::spec::ServeCommand as On;
-use crate::{expiry, introspect, keys, keyspace};
+use crate::{dump, expiry, introspect, keys, keyspace};
 
 commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "copy" AtLeast(3) Write FirstTwo Together => Store(keys::copy),
@@ -16,6 +16,9 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "delifeq" Exactly(3) Write First Single => Store(keys::delifeq), "key value"
         [FAST] [STRING] ["RM delete"] []
         String "9.0.0" "O(1)" "Deletes a key if it holds this value (Valkey).";
+    "dump" Exactly(2) Read First Single => Store(dump::dump), "key"
+        [] [KEYSPACE] ["RO access"] [VARIES]
+        Generic "2.6.0" "O(N) in the bytes of the value" "Gives a value in Redis's serialised form.";
     "exists" AtLeast(2) Read All Sum => Store(keys::exists_one), "key [key ...]"
         [FAST] [KEYSPACE] ["RO"] [MULTI_SHARD SUM]
         Generic "1.0.0" "O(N) in the keys" "Counts those keys that exist.";
@@ -65,6 +68,10 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "renamenx" Exactly(3) Write FirstTwo Together => Store(keys::renamenx), "key newkey"
         [FAST] [KEYSPACE] ["RW access delete", "OW insert"] []
         Generic "1.0.0" "O(1)" "Renames a key if the new name is free.";
+    "restore" AtLeast(4) Write First Single => Store(dump::restore),
+        "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]"
+        [DENYOOM] [KEYSPACE DANGEROUS] ["OW update"] []
+        Generic "2.6.0" "O(N) in the bytes of the value" "Makes a key from a serialised value.";
     "scan" AtLeast(2) Read None Cursor => Store(keyspace::scan),
         "cursor [MATCH pattern] [COUNT count] [TYPE type]"
         [] [KEYSPACE] [] [VARIES SPECIAL_REQUEST]
