@@ -41,11 +41,18 @@ pub fn dump(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let mut payload = Vec::new();
     let version = write::value(value, now, &mut payload)?;
+    context.reply.bulk(&with_footer(&payload, version));
+    Ok(())
+}
+
+/// The payload of a type and value in the form of this version.
+pub fn with_footer(body: &[u8], version: u16) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(body.len() + FOOTER_BYTES);
+    payload.extend_from_slice(body);
     payload.extend_from_slice(&version.to_le_bytes());
     let checksum = CRC.checksum(&payload);
     payload.extend_from_slice(&checksum.to_le_bytes());
-    context.reply.bulk(&payload);
-    Ok(())
+    payload
 }
 
 /// The payload without its footer, and the version of its form.
