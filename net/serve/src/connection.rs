@@ -19,6 +19,8 @@ pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 pub const INPUT_PAUSE_BYTES: usize = 64 << 10;
 /// Pending output of a connection that still owes its password (CVE-2025-21605).
 pub const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
+/// Bytes of one send: the kernel copies them while the lane waits, so a long reply goes in several.
+pub const SEND_BYTES_MAX: usize = 256 << 10;
 /// Pieces of one vectored send.
 pub const SEND_PIECES_MAX: usize = 64;
 /// A buffer that has grown beyond this is not kept for reuse.

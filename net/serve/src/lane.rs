@@ -9,7 +9,9 @@ use ringlane_base::LaneId;
 use ringlane_store::Budget;
 
 use crate::clock;
-use crate::connection::{INPUT_PAUSE_BYTES, OUTPUT_PAUSE_BYTES, Phase, SEND_PIECES_MAX};
+use crate::connection::{
+    INPUT_PAUSE_BYTES, OUTPUT_PAUSE_BYTES, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX,
+};
 use crate::core::Core;
 use crate::doors::{Doors, Listener};
 use crate::outbox::Peer;
@@ -457,7 +459,7 @@ impl Lane {
         flight.active = true;
         if flight.buffer.has_blobs() {
             let mut pieces = std::mem::take(&mut flight.pieces);
-            flight.buffer.pieces(flight.sent, SEND_PIECES_MAX, &mut pieces);
+            flight.buffer.pieces(flight.sent, SEND_PIECES_MAX, SEND_BYTES_MAX, &mut pieces);
             flight.pieces = pieces;
             // SAFETY: all zeroes is a valid message header without name and control data.
             let mut header: Box<libc::msghdr> = Box::new(unsafe { std::mem::zeroed() });
@@ -470,8 +472,9 @@ impl Lane {
             unsafe { self.ring.send_pieces(id, socket, address) };
         } else {
             let bytes = &flight.buffer.bytes[flight.sent..];
+            let length = bytes.len().min(SEND_BYTES_MAX);
             // SAFETY: as above.
-            unsafe { self.ring.send(id, socket, bytes.as_ptr(), bytes.len()) };
+            unsafe { self.ring.send(id, socket, bytes.as_ptr(), length) };
         }
     }
 

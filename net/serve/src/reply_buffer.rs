@@ -109,10 +109,17 @@ impl ReplyBuffer {
         !self.blobs.is_empty()
     }
 
-    /// The pieces to send, in order, from `skip` bytes on; at most `pieces_max` of them.
-    pub fn pieces(&self, skip: usize, pieces_max: usize, pieces: &mut Vec<libc::iovec>) {
+    /// The pieces to send, in order, from `skip` bytes on; at most `pieces_max` of them, and of
+    /// `bytes_max` together.
+    pub fn pieces(
+        &self,
+        skip: usize,
+        pieces_max: usize,
+        bytes_max: usize,
+        pieces: &mut Vec<libc::iovec>,
+    ) {
         pieces.clear();
-        let mut skip = skip;
+        let (mut skip, mut room) = (skip, bytes_max);
         let mut from = 0;
         let mut add = |piece: &[u8], pieces: &mut Vec<libc::iovec>| {
             if skip >= piece.len() {
@@ -120,6 +127,11 @@ impl ReplyBuffer {
                 return;
             }
             let piece = &piece[std::mem::take(&mut skip)..];
+            let piece = &piece[..piece.len().min(room)];
+            if piece.is_empty() {
+                return;
+            }
+            room -= piece.len();
             pieces.push(libc::iovec {
                 iov_base: piece.as_ptr().cast_mut().cast(),
                 iov_len: piece.len(),
@@ -143,7 +155,7 @@ mod tests {
 
     fn flat(buffer: &ReplyBuffer, skip: usize) -> Vec<u8> {
         let mut pieces = Vec::new();
-        buffer.pieces(skip, 1024, &mut pieces);
+        buffer.pieces(skip, 1024, usize::MAX, &mut pieces);
         let mut all = Vec::new();
         for piece in pieces {
             // SAFETY: the pieces point into `buffer`, which is borrowed for longer.
@@ -174,6 +186,12 @@ mod tests {
         buffer.push_blob(Bytes::from_static(b"HI"));
         buffer.bytes.extend_from_slice(b"j");
         assert_eq!(buffer.len(), 10);
+        for (skip, bytes_max, expected) in [(0, 3, 3), (2, 2, 2), (1, 100, 9), (9, 1, 1)] {
+            let mut pieces = Vec::new();
+            buffer.pieces(skip, 1024, bytes_max, &mut pieces);
+            let sum: usize = pieces.iter().map(|piece| piece.iov_len).sum();
+            assert_eq!(sum, expected, "from {skip}, at most {bytes_max}");
+        }
         for skip in 0..10 {
             assert_eq!(flat(&buffer, skip), &b"abCDEfgHIj"[skip..], "skip {skip}");
         }
