@@ -13,6 +13,7 @@ use ringlane_store::{Options, Store};
 
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
+use crate::errands::Errands;
 use crate::gather::Gathers;
 use crate::interest::Interest;
 use crate::locks::Locks;
@@ -41,6 +42,8 @@ pub struct Core {
     pub gathers: Gathers,
     pub togethers: Togethers,
     pub longs: Longs,
+    /// What waits for a disk.
+    pub errands: Errands,
     pub locks: Locks,
     /// Commands that wait for something to take.
     pub blocked: crate::blocked::Blocked,
@@ -102,6 +105,7 @@ impl Core {
             gathers: Gathers::default(),
             togethers: Togethers::default(),
             longs: Longs::default(),
+            errands: Errands::new(None),
             locks: Locks::default(),
             blocked: crate::blocked::Blocked::default(),
             interest: Interest::default(),

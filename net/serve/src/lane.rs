@@ -609,6 +609,7 @@ impl Lane {
     fn tick(&mut self) {
         self.upkeep_due = true;
         self.core.refresh_pause();
+        self.core.finish_errands();
         self.core.publish();
         self.core.sample_rates();
         for door in std::mem::take(&mut self.resting_doors) {

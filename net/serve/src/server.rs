@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 use crate::clock;
 use crate::core::Core;
 use crate::doors::{Doors, Listener};
+use crate::errands::{Errands, Helper};
 use crate::lane::Lane;
 use crate::mailbox;
 use crate::outbox::{MAILBOX_LETTERS_MAX, Peer};
@@ -123,6 +124,8 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
     let shared = Arc::new(new_shared(&start, &front, &lane_doors));
     let mut boxes = mailboxes(start.lanes);
     let mut handles = Vec::new();
+    let helper = Helper::start(Arc::clone(&shared), Arc::clone(settings))
+        .map_err(|error| StartError::Executor(error.to_string()))?;
     let (ready, started) = flume::bounded::<Result<(), StartError>>(start.lanes);
     for lane in 0..start.lanes {
         let mut listeners = front.clone();
@@ -134,6 +137,7 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
             peers: std::mem::take(&mut boxes[lane]),
             shared: Arc::clone(&shared),
             settings: Arc::clone(settings),
+            helper: helper.clone(),
             ready: ready.clone(),
         };
         handles.push(spawn_lane(plan)?);
@@ -273,6 +277,7 @@ struct LanePlan {
     peers: Vec<Option<Peer>>,
     shared: Arc<Shared>,
     settings: Arc<Settings>,
+    helper: Helper,
     ready: flume::Sender<Result<(), StartError>>,
 }
 
@@ -294,7 +299,8 @@ async fn run_lane(plan: LanePlan) {
     }
     let ready = plan.ready.clone();
     let lane = Ring::new().and_then(|ring| {
-        let core = Core::new(plan.lane, plan.shared, plan.settings, clock::now());
+        let mut core = Core::new(plan.lane, plan.shared, plan.settings, clock::now());
+        core.errands = Errands::new(Some(plan.helper));
         Lane::new(core, ring, plan.doors, plan.peers)
     });
     let lane = match lane {

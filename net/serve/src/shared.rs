@@ -140,14 +140,19 @@ impl Shared {
 
     /// Wakes every lane from a thread that is none.
     pub fn ring_doorbells(&self) {
-        for line in &self.lines {
-            let doorbell = line.doorbell.load(Ordering::Acquire);
-            if doorbell > 0 {
-                // SAFETY: an eventfd that lives as long as the process; borrowed for one write.
-                let doorbell = unsafe { std::os::fd::BorrowedFd::borrow_raw(doorbell) };
-                // A full counter wakes as well, so a failed write loses nothing.
-                let _ = rustix::io::write(doorbell, &1u64.to_ne_bytes());
-            }
+        for lane in 0..self.lines.len() {
+            self.ring_doorbell(LaneId(lane as u16));
+        }
+    }
+
+    /// Wakes a lane from a thread that is none.
+    pub fn ring_doorbell(&self, lane: LaneId) {
+        let doorbell = self.lines[lane.index()].doorbell.load(Ordering::Acquire);
+        if doorbell > 0 {
+            // SAFETY: an eventfd that lives as long as the process; borrowed for one write.
+            let doorbell = unsafe { std::os::fd::BorrowedFd::borrow_raw(doorbell) };
+            // A full counter wakes as well, so a failed write loses nothing.
+            let _ = rustix::io::write(doorbell, &1u64.to_ne_bytes());
         }
     }
 }

@@ -2,7 +2,7 @@
 
 mod support;
 
-use support::{Client, Running};
+use support::{Client, Running, encode};
 
 const LANES: [usize; 2] = [1, 3];
 
@@ -585,4 +585,29 @@ fn web_requests_end_the_connection() {
         assert_eq!(client.say("EXISTS a"), ":0\r\n");
         assert!(client.say("INFO stats").contains("web_request_disconnections:3\r\n"));
     }
+}
+
+#[test]
+fn a_rewrite_of_the_settings_holds_no_lane() {
+    let folder = std::env::temp_dir().join(format!("ringlane-rewrite-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the test");
+    // Reading a pipe that nobody writes to never ends: the errand hangs for as long as we like.
+    let path = folder.join("ringlane.toml");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo is there");
+    assert!(made.success());
+    let server = Running::with_file(1, &path);
+    let mut waiting = server.client();
+    waiting.send(&encode(&["CONFIG", "REWRITE"]));
+    waiting.send(&encode(&["PING"]));
+    let mut other = server.client();
+    for _ in 0..10 {
+        assert_eq!(other.say("PING"), "+PONG\r\n");
+        assert_eq!(other.say("CONFIG SET timeout 100"), "+OK\r\n");
+    }
+    drop(std::fs::OpenOptions::new().write(true).open(&path).expect("the errand reads it"));
+    assert_eq!(waiting.reply(), "+OK\r\n");
+    assert_eq!(waiting.reply(), "+PONG\r\n");
+    let written = std::fs::read_to_string(&path).expect("a file stands in the pipe's place");
+    assert!(written.contains("lanes = 1"), "{written}");
+    std::fs::remove_dir_all(&folder).expect("it was made above");
 }

@@ -119,6 +119,7 @@ pub struct Settings {
     /// Where REWRITE writes; None: started without a file.
     path: Option<PathBuf>,
     values: Mutex<Values>,
+    rewriting: Mutex<()>,
     live: RwLock<Arc<LiveSettings>>,
     version: AtomicU64,
     listeners: Mutex<Vec<Listener>>,
@@ -139,6 +140,7 @@ impl Settings {
             machine,
             path: sources.path.clone(),
             values: Mutex::new(values),
+            rewriting: Mutex::default(),
             live,
             version: AtomicU64::new(1),
             listeners: Mutex::default(),
@@ -189,8 +191,9 @@ impl Settings {
     /// `CONFIG REWRITE`: the file now says what holds, its comments and order kept.
     pub fn rewrite(&self) -> Result<(), RewriteError> {
         let path = self.path.as_deref().ok_or(RewriteError::NoFile)?;
-        // Held while writing, so that two rewrites do not mix.
-        let values = lock(&self.values);
+        let _one_at_a_time = lock(&self.rewriting);
+        // A copy: whoever reads or changes a setting meanwhile does not wait for the disk.
+        let values = lock(&self.values).clone();
         file::rewrite(path, &values, &self.machine)
     }
 

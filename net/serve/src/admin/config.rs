@@ -1,11 +1,12 @@
 //! CONFIG: the settings of the running server. What a setting is called and may hold stands in the
 //! settings' own table.
 
-use ringlane_command::{Args, CommandError, Reply};
+use ringlane_command::{Args, CommandError, Reply, table};
 
-use super::{Outcome, Subcommand, done, finish_ok, ok};
+use super::{Outcome, Subcommand, done, finish_ok};
 use crate::ask::{Question, Step};
 use crate::core::Core;
+use crate::errands::Errand;
 use crate::ring::ConnectionId;
 
 pub const SUBCOMMANDS: &[Subcommand] = &[
@@ -48,11 +49,11 @@ fn set(core: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
     Ok(Step::Ask(Question::Refresh, finish_ok))
 }
 
-/// `CONFIG REWRITE`. The one command that waits for a disk, on its own lane: it is written by hand,
-/// a few times in a server's life, and its reply says that the file is safe.
+/// `CONFIG REWRITE`: its reply says that the file is safe.
 fn rewrite(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
-    core.settings.rewrite().map_err(|error| one_line(&error.to_string()))?;
-    ok(core, id)
+    let spec = table::find(b"config|rewrite").expect("its row has led here");
+    core.send_errand(id, spec, Errand::RewriteSettings)?;
+    Ok(Step::Done)
 }
 
 /// An error may quote what the client sent.

@@ -25,11 +25,21 @@ pub struct Running {
 impl Running {
     /// A server with this many lanes and these settings, on ports of the system's choice.
     pub fn with(lanes: usize, arguments: &[(&str, &str)]) -> Self {
+        Self::with_sources(lanes, arguments, Sources::default())
+    }
+
+    /// A server that was started with this file, which is not read here.
+    pub fn with_file(lanes: usize, path: &std::path::Path) -> Self {
+        let sources = Sources { path: Some(path.to_owned()), ..Sources::default() };
+        Self::with_sources(lanes, &[], sources)
+    }
+
+    fn with_sources(lanes: usize, arguments: &[(&str, &str)], sources: Sources) -> Self {
         let machine = Machine { cores: vec![0, 1], cpus: 2, memory_bytes: 4 << 30 };
         let mut all = vec![("port".to_owned(), "0".to_owned())];
         all.push(("lanes".to_owned(), lanes.to_string()));
         all.extend(arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-        let sources = Sources { arguments: all, ..Sources::default() };
+        let sources = Sources { arguments: all, ..sources };
         let settings = Arc::new(Settings::load(machine, &sources).expect("settings are right"));
         let server: Server = ringlane_serve::start(&settings).expect("the server starts");
         let address = server.addresses()[0];
