@@ -26,6 +26,10 @@ pub mod list;
 pub mod list_move;
 pub mod list_search;
 pub mod object;
+pub mod sorted;
+pub mod sorted_algebra;
+pub mod sorted_pop;
+pub mod sorted_range;
 pub mod strings;
 
 pub mod introspect;
@@ -36,6 +40,7 @@ mod extended;
 mod options;
 pub mod parse;
 mod registers;
+mod score;
 
 pub use context::{Args, Context, HandlerLimits, RoutedKey};
 pub use error::{CommandError, Wait};

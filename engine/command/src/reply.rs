@@ -33,6 +33,14 @@ pub trait Reply {
     fn set(&mut self, length: usize);
     /// RESP2: a bulk string of the shortest spelling that reads back the same.
     fn double(&mut self, value: f64);
+    /// A bulk string in both versions, spelled as `double` spells it in RESP2.
+    fn double_bulk(&mut self, value: f64) {
+        self.double(value);
+    }
+    /// A double in this spelling. RESP2: a bulk string.
+    fn spelled_double(&mut self, text: &str) {
+        self.bulk(text.as_bytes());
+    }
     /// RESP2: `:1` or `:0`.
     fn boolean(&mut self, value: bool);
     /// RESP3 `=txt:`; RESP2: a bulk string.

@@ -27,16 +27,19 @@ const DIFFERENT: [(&str, &str); 9] = [
 ];
 
 /// Families that files of their own compare, with arguments that make sense to them.
-const OF_THEIR_OWN: [Group; 4] = [Group::Bitmap, Group::HyperLogLog, Group::Stream, Group::List];
+const OF_THEIR_OWN: [Group; 6] =
+    [Group::Bitmap, Group::HyperLogLog, Group::Stream, Group::List, Group::SortedSet, Group::Geo];
 
 /// Commands and subcommands whose `COMMAND INFO` differs on purpose, with the reason.
-const DIFFERENT_ROWS: [(&str, &str); 6] = [
+const DIFFERENT_ROWS: [(&str, &str); 8] = [
     ("command|getkeys", "a command and one argument are enough from 7.2"),
     ("command|getkeysandflags", "as command|getkeys"),
     ("delifeq", "Valkey's"),
     ("client|no-touch", "from 7.2"),
     ("client|setinfo", "from 7.2"),
     ("cluster|myshardid", "from 7.2"),
+    ("zrank", "WITHSCORE is from 7.2"),
+    ("zrevrank", "as zrank"),
 ];
 
 /// Words that commands are made of: keys, values that sit on the edges of types and ranges,

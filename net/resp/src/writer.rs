@@ -159,6 +159,12 @@ impl<'a> Writer<'a> {
         self.scalar(b',', &text);
     }
 
+    /// A double in a spelling of the caller's. RESP2: a bulk string.
+    pub fn spelled_double(&mut self, text: &str) {
+        debug_assert!(text.parse::<f64>().is_ok(), "the text is a number");
+        self.scalar(b',', text.as_bytes());
+    }
+
     /// RESP2: `:1` or `:0`.
     pub fn boolean(&mut self, value: bool) {
         self.out.extend_from_slice(match (self.version, value) {

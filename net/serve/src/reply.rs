@@ -136,6 +136,14 @@ impl Reply for RespReply<'_> {
         self.writer().double(value);
     }
 
+    fn double_bulk(&mut self, value: f64) {
+        Writer::new(&mut self.out.bytes, Version::Resp2).double(value);
+    }
+
+    fn spelled_double(&mut self, text: &str) {
+        self.writer().spelled_double(text);
+    }
+
     fn boolean(&mut self, value: bool) {
         self.writer().boolean(value);
     }
