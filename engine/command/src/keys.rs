@@ -82,6 +82,11 @@ pub fn renamenx(context: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// The database that MOVE names, if there is such a one.
+pub fn move_database(args: Args<'_>, databases: u8) -> Option<Database> {
+    parse::database(&args[2], databases).ok()
+}
+
 /// `MOVE key db`
 pub fn move_key(context: &mut Context<'_>) -> Result<(), CommandError> {
     let database = parse::database(&context.args[2], context.limits.databases)?;

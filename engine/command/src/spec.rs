@@ -97,7 +97,9 @@ pub enum ServeCommand {
     Command,
     Config,
     Debug,
+    Discard,
     Echo,
+    Exec,
     Hello,
     Info,
     Latency,
@@ -105,6 +107,7 @@ pub enum ServeCommand {
     /// MEMORY's subcommands but USAGE, which is a row of its own for routing.
     Memory,
     Monitor,
+    Multi,
     Ping,
     Psubscribe,
     Publish,
@@ -123,7 +126,9 @@ pub enum ServeCommand {
     Sunsubscribe,
     Time,
     Unsubscribe,
+    Unwatch,
     Wait,
+    Watch,
 }
 
 /// Marks beyond read and write, with the names `COMMAND` prints.
@@ -282,7 +287,8 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     pub subcommands: &'static [CommandSpec],
     /// Reads from the arguments, and the number of databases there are, in which of them the second
-    /// key is meant, if an option says so (`COPY … DB n`).
+    /// key is meant, if an option says so (`COPY … DB n`); for a command of one key, to which
+    /// database it goes (`MOVE key n`).
     pub second_database: Option<fn(Args<'_>, u8) -> Option<Database>>,
     pub run: Run,
 }
@@ -362,6 +368,40 @@ impl CommandSpec {
     /// (MSET): then the pairs may be written one after another. The key specification says so.
     pub fn overwrites_pairs(&self) -> bool {
         self.keys == Keys::Pairs && self.key_flags == ["OW update"]
+    }
+
+    /// Every key of the command with the database in which it is meant; a key that goes to another
+    /// database is there twice. Nothing for commands that are not on data.
+    pub fn visit_keys(
+        &self,
+        args: Args<'_>,
+        selected: Database,
+        databases: u8,
+        visit: &mut dyn FnMut(Database, &[u8]),
+    ) {
+        if matches!(self.run, Run::Serve(_)) {
+            return;
+        }
+        for index in self.keys_of(args) {
+            visit(self.key_database(args, index, selected, databases), &args[index]);
+        }
+        if let (Keys::First, Some(read)) = (self.keys, self.second_database)
+            && let Some(database) = read(args, databases)
+        {
+            visit(database, &args[1]);
+        }
+    }
+
+    /// Whether it is on data, but on whole databases instead of keys.
+    pub fn is_on_databases(&self) -> bool {
+        match self.merge {
+            Merge::SpreadSum
+            | Merge::SpreadOk
+            | Merge::SpreadJoin
+            | Merge::Cursor
+            | Merge::Pick => true,
+            Merge::Single | Merge::Ordered | Merge::Sum | Merge::Together => false,
+        }
     }
 
     /// The subcommand of this name, case ignored.

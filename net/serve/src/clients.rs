@@ -95,6 +95,8 @@ impl Core {
                 && connection.session.door == Door::Front
                 && !connection.is_bound()
                 && connection.leaving_for.is_none()
+                && connection.session.transaction.is_none()
+                && connection.session.watched.is_empty()
                 && connection.receiving;
             if !movable {
                 continue;

@@ -35,7 +35,13 @@ enum Place {
     Held(Stretch),
     /// Another lane owes it, and the client does not want it.
     Muted,
+    /// It is in `held`, and goes out with as many places after it, all at once: an array whose
+    /// elements are written one by one, and nothing may come between.
+    Leading(Stretch, usize),
 }
+
+/// Places that stand behind a reserved one; see `Connection::begin_group`.
+pub struct PlacesBehind(VecDeque<Place>);
 
 /// What is being sent. Untouched from submission to completion.
 #[derive(Default)]
@@ -188,6 +194,7 @@ impl Connection {
             + self.output.bytes.capacity()
             + self.held.bytes.capacity()
             + self.flight.buffer.bytes.capacity()
+            + self.session.transaction.as_ref().map_or(0, |it| it.bytes())
     }
 
     /// Replies that other lanes owe, and those that wait behind them.
@@ -234,7 +241,7 @@ impl Connection {
         match self.places.back_mut() {
             None => self.output.truncate(self.newest),
             Some(place @ Place::Waiting) => *place = Place::Muted,
-            Some(Place::Held(stretch)) => stretch.to = stretch.from,
+            Some(Place::Held(stretch) | Place::Leading(stretch, _)) => stretch.to = stretch.from,
             Some(Place::Muted) => {}
         }
     }
@@ -257,7 +264,9 @@ impl Connection {
         let wanted = match self.places.get(index) {
             Some(Place::Waiting) => true,
             Some(Place::Muted) => false,
-            Some(Place::Held(_)) | None => panic!("a reply came for a place that waits for none"),
+            Some(Place::Held(_) | Place::Leading(..)) | None => {
+                panic!("a reply came for a place that waits for none")
+            }
         };
         if index > 0 {
             let from = self.held.mark();
@@ -265,6 +274,10 @@ impl Connection {
                 self.held.append(reply, stretch);
             }
             self.places[index] = Place::Held(Stretch { from, to: self.held.mark() });
+            if matches!(self.places.front(), Some(Place::Leading(..))) {
+                self.newest = self.output.mark();
+                self.let_out();
+            }
             return;
         }
         self.newest = self.output.mark();
@@ -273,8 +286,18 @@ impl Connection {
         }
         self.places.pop_front();
         self.first_place = self.first_place.wrapping_add(1);
-        while let Some(Place::Held(stretch)) = self.places.front() {
-            self.output.append(&self.held, *stretch);
+        self.let_out();
+    }
+
+    /// Lets out what waits for nothing any more.
+    fn let_out(&mut self) {
+        while let Some(place) = self.places.front() {
+            let stretch = match *place {
+                Place::Held(stretch) => stretch,
+                Place::Leading(stretch, followers) if self.are_held(followers) => stretch,
+                Place::Leading(..) | Place::Waiting | Place::Muted => break,
+            };
+            self.output.append(&self.held, stretch);
             self.places.pop_front();
             self.first_place = self.first_place.wrapping_add(1);
         }
@@ -293,6 +316,38 @@ impl Connection {
         }
         let stretch = Stretch { from: ReplyBuffer::default().mark(), to: reply.mark() };
         self.fill_place(sequence, reply, stretch);
+    }
+
+    /// Whether the places after the first are there, so many of them.
+    fn are_held(&self, followers: usize) -> bool {
+        self.places.range(1..=followers).all(|place| match place {
+            Place::Held(_) | Place::Leading(..) => true,
+            Place::Waiting | Place::Muted => false,
+        })
+    }
+
+    /// Takes out the places behind a reserved one, so that replies which belong to that one can be
+    /// written directly behind it; `end_group` puts them back.
+    pub fn begin_group(&mut self, sequence: u32) -> PlacesBehind {
+        let index = sequence.wrapping_sub(self.first_place) as usize;
+        PlacesBehind(self.places.split_off(index + 1))
+    }
+
+    /// Fills the reserved place with the head of the replies that were written since `begin_group`.
+    pub fn end_group(&mut self, sequence: u32, behind: PlacesBehind, head: &[u8]) {
+        let index = sequence.wrapping_sub(self.first_place) as usize;
+        let followers = self.places.len() - index - 1;
+        let from = self.held.mark();
+        if matches!(self.places[index], Place::Waiting) {
+            self.held.bytes.extend_from_slice(head);
+        }
+        let stretch = Stretch { from, to: self.held.mark() };
+        self.places[index] = Place::Leading(stretch, followers);
+        self.places.extend(behind.0);
+        if index == 0 {
+            self.newest = self.output.mark();
+            self.let_out();
+        }
     }
 
     /// Whether it could move to another lane now: nothing in hand in either direction.

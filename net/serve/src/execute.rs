@@ -12,17 +12,18 @@ use ringlane_store::Store;
 use smallvec::SmallVec;
 
 use crate::admin;
-use crate::ask::{Answer, Answers, Step};
+use crate::ask::Step;
 use crate::clock;
 use crate::connection::{Connection, Phase};
 use crate::core::Core;
-use crate::gather::{Gather, Kind, merge_replies};
+use crate::gather::{Gather, Kind, Recipient};
 use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
 use crate::plan::{Action, Batch, Target};
 use crate::reply::{RespReply, SumReply};
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, Ring};
 use crate::session::{Door, ReplyMode};
+use crate::transaction::is_queued;
 use crate::web_guard::is_web_request;
 
 /// What a lane door answers to keys of several slots.
@@ -85,11 +86,12 @@ impl Core {
             let args = Args::new(&slices, blobs);
             match command.action {
                 Action::Command { spec, target, routed } => {
+                    let queued = connection.session.transaction.is_some() && is_queued(spec);
                     self.execute(command.connection, spec, target, routed, args);
                     let now = clock::ticks();
                     self.longs.note_begun(index);
-                    // What runs elsewhere or later is timed where it runs.
-                    if !matches!(target, Target::Lane(_) | Target::Slices) {
+                    // What runs elsewhere or later is timed where it runs, what is queued when it runs.
+                    if !matches!(target, Target::Lane(_) | Target::Slices) && !queued {
                         let taken = now.wrapping_sub(ticks);
                         self.observe(command.connection, spec, taken, &slices);
                     }
@@ -107,6 +109,7 @@ impl Core {
                         self.close(command.connection);
                         continue;
                     }
+                    let error = self.spoil_by(command.connection, args, error);
                     self.stats.rejected_commands += 1;
                     if let CommandError::WrongArity(name) = error
                         && let Some(spec) = table::find(name.as_bytes())
@@ -144,7 +147,7 @@ impl Core {
         session.commands += 1;
         session.last_command = Some(spec.id);
         // Behind a command that is held back, of the same batch, the others of its connection wait.
-        if self.pause.is_some() && (waits || self.is_paused(spec)) {
+        if self.pause.is_some() && (waits || self.is_paused(id, spec)) {
             self.hold_for_pause(id, spec, target, routed, args);
         } else {
             self.execute_now(id, spec, target, routed, args);
@@ -193,6 +196,7 @@ impl Core {
             self.stats.rejected(spec.id);
             return self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
         }
+        let in_transaction = session.transaction.is_some();
         let manner = Manner {
             database: session.database,
             version: session.version,
@@ -200,11 +204,15 @@ impl Core {
             limits: self.handler_limits,
         };
         if session.door == Door::Lane
-            && target != Target::Slices
+            && (target != Target::Slices || in_transaction)
             && let Some(error) = self.wrong_door(id, spec, args)
         {
             self.stats.rejected(spec.id);
+            self.spoil_transaction(id);
             return self.refuse(id, &error);
+        }
+        if in_transaction && is_queued(spec) {
+            return self.queue_command(id, spec, target, routed, args);
         }
         let may_wait = spec.flags.has(Flags::BLOCKING);
         if may_wait {
@@ -235,7 +243,7 @@ impl Core {
 
     /// On this lane's store, the reply straight into the connection's output.
     #[inline]
-    fn execute_here(
+    pub fn execute_here(
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
@@ -310,14 +318,27 @@ impl Core {
         let lane_alone = connection.session.door == Door::Lane || self.shared.lanes() == 1;
         match spec.merge {
             Merge::Ordered | Merge::Sum => self.scatter_keys(id, spec, manner, args),
-            Merge::Together => self.begin_together(id, spec, manner, args),
-            Merge::SpreadJoin => self.begin_join(id, spec, manner, args, lane_alone),
-            Merge::Cursor => self.begin_cursor(id, spec, manner, args, lane_alone),
-            Merge::SpreadSum | Merge::SpreadOk | Merge::Pick if lane_alone => {
+            Merge::SpreadSum | Merge::Pick | Merge::Cursor if lane_alone => {
                 self.execute_here(id, spec, handler, None, manner, args);
             }
-            Merge::SpreadSum | Merge::SpreadOk | Merge::Pick => {
-                self.spread(id, spec, manner, args);
+            // What changes whole databases must not fall between the parts of what holds slots.
+            Merge::SpreadOk if lane_alone && !self.locks.any() => {
+                self.execute_here(id, spec, handler, None, manner, args);
+            }
+            Merge::Together | Merge::SpreadOk => {
+                self.begin_together(id, spec, manner, args, lane_alone);
+            }
+            Merge::SpreadJoin => {
+                let to = self.reserve(id, true);
+                self.begin_join(to, spec, manner, args, lane_alone);
+            }
+            Merge::Cursor => {
+                let to = self.reserve(id, true);
+                self.begin_cursor(to, spec, manner, args);
+            }
+            Merge::SpreadSum | Merge::Pick => {
+                let to = self.reserve(id, spec.merge == Merge::Pick);
+                self.spread(to, spec, manner, args);
             }
             Merge::Single => unreachable!("a command of one key has one lane"),
         }
@@ -332,7 +353,8 @@ impl Core {
         args: Args<'_>,
     ) {
         let keys = args.len() - 1;
-        let gather = self.begin_gather(id, spec.merge, manner.version, keys, false);
+        let to = self.reserve(id, false);
+        let gather = self.begin_gather(to, spec.merge, manner.version, keys);
         let mut local = Box::<Parcel>::default();
         for (part, key) in args.from(1).iter().enumerate() {
             let key_of = self.store.key(manner.database, key);
@@ -349,17 +371,16 @@ impl Core {
         self.run_parcel(self.lane, local);
     }
 
-    /// The same request to every lane.
-    fn spread(
+    /// The same request to every lane, of which there are several.
+    pub fn spread(
         &mut self,
-        id: ConnectionId,
+        to: Recipient,
         spec: &'static CommandSpec,
         manner: Manner,
         args: Args<'_>,
     ) {
         let lanes = self.shared.lanes();
-        let barrier = spec.merge == Merge::Pick;
-        let gather = self.begin_gather(id, spec.merge, manner.version, lanes, barrier);
+        let gather = self.begin_gather(to, spec.merge, manner.version, lanes);
         for part in 0..lanes as u16 {
             let return_to = ReturnTo::Part { gather, part: u32::from(part) };
             let head = head(return_to, spec, None, manner);
@@ -373,34 +394,8 @@ impl Core {
         }
     }
 
-    /// Reserves the place of an answer that comes in parts.
-    pub fn begin_gather(
-        &mut self,
-        id: ConnectionId,
-        merge: Merge,
-        version: Version,
-        parts: usize,
-        barrier: bool,
-    ) -> u32 {
-        let connection = self.connections.get(id).expect("looked up by the caller");
-        connection.barrier |= barrier;
-        let sequence = connection.reserve_place();
-        self.gathers.insert(Gather {
-            connection: id,
-            sequence,
-            version,
-            remaining: parts,
-            kind: Kind::Replies {
-                merge,
-                replies: ReplyBuffer::default(),
-                stretches: vec![None; parts],
-            },
-            barrier,
-        })
-    }
-
     /// Runs a command about connections or the server.
-    fn serve(
+    pub fn serve(
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
@@ -415,19 +410,17 @@ impl Core {
             }
             Ok(Step::Ask(question, finish)) => {
                 let Some(connection) = self.connections.get(id) else { return };
-                connection.barrier = true;
+                let version = connection.session.version;
                 let lanes = self.shared.lanes();
                 let gather = Gather {
-                    connection: id,
-                    sequence: connection.reserve_place(),
-                    version: connection.session.version,
+                    to: self.reserve(id, true),
+                    version,
                     remaining: lanes,
                     kind: Kind::Answers {
                         answers: (0..lanes).map(|_| Vec::new()).collect(),
                         finish,
                         args: args.from(0).iter().map(|arg| arg.to_vec()).collect(),
                     },
-                    barrier: true,
                 };
                 let gather = self.gathers.insert(gather);
                 for part in 0..lanes as u32 {
@@ -440,59 +433,6 @@ impl Core {
                 let answer = admin::answer(self, &question);
                 self.take_answer(gather, u32::from(self.lane.0), answer);
             }
-        }
-    }
-
-    /// A lane has answered a question, or begun to: then it is asked to go on.
-    pub fn take_answer(&mut self, gather: u32, part: u32, mut answer: Answer) {
-        let rest = answer.take_rest();
-        self.gathers.get(gather).add_answer(part, answer, rest.is_none());
-        let to = LaneId(part as u16);
-        match rest {
-            None => self.finish_gather(gather),
-            Some(question) if to == self.lane => {
-                self.own_questions.push_back((gather, question));
-            }
-            Some(question) => self.outbox.post(to, Mail::Ask { gather, part, question }),
-        }
-    }
-
-    /// Answers a slice of a question that this lane has put to itself.
-    pub fn work_on_own_questions(&mut self) {
-        let Some((gather, question)) = self.own_questions.pop_front() else { return };
-        let answer = admin::answer(self, &question);
-        self.take_answer(gather, u32::from(self.lane.0), answer);
-    }
-
-    /// Delivers an answer whose parts are all there.
-    fn finish_gather(&mut self, index: u32) {
-        let Some(gather) = self.gathers.take_complete(index) else { return };
-        let mut out = std::mem::take(&mut self.scratch);
-        let from = out.mark();
-        match gather.kind {
-            Kind::Replies { merge, replies, stretches } => {
-                let mut weights = self
-                    .shared
-                    .lines
-                    .iter()
-                    .map(|line| line.keys.load(std::sync::atomic::Ordering::Relaxed));
-                let weights: SmallVec<[usize; 16]> = weights.by_ref().collect();
-                let random = &mut self.random;
-                let mut pick = |found: &[usize]| pick_weighted(found, &weights, random);
-                merge_replies(merge, gather.version, &replies, &stretches, &mut pick, &mut out);
-            }
-            Kind::Answers { answers, finish, args } => {
-                let answers = answers.into_iter().flatten().collect();
-                let answers = Answers { connection: gather.connection, args: &args, answers };
-                finish(self, answers, &mut RespReply::new(&mut out, gather.version));
-            }
-        }
-        let stretch = Stretch { from, to: out.mark() };
-        self.fill_place(gather.connection, gather.sequence, &out, stretch);
-        out.clear();
-        self.scratch = out;
-        if gather.barrier {
-            self.lift_barrier(gather.connection);
         }
     }
 
@@ -545,7 +485,7 @@ impl Core {
     }
 
     /// One request of a parcel.
-    fn run_request(
+    pub fn run_request(
         &mut self,
         from: LaneId,
         request: &Request,
@@ -721,7 +661,7 @@ fn confirms_by_push(spec: &CommandSpec) -> bool {
 
 /// Runs a command whose keys are all here; commands of many keys call their handler once a key.
 #[inline]
-fn run_here(
+pub fn run_here(
     store: &mut Store,
     spec: &CommandSpec,
     handler: Handler,
@@ -785,18 +725,4 @@ pub fn head(
         version: manner.version,
         no_touch: manner.no_touch,
     }
-}
-
-/// One of `found`, each as likely as its weight says.
-fn pick_weighted(found: &[usize], weights: &[usize], random: &mut fastrand::Rng) -> usize {
-    let total: usize = found.iter().map(|&part| weights[part].max(1)).sum();
-    let mut ticket = random.usize(..total);
-    for &part in found {
-        let weight = weights[part].max(1);
-        if ticket < weight {
-            return part;
-        }
-        ticket -= weight;
-    }
-    found[0]
 }

@@ -1,13 +1,21 @@
 //! Answers put together from several lanes. Merging follows the command's row (`Merge`); nothing
 //! here knows a command by name.
 
-use ringlane_command::Merge;
-use ringlane_resp::Version;
+use std::sync::atomic::Ordering;
 
-use crate::ask::{Answer, Finish};
+use ringlane_base::LaneId;
+use ringlane_command::{Merge, Reply};
+use ringlane_resp::Version;
+use smallvec::SmallVec;
+
+use crate::admin;
+use crate::ask::{Answer, Answers, Finish};
+use crate::core::Core;
+use crate::parcel::Mail;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::watch::WatchId;
 
 /// What the parts are and how they become one.
 pub enum Kind {
@@ -15,17 +23,25 @@ pub enum Kind {
     Replies { merge: Merge, replies: ReplyBuffer, stretches: Vec<Option<Stretch>> },
     /// Answers of lanes to a question; the command that asked finishes the reply.
     Answers { answers: Vec<Vec<Answer>>, finish: Finish, args: Vec<Vec<u8>> },
+    /// Lanes say that they watch keys for the client.
+    Watched(WatchId),
+}
+
+/// Whom the whole is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Recipient {
+    /// A reserved place of a connection; with `barrier` its later commands wait for this one.
+    Place { connection: ConnectionId, sequence: u32, barrier: bool },
+    /// A command on whole databases within what runs under locks on all of their slots.
+    Step { together: u32 },
 }
 
 /// One answer in the making.
 pub struct Gather {
-    pub connection: ConnectionId,
-    pub sequence: u32,
+    pub to: Recipient,
     pub version: Version,
     pub remaining: usize,
     pub kind: Kind,
-    /// Later commands of the connection wait for this one.
-    pub barrier: bool,
 }
 
 impl Gather {
@@ -38,6 +54,11 @@ impl Gather {
         replies.append(reply, stretch);
         let taken = stretches[part as usize].replace(Stretch { from, to: replies.mark() });
         assert!(taken.is_none(), "a part was answered twice");
+        self.remaining -= 1;
+    }
+
+    /// A lane watches its keys now.
+    pub fn add_watched(&mut self) {
         self.remaining -= 1;
     }
 
@@ -144,4 +165,103 @@ impl Gathers {
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
+}
+
+impl Core {
+    /// Reserves the place of an answer that comes in parts; with `barrier` the connection's later
+    /// commands wait for it.
+    pub fn reserve(&mut self, id: ConnectionId, barrier: bool) -> Recipient {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        connection.barrier |= barrier;
+        Recipient::Place { connection: id, sequence: connection.reserve_place(), barrier }
+    }
+
+    /// Begins an answer that comes in parts.
+    pub fn begin_gather(
+        &mut self,
+        to: Recipient,
+        merge: Merge,
+        version: Version,
+        parts: usize,
+    ) -> u32 {
+        let replies = ReplyBuffer::default();
+        let kind = Kind::Replies { merge, replies, stretches: vec![None; parts] };
+        self.gathers.insert(Gather { to, version, remaining: parts, kind })
+    }
+
+    /// A lane has answered a question, or begun to: then it is asked to go on.
+    pub fn take_answer(&mut self, gather: u32, part: u32, mut answer: Answer) {
+        let rest = answer.take_rest();
+        self.gathers.get(gather).add_answer(part, answer, rest.is_none());
+        let to = LaneId(part as u16);
+        match rest {
+            None => self.finish_gather(gather),
+            Some(question) if to == self.lane => {
+                self.own_questions.push_back((gather, question));
+            }
+            Some(question) => self.outbox.post(to, Mail::Ask { gather, part, question }),
+        }
+    }
+
+    /// Answers a slice of a question that this lane has put to itself.
+    pub fn work_on_own_questions(&mut self) {
+        let Some((gather, question)) = self.own_questions.pop_front() else { return };
+        let answer = admin::answer(self, &question);
+        self.take_answer(gather, u32::from(self.lane.0), answer);
+    }
+
+    /// Delivers an answer whose parts are all there.
+    pub fn finish_gather(&mut self, index: u32) {
+        let Some(gather) = self.gathers.take_complete(index) else { return };
+        let mut out = std::mem::take(&mut self.scratch);
+        let from = out.mark();
+        match gather.kind {
+            Kind::Replies { merge, replies, stretches } => {
+                let mut weights =
+                    self.shared.lines.iter().map(|line| line.keys.load(Ordering::Relaxed));
+                let weights: SmallVec<[usize; 16]> = weights.by_ref().collect();
+                let random = &mut self.random;
+                let mut pick = |found: &[usize]| pick_weighted(found, &weights, random);
+                merge_replies(merge, gather.version, &replies, &stretches, &mut pick, &mut out);
+            }
+            Kind::Answers { answers, finish, args } => {
+                let Recipient::Place { connection, .. } = gather.to else {
+                    unreachable!("questions are asked for connections")
+                };
+                let answers = answers.into_iter().flatten().collect();
+                let answers = Answers { connection, args: &args, answers };
+                finish(self, answers, &mut RespReply::new(&mut out, gather.version));
+            }
+            Kind::Watched(watch) => {
+                RespReply::new(&mut out, gather.version).simple("OK");
+                self.watching_began(gather.to, watch);
+            }
+        }
+        let stretch = Stretch { from, to: out.mark() };
+        match gather.to {
+            Recipient::Place { connection, sequence, .. } => {
+                self.fill_place(connection, sequence, &out, stretch);
+            }
+            Recipient::Step { together } => self.take_step(together, &out, stretch),
+        }
+        out.clear();
+        self.scratch = out;
+        if let Recipient::Place { connection, barrier: true, .. } = gather.to {
+            self.lift_barrier(connection);
+        }
+    }
+}
+
+/// One of `found`, each as likely as its weight says.
+fn pick_weighted(found: &[usize], weights: &[usize], random: &mut fastrand::Rng) -> usize {
+    let total: usize = found.iter().map(|&part| weights[part].max(1)).sum();
+    let mut ticket = random.usize(..total);
+    for &part in found {
+        let weight = weights[part].max(1);
+        if ticket < weight {
+            return part;
+        }
+        ticket -= weight;
+    }
+    found[0]
 }

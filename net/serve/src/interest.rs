@@ -235,6 +235,8 @@ pub struct Interest {
     book: Arc<Book>,
     listening: bool,
     handing_out: bool,
+    /// How many have asked to wait with it.
+    holds: u32,
 }
 
 impl Interest {
@@ -281,7 +283,16 @@ impl Interest {
     /// Whether anything was touched since the last `take`.
     #[inline]
     pub fn is_touched(&self) -> bool {
-        self.listening && self.book.touched.load(Ordering::Relaxed)
+        self.listening && self.holds == 0 && self.book.touched.load(Ordering::Relaxed)
+    }
+
+    /// Until `release`, nobody is told of touches: what is under way must be seen whole or not at all.
+    pub fn hold(&mut self) {
+        self.holds += 1;
+    }
+
+    pub fn release(&mut self) {
+        self.holds -= 1;
     }
 
     /// What was touched since the last call.

@@ -7,6 +7,7 @@ use ringlane_resp::Version;
 use crate::connection::Phase;
 use crate::core::Core;
 use crate::execute::{Manner, head};
+use crate::gather::Recipient;
 use crate::parcel::{Parcel, Request, ReturnTo};
 use crate::reply::RespReply;
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
@@ -31,14 +32,14 @@ impl Core {
     /// Starts a command whose arrays are joined, on every lane or on this one alone.
     pub fn begin_join(
         &mut self,
-        id: ConnectionId,
+        to: Recipient,
         spec: &'static CommandSpec,
         manner: Manner,
         args: Args<'_>,
         lane_alone: bool,
     ) {
         let lanes = if lane_alone { 1 } else { self.shared.lanes() };
-        let gather = self.begin_gather(id, spec.merge, manner.version, lanes, true);
+        let gather = self.begin_gather(to, spec.merge, manner.version, lanes);
         for part in 0..lanes as u16 {
             let return_to = ReturnTo::Part { gather, part: u32::from(part) };
             let head = head(return_to, spec, None, manner);
@@ -52,34 +53,25 @@ impl Core {
         }
     }
 
+    /// The lane that a cursor's walk has come to.
+    pub fn cursor_lane(&self, args: Args<'_>, lane_alone: bool) -> LaneId {
+        let cursor = keyspace::scan_cursor(&args[1]).ok();
+        match cursor {
+            Some(cursor) if !lane_alone => self.shared.lane_of(ringlane_store::cursor_slot(cursor)),
+            Some(_) | None => self.lane,
+        }
+    }
+
     /// Starts a command that visits the lanes one after another: the cursor says which is next.
     pub fn begin_cursor(
         &mut self,
-        id: ConnectionId,
+        to: Recipient,
         spec: &'static CommandSpec,
         manner: Manner,
         args: Args<'_>,
-        lane_alone: bool,
     ) {
-        let cursor = keyspace::scan_cursor(&args[1]).ok();
-        let lane = match cursor {
-            Some(cursor) if !lane_alone => self.shared.lane_of(ringlane_store::cursor_slot(cursor)),
-            Some(_) | None => self.lane,
-        };
-        if lane_alone {
-            let ringlane_command::Run::Store(handler) = spec.run else {
-                unreachable!("cursors walk data");
-            };
-            let connection = self.connections.get(id).expect("looked up by the caller");
-            let out = connection.reply_target();
-            let from = out.mark();
-            crate::execute::run_handler(&mut self.store, handler, args, None, manner, out);
-            connection.reply_written(from);
-            Self::mark_dirty(&mut self.dirty, connection);
-            return self.hand_out_touches();
-        }
-        let gather =
-            self.begin_gather(id, ringlane_command::Merge::Cursor, manner.version, 1, true);
+        let lane = self.cursor_lane(args, false);
+        let gather = self.begin_gather(to, spec.merge, manner.version, 1);
         let head = head(ReturnTo::Part { gather, part: 0 }, spec, None, manner);
         if lane == self.lane {
             let mut local = Box::<Parcel>::default();

@@ -393,6 +393,13 @@ impl Lane {
             Mail::Lock(request) => self.core.take_lock_request(letter.from, request, 0),
             Mail::Grant(grant) => self.core.take_grant(*grant),
             Mail::Release(release) => self.core.take_release(*release),
+            Mail::Errand(errand) => self.core.take_errand(letter.from, errand),
+            Mail::ErrandDone(errand) => self.core.errand_done(*errand),
+            Mail::Watch(request) => self.core.take_watch_request(letter.from, request),
+            Mail::Watched { gather } => self.core.take_watched(gather),
+            Mail::Unwatch(watch) => {
+                self.core.unwatch(watch);
+            }
             Mail::Ask { gather, part, question } => {
                 let answer = Box::new(crate::admin::answer(&mut self.core, &question));
                 self.core.outbox.post(letter.from, Mail::Answer { gather, part, answer });
@@ -596,6 +603,7 @@ impl Lane {
             return;
         }
         self.core.let_go(id);
+        self.core.leave_transaction(id);
         let Some(connection) = self.core.connections.remove(id) else { return };
         let line = &self.core.shared.lines[self.core.lane.index()];
         line.connections.fetch_sub(1, Ordering::Relaxed);

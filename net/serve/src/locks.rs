@@ -6,12 +6,16 @@ use std::collections::{HashMap, VecDeque};
 
 use ringlane_base::{LaneId, SLOT_COUNT, Slot};
 
-use crate::parcel::{LockRequest, Parcel};
+use crate::parcel::{Errand, LockRequest, Parcel, WatchRequest};
 
 /// Something that waits for a slot, in the order it came.
 pub enum Waiter {
     /// A single request, alone in its parcel, and the lane that sent it.
     Request(LaneId, Box<Parcel>),
+    /// A transaction of this lane's keys alone.
+    Errand(LaneId, Box<Errand>),
+    /// Keys to watch: what holds the slot has not changed them yet.
+    Watch(LaneId, Box<WatchRequest>),
     /// A command that has got the slots before `next` and wants this one.
     Lock { from: LaneId, request: Box<LockRequest>, next: usize },
 }
@@ -27,11 +31,19 @@ pub struct Locks {
     /// Of those held slots alone that somebody waits for.
     queues: HashMap<Slot, VecDeque<Waiter>>,
     waiting: usize,
+    /// Effects taken so far of a transaction that holds all slots and goes on.
+    pub unfinished: u32,
 }
 
 impl Default for Locks {
     fn default() -> Self {
-        Self { held: Box::new([0; WORDS]), held_count: 0, queues: HashMap::new(), waiting: 0 }
+        Self {
+            held: Box::new([0; WORDS]),
+            held_count: 0,
+            queues: HashMap::new(),
+            waiting: 0,
+            unfinished: 0,
+        }
     }
 }
 
@@ -68,9 +80,7 @@ impl Locks {
         for index in next..request.slots.len() {
             let slot = request.slots[index];
             if self.holds(slot) {
-                let waiter = Waiter::Lock { from, request, next: index };
-                self.queues.entry(slot).or_default().push_back(waiter);
-                self.waiting += 1;
+                self.park(slot, Waiter::Lock { from, request, next: index });
                 return None;
             }
             self.hold(slot);
@@ -78,21 +88,20 @@ impl Locks {
         Some(request)
     }
 
-    /// Queues a request for a held slot.
-    pub fn park(&mut self, slot: Slot, from: LaneId, request: Box<Parcel>) {
-        assert!(self.holds(slot), "only requests for held slots are parked");
-        self.queues.entry(slot).or_default().push_back(Waiter::Request(from, request));
+    /// Queues what found the slot held.
+    pub fn park(&mut self, slot: Slot, waiter: Waiter) {
+        assert!(self.holds(slot), "only what finds a slot held is parked");
+        self.queues.entry(slot).or_default().push_back(waiter);
         self.waiting += 1;
     }
 
-    /// Frees a slot; hands out who may go on: requests up to the next command that wants the slot,
-    /// and that command, which then holds it.
-    pub fn release(&mut self, slot: Slot) -> Vec<Waiter> {
+    /// Frees a slot; adds who may go on to `free`: what waits, up to the next command that wants the
+    /// slot, and that command, which then holds it.
+    pub fn release(&mut self, slot: Slot, free: &mut Vec<Waiter>) {
         assert!(self.holds(slot), "a slot is released once, by its holder");
         self.held[slot.index() / 64] &= !(1 << (slot.index() % 64));
         self.held_count -= 1;
-        let mut free = Vec::new();
-        let Some(mut queue) = self.queues.remove(&slot) else { return free };
+        let Some(mut queue) = self.queues.remove(&slot) else { return };
         while let Some(waiter) = queue.pop_front() {
             self.waiting -= 1;
             let locks = matches!(waiter, Waiter::Lock { .. });
@@ -105,7 +114,6 @@ impl Locks {
                 break;
             }
         }
-        free
     }
 }
 
@@ -120,6 +128,7 @@ mod tests {
             holder: crate::parcel::Holder::Together(together),
             slots,
             keys: Vec::new(),
+            watch: None,
         })
     }
 
@@ -129,19 +138,28 @@ mod tests {
         let lane = LaneId(0);
         let slot = Slot::new(5).expect("a slot");
         assert!(locks.acquire(lane, request(1, &[3, 5]), 0).is_some());
-        locks.park(slot, lane, Box::default());
+        locks.park(slot, Waiter::Request(lane, Box::default()));
         assert!(locks.acquire(lane, request(2, &[1, 5, 9]), 0).is_none());
-        locks.park(slot, lane, Box::default());
+        locks.park(slot, Waiter::Request(lane, Box::default()));
         assert_eq!(locks.waiting(), 3);
 
-        let free = locks.release(slot);
+        let mut free = Vec::new();
+        locks.release(slot, &mut free);
         assert!(matches!(free[0], Waiter::Request(..)));
         let Some(Waiter::Lock { request, next, .. }) = free.into_iter().nth(1) else {
             panic!("the second command was next");
         };
         assert!(locks.holds(slot), "the slot goes over to the waiting command");
         assert!(locks.acquire(lane, request, next + 1).is_some());
-        assert!(matches!(locks.release(slot)[..], [Waiter::Request(..)]));
+        let mut free = Vec::new();
+        locks.release(slot, &mut free);
+        assert!(matches!(free[..], [Waiter::Request(..)]));
         assert!(!locks.holds(slot));
+        for other in [1, 3, 9] {
+            assert!(locks.any());
+            locks.release(Slot::new(other).expect("a slot"), &mut free);
+        }
+        assert!(!locks.any());
+        assert_eq!((free.len(), locks.waiting()), (1, 0));
     }
 }

@@ -396,8 +396,12 @@ impl Core {
         let long = self.longs.get(index);
         let (lane, slots) = &long.groups[long.granted];
         let (lane, slots) = (*lane, slots.clone());
-        let request =
-            Box::new(LockRequest { holder: Holder::Long(index), slots, keys: Vec::new() });
+        let request = Box::new(LockRequest {
+            holder: Holder::Long(index),
+            slots,
+            keys: Vec::new(),
+            watch: None,
+        });
         if lane == self.lane {
             self.take_lock_request(lane, request, 0);
         } else {

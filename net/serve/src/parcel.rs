@@ -17,6 +17,7 @@ use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::session::Session;
+use crate::watch::WatchId;
 
 /// Buffers that came back larger than this are not kept for reuse.
 const KEEP_BYTES_MAX: usize = 64 << 10;
@@ -161,26 +162,51 @@ pub enum Holder {
     Long(u32),
 }
 
+/// A key that travels: with the database in which it is meant.
+pub type Named = (Database, Box<[u8]>);
+
 /// Slots of one lane that a command over several lanes needs to itself.
 pub struct LockRequest {
     pub holder: Holder,
-    /// Ascending, no duplicates.
+    /// Ascending, no duplicates. None if the lane has granted them before and only entries are wanted.
     pub slots: Vec<Slot>,
-    /// The keys whose entries must travel, with their position among the command's arguments and
-    /// the database in which they are meant.
-    pub keys: Vec<(usize, Database, Vec<u8>)>,
+    /// The keys whose entries must travel.
+    pub keys: Vec<Named>,
+    /// Once the slots are held: this client's marks end, and the grant says whether one was touched.
+    pub watch: Option<WatchId>,
 }
 
-/// The slots are held and these are the entries.
+/// The slots are held and these are the entries, of the keys that there are.
 pub struct Grant {
     pub holder: Holder,
-    pub entries: Vec<(usize, Option<Exported>)>,
+    pub entries: Vec<(Named, Exported)>,
+    /// A key that the client watches was touched.
+    pub touched: bool,
 }
 
-/// The command has run: what it changed on this lane, and the slots to free.
+/// The commands have run: what they changed on this lane, and the slots to free, if they were the last.
 pub struct Release {
     pub slots: Vec<Slot>,
     pub effects: Vec<OwnedEffect>,
+}
+
+/// A transaction whose keys are all of one lane, on its way there and, answered, back.
+pub struct Errand {
+    /// The number of what is under way, at the lane that sent it.
+    pub together: u32,
+    /// Its commands; those on data are answered in order.
+    pub commands: Box<Parcel>,
+    /// The client's marks on this lane end; it runs only if none was touched.
+    pub watch: Option<WatchId>,
+    pub touched: bool,
+}
+
+/// Keys of one lane that a client watches from now on.
+pub struct WatchRequest {
+    pub gather: u32,
+    pub id: WatchId,
+    pub database: Database,
+    pub keys: Vec<Box<[u8]>>,
 }
 
 /// One message between two lanes. Small: what is large is boxed.
@@ -191,6 +217,15 @@ pub enum Mail {
     Lock(Box<LockRequest>),
     Grant(Box<Grant>),
     Release(Box<Release>),
+    Errand(Box<Errand>),
+    ErrandDone(Box<Errand>),
+    Watch(Box<WatchRequest>),
+    /// The marks of the request of this gather are set.
+    Watched {
+        gather: u32,
+    },
+    /// A client's marks end.
+    Unwatch(WatchId),
     Ask {
         gather: u32,
         part: u32,

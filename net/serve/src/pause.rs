@@ -30,10 +30,11 @@ pub struct Pause {
 impl Core {
     /// Whether the pause holds this command. CLIENT itself always passes, or nothing could unpause.
     #[cold]
-    pub fn is_paused(&self, spec: &CommandSpec) -> bool {
+    pub fn is_paused(&mut self, id: ConnectionId, spec: &CommandSpec) -> bool {
         let Some(pause) = &self.pause else { return false };
         match spec.run {
             Run::Serve(ServeCommand::Client | ServeCommand::Shutdown) => false,
+            Run::Serve(ServeCommand::Exec) if pause.writes_only => self.transaction_writes(id),
             Run::Serve(_) | Run::Store(_) => !pause.writes_only || spec.access == Access::Write,
         }
     }

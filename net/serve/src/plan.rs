@@ -332,12 +332,8 @@ fn holds_up(action: Action) -> bool {
             Run::Store(_) if spec.flags.has(Flags::BLOCKING) => true,
             Run::Store(_) => match spec.merge {
                 Merge::Together => target == Target::Several,
-                Merge::SpreadJoin | Merge::Cursor | Merge::Pick => true,
-                Merge::Single
-                | Merge::Ordered
-                | Merge::Sum
-                | Merge::SpreadSum
-                | Merge::SpreadOk => false,
+                Merge::SpreadJoin | Merge::Cursor | Merge::Pick | Merge::SpreadOk => true,
+                Merge::Single | Merge::Ordered | Merge::Sum | Merge::SpreadSum => false,
             },
             Run::Serve(command) => !matches!(
                 command,
@@ -346,6 +342,9 @@ fn holds_up(action: Action) -> bool {
                     | ServeCommand::Time
                     | ServeCommand::Publish
                     | ServeCommand::Spublish
+                    | ServeCommand::Multi
+                    | ServeCommand::Discard
+                    | ServeCommand::Unwatch
                     | ServeCommand::Asking
                     | ServeCommand::ReadOnly
                     | ServeCommand::ReadWrite

@@ -1,9 +1,12 @@
 //! What a connection has said about itself, and what the server holds about it.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use ringlane_base::Database;
+use ringlane_base::{Database, Slot};
 use ringlane_resp::Version;
+
+use crate::transaction::Transaction;
 
 /// Which port a connection came through: how it is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +26,14 @@ pub enum ReplyMode {
     Skip,
 }
 
+/// Keys that one client may watch at once.
+pub const WATCHED_KEYS_MAX: usize = 1 << 16;
+
+/// A key that a client watches, by what tells it from others: a collision of two hashes only lets
+/// `CLIENT LIST` count one key less.
+pub type WatchedKey = (Database, Slot, u64);
+
 /// The state of one client's session. Moves with its connection from lane to lane.
-#[derive(Clone, Debug)]
 #[allow(clippy::struct_excessive_bools, reason = "independent switches of one client")]
 pub struct Session {
     /// Unique within the process, ascending.
@@ -54,6 +63,12 @@ pub struct Session {
     pub commands: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// From MULTI to EXEC, DISCARD or RESET.
+    pub transaction: Option<Box<Transaction>>,
+    /// What WATCH said since the last EXEC, DISCARD or UNWATCH.
+    pub watched: HashSet<WatchedKey>,
+    /// How often watching has ended.
+    pub watch_round: u32,
 }
 
 impl Session {
@@ -79,6 +94,9 @@ impl Session {
             commands: 0,
             bytes_in: 0,
             bytes_out: 0,
+            transaction: None,
+            watched: HashSet::new(),
+            watch_round: 0,
         }
     }
 }

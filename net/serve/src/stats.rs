@@ -64,6 +64,11 @@ pub struct Counters {
     pub forced_writes: u64,
     /// Connections handed to other lanes.
     pub handed_over: u64,
+    /// EXECs that ran, and those that did not because a watched key was touched.
+    pub transactions_executed: u64,
+    pub transactions_touched: u64,
+    /// Transactions that passed `transaction-commands-max` or `transaction-bytes-max`.
+    pub transactions_too_long: u64,
     /// Connections closed because they spoke HTTP.
     pub web_requests: u64,
     /// When the log was last told of one, in Unix milliseconds.

@@ -1,42 +1,113 @@
-//! Commands whose keys live on several lanes: the slots are locked in ascending order, the entries
-//! travel here, the handler runs on a scratch store that holds nothing else, and its effects travel
-//! back with the release. Strictly serializable; no deadlock, since the order is total.
+//! Commands whose keys live on several lanes, alone or in a transaction: the slots are locked in
+//! ascending order, the entries travel here, the commands run on a scratch store that holds nothing
+//! else, and its effects travel back with the release. Commands on whole databases among them run on
+//! the lanes themselves, all of whose slots are locked then. Strictly serializable; no deadlock,
+//! since the order is total.
 
+use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
-use ringlane_base::{Database, LaneId, Slot};
-use ringlane_command::{Args, CommandSpec, Run};
+use ringlane_base::{Database, LaneId, SLOT_COUNT, Slot};
+use ringlane_command::{Args, CommandSpec, Merge, Run};
 use ringlane_store::{Effect, EffectSink, Exported, NoticeClasses, Options, OwnedEffect, Store};
 
+use crate::clock;
 use crate::core::Core;
-use crate::execute::{Manner, Slices, run_handler};
+use crate::execute::{Manner, Slices, head, run_here};
+use crate::gather::Recipient;
 use crate::locks::Waiter;
-use crate::parcel::{Grant, Holder, LockRequest, Mail, Parcel, Release};
+use crate::parcel::{Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo};
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::watch::WatchId;
 
-/// The keys of one lane that a command needs.
+/// The slots of one lane.
 struct Group {
     lane: LaneId,
     slots: Vec<Slot>,
-    keys: Vec<(usize, Database, Vec<u8>)>,
 }
 
-/// One command over several lanes, under way.
+/// One command or transaction under way. Its commands are answered in order.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts about it")]
 pub struct Together {
-    connection: ConnectionId,
-    sequence: u32,
-    spec: &'static CommandSpec,
-    manner: Manner,
-    args: Vec<Bytes>,
-    /// Ascending by lane, so by slot.
+    pub connection: ConnectionId,
+    pub sequence: u32,
+    pub commands: Box<Parcel>,
+    /// A transaction: the answer is an array.
+    pub is_transaction: bool,
+    /// The client does not want the answer.
+    pub muted: bool,
+    pub watch: Option<WatchId>,
+    /// A key that the client watches was touched: nothing runs.
+    pub touched: bool,
+    /// Ascending by lane, so by slot. Empty if it runs on another lane as a whole.
     groups: Vec<Group>,
+    /// How many of the groups are locked.
     granted: usize,
-    entries: Vec<(usize, Option<Exported>)>,
+    /// To be granted one after another.
+    requests: VecDeque<(LaneId, LockRequest)>,
+    /// Of the commands that run next, once they are all there.
+    entries: Vec<(Named, Exported)>,
+    fetched: bool,
+    /// The command that runs next.
+    next: usize,
+    pub replies: ReplyBuffer,
+    /// Of those commands that are on data, in order.
+    pub stretches: Vec<Stretch>,
 }
 
-/// The commands over several lanes that this lane runs.
+impl Together {
+    pub fn new(connection: ConnectionId, sequence: u32, commands: Box<Parcel>) -> Self {
+        Self {
+            connection,
+            sequence,
+            commands,
+            is_transaction: false,
+            muted: false,
+            watch: None,
+            touched: false,
+            groups: Vec::new(),
+            granted: 0,
+            requests: VecDeque::new(),
+            entries: Vec::new(),
+            fetched: false,
+            next: 0,
+            replies: ReplyBuffer::default(),
+            stretches: Vec::new(),
+        }
+    }
+
+    fn is_on_databases(&self, position: usize) -> bool {
+        let spec = self.commands.requests[position].spec;
+        matches!(spec.run, Run::Store(_)) && spec.is_on_databases()
+    }
+
+    /// The next commands that are on keys, up to one on whole databases.
+    fn segment(&self) -> Range<usize> {
+        let mut rest = self.next..self.commands.requests.len();
+        let end = rest.find(|&position| self.is_on_databases(position));
+        self.next..end.unwrap_or(self.commands.requests.len())
+    }
+
+    /// The keys of some of its commands with their slots, ascending, each once.
+    fn keys(&self, positions: Range<usize>, databases: u8) -> Vec<(Slot, Named)> {
+        let mut keys = Vec::new();
+        for request in &self.commands.requests[positions] {
+            let mut slices = Slices::new();
+            self.commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &self.commands.blobs);
+            request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
+                keys.push((Slot::of(key), (database, key.into())));
+            });
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+}
+
+/// What is under way at this lane's initiative.
 #[derive(Default)]
 pub struct Togethers {
     places: Vec<Option<Together>>,
@@ -46,7 +117,7 @@ pub struct Togethers {
 }
 
 impl Togethers {
-    fn insert(&mut self, together: Together) -> u32 {
+    pub fn insert(&mut self, together: Together) -> u32 {
         if let Some(index) = self.free.pop() {
             self.places[index as usize] = Some(together);
             return index;
@@ -55,13 +126,23 @@ impl Togethers {
         self.places.len() as u32 - 1
     }
 
+    fn get(&mut self, index: u32) -> &mut Together {
+        self.places[index as usize].as_mut().expect("under way")
+    }
+
+    /// Takes it out for good.
+    pub fn remove(&mut self, index: u32) -> Together {
+        self.free.push(index);
+        self.places[index as usize].take().expect("under way")
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
     }
 }
 
-/// Keeps the effects of one handler.
+/// Keeps the effects of some commands.
 struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
 
 impl EffectSink for Recorder {
@@ -84,75 +165,194 @@ fn slot_of(effect: &OwnedEffect) -> Slot {
 }
 
 impl Core {
-    /// Starts a command whose keys live on several lanes.
+    /// Starts a single command whose keys live on several lanes, or that changes whole databases.
     pub fn begin_together(
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
         manner: Manner,
         args: Args<'_>,
+        lane_alone: bool,
     ) {
-        let mut keys: Vec<(Slot, usize)> =
-            spec.keys_of(args).map(|index| (Slot::of(&args[index]), index)).collect();
-        keys.sort_unstable();
-        let mut groups: Vec<Group> = Vec::new();
-        for (slot, index) in keys {
-            let lane = self.shared.lane_of(slot);
-            if groups.last().is_none_or(|group| group.lane != lane) {
-                groups.push(Group { lane, slots: Vec::new(), keys: Vec::new() });
-            }
-            let group = groups.last_mut().expect("just pushed");
-            if group.slots.last() != Some(&slot) {
-                group.slots.push(slot);
-            }
-            let database = spec.key_database(args, index, manner.database, self.live.databases);
-            group.keys.push((index, database, args[index].to_vec()));
-        }
         let connection = self.connections.get(id).expect("looked up by the caller");
         connection.barrier = true;
-        let together = Together {
-            connection: id,
-            sequence: connection.reserve_place(),
-            spec,
-            manner,
-            args: args.to_shared(),
-            groups,
-            granted: 0,
-            entries: Vec::new(),
-        };
-        let index = self.togethers.insert(together);
-        self.lock_next_group(index);
+        let sequence = connection.reserve_place();
+        let mut commands = Box::<Parcel>::default();
+        let return_to = ReturnTo::Place { connection: id, sequence };
+        commands.push(head(return_to, spec, None, manner), args.from(1), args.blobs());
+        self.lock_and_run(Together::new(id, sequence, commands), &[], lane_alone);
     }
 
-    /// Asks the next lane for its slots.
-    fn lock_next_group(&mut self, index: u32) {
-        let together = self.togethers.places[index as usize].as_mut().expect("under way");
-        let group = &mut together.groups[together.granted];
-        let request = Box::new(LockRequest {
-            holder: Holder::Together(index),
-            slots: group.slots.clone(),
-            keys: std::mem::take(&mut group.keys),
-        });
-        let lane = group.lane;
-        if lane == self.lane {
-            self.take_lock_request(lane, request, 0);
+    /// Locks the slots of all keys of the commands, and these; then runs the commands. With
+    /// `lane_alone`, commands on whole databases concern this lane only.
+    pub fn lock_and_run(&mut self, mut together: Together, watched: &[Slot], lane_alone: bool) {
+        let all = 0..together.commands.requests.len();
+        if all.clone().any(|position| together.is_on_databases(position)) {
+            let lanes = if lane_alone {
+                self.lane.0..self.lane.0 + 1
+            } else {
+                0..self.shared.lanes() as u16
+            };
+            for lane in lanes.map(LaneId) {
+                let slots = self.shared.slots_of(lane).map(|slot| Slot::new(slot).expect("is one"));
+                together.groups.push(Group { lane, slots: slots.collect() });
+            }
+            for group in &together.groups {
+                let request = (group.lane, group.slots.clone(), Vec::new());
+                together.requests.push_back(lock_request(request, together.watch));
+            }
         } else {
-            self.outbox.post(lane, Mail::Lock(request));
+            together.fetched = true;
+            let mut keys: Vec<(Slot, Option<Named>)> =
+                watched.iter().map(|it| (*it, None)).collect();
+            let named = together.keys(all, self.live.databases).into_iter();
+            keys.extend(named.map(|(slot, key)| (slot, Some(key))));
+            keys.sort_unstable_by_key(|(slot, _)| *slot);
+            self.group(&mut together, keys);
+        }
+        let index = self.togethers.insert(together);
+        self.go_on(index);
+    }
+
+    /// Makes the groups and their requests out of keys in ascending order of their slots.
+    fn group(&self, together: &mut Together, keys: Vec<(Slot, Option<Named>)>) {
+        let mut wanted: Vec<(LaneId, Vec<Slot>, Vec<Named>)> = Vec::new();
+        for (slot, key) in keys {
+            let lane = self.shared.lane_of(slot);
+            if wanted.last().is_none_or(|(last, ..)| *last != lane) {
+                wanted.push((lane, Vec::new(), Vec::new()));
+            }
+            let (_, slots, keys) = wanted.last_mut().expect("just pushed");
+            if slots.last() != Some(&slot) {
+                slots.push(slot);
+            }
+            keys.extend(key);
+        }
+        for (lane, slots, keys) in wanted {
+            together.groups.push(Group { lane, slots: slots.clone() });
+            together.requests.push_back(lock_request((lane, slots, keys), together.watch));
+        }
+    }
+
+    /// Does what comes next, as far as nobody must be waited for.
+    fn go_on(&mut self, index: u32) {
+        loop {
+            let together = self.togethers.get(index);
+            if let Some((lane, mut request)) = together.requests.pop_front() {
+                request.holder = Holder::Together(index);
+                let held_already = request.slots.is_empty();
+                if lane != self.lane {
+                    return self.outbox.post(lane, Mail::Lock(Box::new(request)));
+                }
+                if !held_already {
+                    // Ends in `take_grant`, at once or when the slots have become free.
+                    return self.take_lock_request(lane, Box::new(request), 0);
+                }
+                let entries = self.export(request.keys);
+                self.togethers.get(index).entries.extend(entries);
+                continue;
+            }
+            let mut together = self.togethers.places[index as usize].take().expect("under way");
+            match self.step(index, &mut together) {
+                Progress::On => self.togethers.places[index as usize] = Some(together),
+                Progress::Waits => {
+                    self.togethers.places[index as usize] = Some(together);
+                    return;
+                }
+                Progress::Ended => {
+                    self.togethers.free.push(index);
+                    return self.answer_together(together);
+                }
+            }
+        }
+    }
+
+    /// The next commands, which have their slots.
+    fn step(&mut self, index: u32, together: &mut Together) -> Progress {
+        if together.touched {
+            self.give_up(together);
+            return Progress::Ended;
+        }
+        if together.next == together.commands.requests.len() {
+            self.release(together, Vec::new());
+            return Progress::Ended;
+        }
+        if together.is_on_databases(together.next) {
+            return self.run_on_databases(index, together);
+        }
+        let segment = together.segment();
+        if !together.fetched {
+            together.fetched = true;
+            for (slot, key) in together.keys(segment, self.live.databases) {
+                let lane = self.shared.lane_of(slot);
+                match together.requests.back_mut() {
+                    Some((last, request)) if *last == lane => request.keys.push(key),
+                    Some(_) | None => together
+                        .requests
+                        .push_back(lock_request((lane, Vec::new(), vec![key]), None)),
+                }
+            }
+            return Progress::On;
+        }
+        together.fetched = false;
+        together.next = segment.end;
+        let effects = self.run_on_scratch(together, segment);
+        if together.next == together.commands.requests.len() {
+            self.release(together, effects);
+            return Progress::Ended;
+        }
+        for (group, effects) in together.groups.iter().zip(self.by_group(together, effects)) {
+            self.post_release(group.lane, Release { slots: Vec::new(), effects });
+        }
+        Progress::On
+    }
+
+    /// A key that the client watches was touched: what is locked becomes free, unchanged, and lanes
+    /// that were not asked yet forget what they watch.
+    fn give_up(&mut self, together: &mut Together) {
+        let rest = together.groups.split_off(together.granted);
+        self.release(together, Vec::new());
+        let Some(watch) = together.watch else { return };
+        for group in rest {
+            self.post_unwatch(group.lane, watch);
+        }
+    }
+
+    /// Effects sorted by the lanes that they are for.
+    fn by_group(&self, together: &Together, effects: Vec<OwnedEffect>) -> Vec<Vec<OwnedEffect>> {
+        let mut by_group: Vec<Vec<OwnedEffect>> =
+            together.groups.iter().map(|_| Vec::new()).collect();
+        for effect in effects {
+            let lane = self.shared.lane_of(slot_of(&effect));
+            let group = together.groups.iter().position(|group| group.lane == lane);
+            by_group[group.expect("a command changes only its own keys")].push(effect);
+        }
+        by_group
+    }
+
+    /// Frees all slots, with the last effects.
+    fn release(&mut self, together: &mut Together, effects: Vec<OwnedEffect>) {
+        let by_group = self.by_group(together, effects);
+        for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
+            self.post_release(group.lane, Release { slots: group.slots, effects });
+        }
+    }
+
+    fn post_release(&mut self, lane: LaneId, release: Release) {
+        if lane == self.lane {
+            self.take_release(release);
+        } else if !release.slots.is_empty() || !release.effects.is_empty() {
+            self.outbox.post(lane, Mail::Release(Box::new(release)));
         }
     }
 
     /// A lane wants slots of this one, from `next` on.
     pub fn take_lock_request(&mut self, from: LaneId, request: Box<LockRequest>, next: usize) {
         let Some(request) = self.locks.acquire(from, request, next) else { return };
-        let entries = request
-            .keys
-            .iter()
-            .map(|(index, database, bytes)| {
-                let key = self.store.key(*database, bytes);
-                (*index, self.store.export(&key))
-            })
-            .collect();
-        let grant = Grant { holder: request.holder, entries };
+        let request = *request;
+        let touched = request.watch.is_some_and(|watch| self.unwatch(watch));
+        let entries = if touched { Vec::new() } else { self.export(request.keys) };
+        let grant = Grant { holder: request.holder, entries, touched };
         if from == self.lane {
             self.take_grant(grant);
         } else {
@@ -160,82 +360,149 @@ impl Core {
         }
     }
 
-    /// A lane has granted its slots; when all have, the command runs.
+    /// Copies of those entries that there are.
+    fn export(&mut self, keys: Vec<Named>) -> Vec<(Named, Exported)> {
+        let entries = keys.into_iter().filter_map(|(database, bytes)| {
+            let entry = self.store.export(&self.store.key(database, &bytes))?;
+            Some(((database, bytes), entry))
+        });
+        let entries = entries.collect();
+        self.hand_out_touches(); // Of keys that were found to be due.
+        entries
+    }
+
+    /// A lane has granted its slots, or sent what it was asked for.
     pub fn take_grant(&mut self, grant: Grant) {
         let index = match grant.holder {
             Holder::Together(index) => index,
             Holder::Long(index) => return self.take_long_grant(index),
         };
-        let together = self.togethers.places[index as usize].as_mut().expect("under way");
+        let together = self.togethers.get(index);
         together.entries.extend(grant.entries);
-        together.granted += 1;
         if together.granted < together.groups.len() {
-            return self.lock_next_group(index);
+            together.granted += 1;
         }
-        let together = self.togethers.places[index as usize].take().expect("under way");
-        self.togethers.free.push(index);
-        self.run_together(&together);
+        if grant.touched {
+            together.touched = true;
+            together.requests.clear();
+        }
+        self.go_on(index);
     }
 
-    /// Runs the command on the scratch store and releases the slots.
-    fn run_together(&mut self, together: &Together) {
-        let slices: Slices<'_> = together.args.iter().map(|arg| &arg[..]).collect();
-        let args = Args::new(&slices, &together.args);
-        let mut out = ReplyBuffer::default();
-        let effects = self.run_on_scratch(together, args, &mut out);
-        let mut by_lane: Vec<Vec<OwnedEffect>> =
-            together.groups.iter().map(|_| Vec::new()).collect();
-        for effect in effects {
-            let slot = slot_of(&effect);
-            let lane = self.shared.lane_of(slot);
-            let group = together.groups.iter().position(|group| group.lane == lane);
-            by_lane[group.expect("a command changes only its own keys")].push(effect);
-        }
-        for (group, effects) in together.groups.iter().zip(by_lane) {
-            let release = Release { slots: group.slots.clone(), effects };
-            if group.lane == self.lane {
-                self.take_release(release);
-            } else {
-                self.outbox.post(group.lane, Mail::Release(Box::new(release)));
+    /// Runs one command on the databases of all lanes concerned, whose slots are all locked.
+    fn run_on_databases(&mut self, index: u32, together: &mut Together) -> Progress {
+        let request = together.commands.requests[together.next];
+        let spec = request.spec;
+        together.next += 1;
+        let mut slices = Slices::new();
+        together.commands.slices(&request, &mut slices);
+        let args = Args::new(&slices, &together.commands.blobs);
+        let manner = Manner {
+            database: request.database,
+            version: request.version,
+            no_touch: request.no_touch,
+            limits: self.handler_limits,
+        };
+        let Run::Store(handler) = spec.run else { unreachable!("it is on databases") };
+        let alone = together.groups.len() == 1;
+        let here = match spec.merge {
+            Merge::SpreadJoin => false, // A walk over all keys, in slices.
+            Merge::Cursor => self.cursor_lane(args, alone) == self.lane,
+            Merge::SpreadSum | Merge::SpreadOk | Merge::Pick => alone,
+            Merge::Single | Merge::Ordered | Merge::Sum | Merge::Together => {
+                unreachable!("it is on databases")
             }
+        };
+        if here {
+            let begun = clock::ticks();
+            let from = together.replies.mark();
+            let out = &mut together.replies;
+            if !run_here(&mut self.store, spec, handler, args, None, manner, out) {
+                self.stats.failed(spec.id, &together.replies.bytes[from.bytes_before()..]);
+            }
+            if spec.merge == Merge::Cursor && !alone {
+                self.carry_cursor_on(&mut together.replies, from);
+            }
+            together.stretches.push(Stretch { from, to: together.replies.mark() });
+            let ticks = clock::ticks().wrapping_sub(begun);
+            if together.is_transaction {
+                self.observe(together.connection, spec, ticks, &slices);
+            }
+            self.hand_out_touches();
+            return Progress::On;
         }
-        let stretch = Stretch { from: ReplyBuffer::default().mark(), to: out.mark() };
-        self.fill_place(together.connection, together.sequence, &out, stretch);
-        self.lift_barrier(together.connection);
+        let to = Recipient::Step { together: index };
+        // None of them is answered before this returns: another lane has a part, or KEYS walks.
+        match spec.merge {
+            Merge::SpreadJoin => self.begin_join(to, spec, manner, args, alone),
+            Merge::Cursor => self.begin_cursor(to, spec, manner, args),
+            Merge::SpreadSum
+            | Merge::SpreadOk
+            | Merge::Pick
+            | Merge::Single
+            | Merge::Ordered
+            | Merge::Sum
+            | Merge::Together => self.spread(to, spec, manner, args),
+        }
+        if together.is_transaction {
+            self.observe(together.connection, spec, 0, &slices);
+        }
+        Progress::Waits
     }
 
+    /// The lanes have answered a command on whole databases.
+    pub fn take_step(&mut self, index: u32, reply: &ReplyBuffer, stretch: Stretch) {
+        let together = self.togethers.get(index);
+        let from = together.replies.mark();
+        together.replies.append(reply, stretch);
+        together.stretches.push(Stretch { from, to: together.replies.mark() });
+        self.go_on(index);
+    }
+
+    /// Runs commands on keys on the scratch store; what they changed.
     fn run_on_scratch(
         &mut self,
-        together: &Together,
-        args: Args<'_>,
-        out: &mut ReplyBuffer,
+        together: &mut Together,
+        positions: Range<usize>,
     ) -> Vec<OwnedEffect> {
-        let Run::Store(handler) = together.spec.run else {
-            unreachable!("only commands on data need locks");
-        };
         let mut scratch = self.togethers.scratch.take().unwrap_or_else(|| {
             Box::new(Store::new(Options {
                 hash_seed: self.shared.hash_seed,
                 random_seed: 0,
                 databases: self.live.databases,
-                slots: 0..ringlane_base::SLOT_COUNT as u16,
+                slots: 0..SLOT_COUNT as u16,
             }))
         });
         scratch.begin_turn(self.store.now());
-        for (index, entry) in &together.entries {
-            if let Some(entry) = entry {
-                let (selected, databases) = (together.manner.database, self.live.databases);
-                let database = together.spec.key_database(args, *index, selected, databases);
-                let key = scratch.key(database, &args[*index]);
-                scratch.import(&key, entry).expect("the scratch store has no limit");
-            }
+        for ((database, bytes), entry) in together.entries.drain(..) {
+            let key = scratch.key(database, &bytes);
+            scratch.import(&key, &entry).expect("the scratch store has no limit");
         }
         let effects = Arc::new(Mutex::new(Vec::new()));
         scratch.set_effect_sink(Some(Box::new(Recorder(Arc::clone(&effects)))));
         scratch.set_notice_mask(self.store.notice_mask());
-        let fine = run_handler(&mut scratch, handler, args, None, together.manner, out);
-        if !fine {
-            self.stats.failed(together.spec.id, &out.bytes);
+        for request in &together.commands.requests[positions] {
+            let Run::Store(handler) = request.spec.run else { continue };
+            let begun = clock::ticks();
+            let mut slices = Slices::new();
+            together.commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &together.commands.blobs);
+            let manner = Manner {
+                database: request.database,
+                version: request.version,
+                no_touch: request.no_touch,
+                limits: self.handler_limits,
+            };
+            let from = together.replies.mark();
+            let out = &mut together.replies;
+            if !run_here(&mut scratch, request.spec, handler, args, None, manner, out) {
+                self.stats.failed(request.spec.id, &together.replies.bytes[from.bytes_before()..]);
+            }
+            together.stretches.push(Stretch { from, to: together.replies.mark() });
+            if together.is_transaction {
+                let ticks = clock::ticks().wrapping_sub(begun);
+                self.observe(together.connection, request.spec, ticks, &slices);
+            }
         }
         scratch.set_effect_sink(None);
         scratch.set_notice_mask(NoticeClasses::NONE);
@@ -246,7 +513,7 @@ impl Core {
         std::mem::take(&mut *effects.lock().expect("one thread has it"))
     }
 
-    /// A command has run: its changes to this lane are made, and its slots are free.
+    /// Commands have run: their changes to this lane are made, and, after the last, its slots are free.
     pub fn take_release(&mut self, release: Release) {
         for effect in &release.effects {
             if self.store.apply(effect).is_err() {
@@ -257,14 +524,26 @@ impl Core {
                 self.refresh_settings();
             }
         }
-        self.hand_out_touches();
+        if release.slots.is_empty() {
+            // Who waits for these keys hears of them when all is done.
+            self.locks.unfinished += 1;
+            return self.interest.hold();
+        }
+        for _ in 0..std::mem::take(&mut self.locks.unfinished) {
+            self.interest.release();
+        }
+        let mut free = Vec::new();
         for slot in release.slots {
-            for waiter in self.locks.release(slot) {
-                match waiter {
-                    Waiter::Request(from, parcel) => self.run_parcel(from, parcel),
-                    Waiter::Lock { from, request, next } => {
-                        self.take_lock_request(from, request, next + 1);
-                    }
+            self.locks.release(slot, &mut free);
+        }
+        self.hand_out_touches();
+        for waiter in free {
+            match waiter {
+                Waiter::Request(from, parcel) => self.run_parcel(from, parcel),
+                Waiter::Errand(from, errand) => self.take_errand(from, errand),
+                Waiter::Watch(from, request) => self.take_watch_request(from, request),
+                Waiter::Lock { from, request, next } => {
+                    self.take_lock_request(from, request, next + 1);
                 }
             }
         }
@@ -284,8 +563,45 @@ impl Core {
                 .find(|slot| self.locks.holds(*slot))
         };
         match held {
-            Some(slot) => self.locks.park(slot, from, parcel),
+            Some(slot) => self.locks.park(slot, Waiter::Request(from, parcel)),
             None => self.run_parcel(from, parcel),
         }
     }
+
+    /// The first of these commands' slots that is held.
+    pub fn held_slot(&self, commands: &Parcel) -> Option<Slot> {
+        for request in &commands.requests {
+            if let Some(routed) = request.routed
+                && !self.locks.holds(routed.slot)
+            {
+                continue; // Its only key.
+            }
+            let mut slices = Slices::new();
+            commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &commands.blobs);
+            let mut held = None;
+            request.spec.visit_keys(args, Database(0), 1, &mut |_, key| {
+                held = held.or(Some(Slot::of(key)).filter(|slot| self.locks.holds(*slot)));
+            });
+            if held.is_some() {
+                return held;
+            }
+        }
+        None
+    }
+}
+
+/// What became of a step.
+enum Progress {
+    On,
+    Waits,
+    Ended,
+}
+
+fn lock_request(
+    (lane, slots, keys): (LaneId, Vec<Slot>, Vec<Named>),
+    watch: Option<WatchId>,
+) -> (LaneId, LockRequest) {
+    // The number of what is under way is known once it is.
+    (lane, LockRequest { holder: Holder::Together(0), slots, keys, watch })
 }

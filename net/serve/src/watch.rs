@@ -39,14 +39,11 @@ struct Watchers {
 pub struct Watches {
     by_client: HashMap<WatchId, Marks>,
     by_key: HashTable<Watchers>,
+    /// Connections of this lane that watch keys, of whatever lane.
+    pub connections: u64,
 }
 
 impl Watches {
-    /// How many clients watch keys of this lane.
-    pub fn clients(&self) -> usize {
-        self.by_client.len()
-    }
-
     /// How many keys are watched.
     pub fn keys(&self) -> usize {
         self.by_key.len()

@@ -75,6 +75,8 @@ pub struct LiveSettings {
     pub output_limits: BufferLimits,
     pub proto_max_bulk_bytes: usize,
     pub client_query_buffer_bytes: usize,
+    pub transaction_commands_max: usize,
+    pub transaction_bytes_max: usize,
     pub databases: u8,
     pub advertise: Advertise,
     pub log_level: LogLevel,
@@ -121,6 +123,8 @@ impl LiveSettings {
             output_limits: values.buffer_limits(Id::ClientOutputBufferLimit),
             proto_max_bulk_bytes: values.bytes(Id::ProtoMaxBulkLen) as usize,
             client_query_buffer_bytes: values.bytes(Id::ClientQueryBufferLimit) as usize,
+            transaction_commands_max: values.integer(Id::TransactionCommandsMax) as usize,
+            transaction_bytes_max: values.bytes(Id::TransactionBytesMax) as usize,
             databases: values.integer(Id::Databases) as u8,
             advertise: match values.choice(Id::Advertise) {
                 "node" => Advertise::Node,

@@ -179,6 +179,10 @@ settings! {
         "Longest value of one argument";
     ClientQueryBufferLimit "client-query-buffer-limit" Limits Live Memory { min: MB, max: u64::MAX }, Fixed("1gb"),
         "Longest single command, all arguments together";
+    TransactionCommandsMax "transaction-commands-max" Limits Live Integer { min: 1, max: 1 << 30 }, Fixed("1048576"),
+        "Commands that a client may queue between MULTI and EXEC";
+    TransactionBytesMax "transaction-bytes-max" Limits Live Memory { min: 1024, max: u64::MAX }, Fixed("256mb"),
+        "Bytes of arguments that a client may queue between MULTI and EXEC";
     ClientOutputBufferLimit "client-output-buffer-limit" Limits Live BufferLimits,
         Fixed("normal 256mb 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60"),
         "Replies that may wait for a client that reads slowly, by class (normal, replica, pubsub): closed at once beyond hard, or after seconds beyond soft; 0 sets no bound";

@@ -38,7 +38,8 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
         Generic "1.0.0" "O(N) in the keys of the database" "Lists the keys that match a pattern.";
     "move" Exactly(3) Write First Single => Store(keys::move_key), "key db"
         [FAST] [KEYSPACE] ["RW access update"] []
-        Generic "1.0.0" "O(1)" "Moves a key to another database.";
+        Generic "1.0.0" "O(1)" "Moves a key to another database."
+        at keys::move_database;
     "object" AtLeast(2) Neither None Single => Store(introspect::help), "subcommand [argument ...]"
         [] [] [] []
         Generic "2.2.3" "Depends on the subcommand" "Looks into the value of a key." of OBJECT;

@@ -149,6 +149,7 @@ fn write_greeting(reply: &mut RespReply<'_>, client: u64, version: Version, mode
 pub fn reset(core: &mut Core, id: ConnectionId) -> Outcome {
     core.let_go(id);
     let open = core.live.requirepass.is_none();
+    core.leave_transaction(id);
     let session = session(core, id);
     session.authenticated = open;
     session.database = Database(0);

@@ -333,12 +333,16 @@ fn write_line(fields: &mut Fields, connection: &Connection, lane: LaneId, now: M
         let count = connection.listening.as_ref().map_or(0, |it| it.of(kind).len());
         fields.number(name, count as u64);
     }
-    fields.text("multi", "-1");
-    fields.number("watch", 0);
+    match &session.transaction {
+        Some(transaction) => fields.number("multi", transaction.len() as u64),
+        None => fields.text("multi", "-1"),
+    }
+    fields.number("watch", session.watched.len() as u64);
     fields.number("qbuf", input as u64);
     fields.number("qbuf-free", (connection.input.capacity() - input) as u64);
     fields.number("argv-mem", connection.parser.pending_bytes() as u64);
-    fields.number("multi-mem", 0);
+    let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.bytes());
+    fields.number("multi-mem", queued as u64);
     fields.number("tot-net-in", session.bytes_in);
     fields.number("tot-net-out", session.bytes_out);
     fields.number("rbs", connection.output.bytes.capacity() as u64);
@@ -377,6 +381,7 @@ fn flags(connection: &Connection) -> String {
     let letters: String = [
         (connection.monitor, 'O'),
         (connection.listening.is_some(), 'P'),
+        (session.transaction.is_some(), 'x'),
         (session.read_only, 'r'),
         (connection.phase == Phase::Draining, 'c'),
         (session.no_evict, 'e'),

@@ -200,8 +200,9 @@ fn clients(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("blocked_clients", facts.sum(|lane| lane.clients.blocked));
     fields.zeros(&["tracking_clients"]);
     fields.add("pubsub_clients", facts.sum(|lane| lane.pubsub.clients));
-    fields.zeros(&["watching_clients"]);
-    fields.zeros(&["clients_in_timeout_table", "total_watched_keys"]);
+    fields.add("watching_clients", facts.sum(|lane| lane.transactions.watching));
+    fields.zeros(&["clients_in_timeout_table"]);
+    fields.add("total_watched_keys", facts.sum(|lane| lane.transactions.watched_keys));
     fields.add("total_blocking_keys", facts.sum(|lane| lane.clients.blocking_keys));
 }
 
@@ -307,6 +308,10 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("notices_dropped", facts.sum(|lane| lane.notices_lost));
     fields.add("monitor_lines_dropped", facts.sum(|lane| lane.monitor_lines_dropped));
     fields.add("connections_handed_over", facts.sum(|lane| lane.handed_over));
+    fields.add("transactions_executed", facts.sum(|lane| lane.transactions.executed));
+    fields.add("transactions_stopped_by_watch", facts.sum(|lane| lane.transactions.touched));
+    fields.add("transactions_too_long", facts.sum(|lane| lane.transactions.too_long));
+    fields.add("requests_waiting_for_slots", facts.sum(|lane| lane.transactions.waiting));
 }
 
 fn replication(facts: &Facts<'_>, fields: &mut Fields) {

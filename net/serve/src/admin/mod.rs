@@ -14,6 +14,7 @@ pub mod process;
 pub mod report;
 pub mod server;
 pub mod slowlog;
+pub mod transaction;
 
 use ringlane_command::{Args, CommandError, CommandSpec, Reply, ServeCommand, parse};
 
@@ -50,13 +51,16 @@ pub fn run(
         ServeCommand::Command => subcommand(core, id, spec, args, command::SUBCOMMANDS),
         ServeCommand::Config => subcommand(core, id, spec, args, config::SUBCOMMANDS),
         ServeCommand::Debug => server::debug(args),
+        ServeCommand::Discard => transaction::discard(core, id),
         ServeCommand::Echo => server::echo(core, id, args),
+        ServeCommand::Exec => transaction::exec(core, id),
         ServeCommand::Hello => auth::hello(core, id, args),
         ServeCommand::Info => info::info(args),
         ServeCommand::Latency => subcommand(core, id, spec, args, latency::SUBCOMMANDS),
         ServeCommand::Lolwut => server::lolwut(core, id),
         ServeCommand::Memory => subcommand(core, id, spec, args, memory::SUBCOMMANDS),
         ServeCommand::Monitor => crate::monitor::monitor(core, id),
+        ServeCommand::Multi => transaction::multi(core, id),
         ServeCommand::Ping => server::ping(core, id, args),
         ServeCommand::Psubscribe => pubsub::subscribe(core, id, Kind::Pattern, args),
         ServeCommand::Publish => pubsub::publish(core, id, Kind::Channel, args),
@@ -75,7 +79,9 @@ pub fn run(
         ServeCommand::Sunsubscribe => pubsub::unsubscribe(core, id, Kind::Shard, args),
         ServeCommand::Time => server::time(core, id),
         ServeCommand::Unsubscribe => pubsub::unsubscribe(core, id, Kind::Channel, args),
+        ServeCommand::Unwatch => transaction::unwatch(core, id),
         ServeCommand::Wait => server::wait(core, id, args),
+        ServeCommand::Watch => transaction::watch(core, id, args),
     }
 }
 

@@ -62,6 +62,22 @@ pub struct PubSubCounts {
     pub clients: u64,
 }
 
+/// What transactions a lane's connections have run, and what they hold and watch now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TransactionCounts {
+    pub executed: u64,
+    /// Not run: a watched key was touched.
+    pub touched: u64,
+    /// Given up at `transaction-commands-max` or `transaction-bytes-max`.
+    pub too_long: u64,
+    /// Connections of this lane that watch keys.
+    pub watching: u64,
+    /// Keys of this lane that are watched.
+    pub watched_keys: u64,
+    /// Requests and commands that wait for held slots.
+    pub waiting: u64,
+}
+
 /// A recorded latency in nanoseconds (the highest that its bucket stands for), and how often.
 pub type Latencies = BTreeMap<u64, u64>;
 
@@ -85,6 +101,7 @@ pub struct LaneReport {
     pub requests_sent: u64,
     pub notices_lost: u64,
     pub pubsub: PubSubCounts,
+    pub transactions: TransactionCounts,
 }
 
 impl std::ops::Deref for LaneReport {
@@ -124,6 +141,14 @@ impl LaneReport {
                 patterns: core.pubsub.registry.patterns() as u64,
                 shard_channels: core.pubsub.registry.shard_channels() as u64,
                 clients: core.pubsub.audience.connections as u64,
+            },
+            transactions: TransactionCounts {
+                executed: stats.transactions_executed,
+                touched: stats.transactions_touched,
+                too_long: stats.transactions_too_long,
+                watching: core.watches.connections,
+                watched_keys: core.watches.keys() as u64,
+                waiting: core.locks.waiting() as u64,
             },
         }
     }

@@ -1,0 +1,603 @@
+//! Transactions of this lane's connections: commands are queued from MULTI on and run together at
+//! EXEC. If all keys are of this lane they run in place, without locks; if they are of one other lane
+//! the whole transaction travels there; if they are of several, or if there are commands on whole
+//! databases, it runs under locks (`together`). Commands about the connection or the server run here,
+//! in their order within the answer, after those on data.
+
+use ringlane_base::{Database, LaneId, Slot, number};
+use ringlane_command::{
+    Access, Args, CommandError, CommandSpec, Merge, Reply, RoutedKey, Run, ServeCommand, parse,
+    table,
+};
+use ringlane_resp::Version;
+
+use crate::clock;
+use crate::core::Core;
+use crate::execute::{Manner, Slices};
+use crate::gather::{Gather, Kind, Recipient};
+use crate::locks::Waiter;
+use crate::parcel::{Errand, Mail, Parcel, RequestHead, ReturnTo, WatchRequest};
+use crate::plan::Target;
+use crate::reply::RespReply;
+use crate::reply_buffer::{ReplyBuffer, Stretch};
+use crate::ring::ConnectionId;
+use crate::session::{Door, ReplyMode};
+use crate::together::Together;
+use crate::watch::WatchId;
+
+const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
+const TOO_LONG: &str = "ERR Transaction is too long: it passes transaction-commands-max or \
+    transaction-bytes-max";
+
+/// The lanes whose keys a transaction is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lanes {
+    None,
+    One(LaneId),
+    Several,
+}
+
+impl Lanes {
+    fn add(&mut self, lane: LaneId) {
+        *self = match *self {
+            Self::None => Self::One(lane),
+            Self::One(one) if one == lane => return,
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+}
+
+/// The commands that a client has queued since MULTI.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts about the queue")]
+pub struct Transaction {
+    commands: Box<Parcel>,
+    /// A command was refused: EXEC will refuse the whole.
+    spoiled: bool,
+    /// The database and the protocol that the next command will find, after those before it.
+    database: Database,
+    version: Version,
+    lanes: Lanes,
+    /// On a lane door: the slot of the first key, and whether others have other slots.
+    slot: Option<Slot>,
+    several_slots: bool,
+    /// There are commands on whole databases.
+    on_databases: bool,
+    /// One of them goes through all keys, which takes slices.
+    walks: bool,
+    writes: bool,
+    /// There are commands about the connection or the server.
+    serves: bool,
+}
+
+impl Transaction {
+    pub fn new(database: Database, version: Version) -> Self {
+        Self {
+            commands: Box::default(),
+            spoiled: false,
+            database,
+            version,
+            lanes: Lanes::None,
+            slot: None,
+            several_slots: false,
+            on_databases: false,
+            walks: false,
+            writes: false,
+            serves: false,
+        }
+    }
+
+    pub fn is_spoiled(&self) -> bool {
+        self.spoiled
+    }
+
+    /// Whether its keys are of more than one slot, as far as it came through a lane door.
+    pub fn is_of_several_slots(&self) -> bool {
+        self.several_slots
+    }
+
+    /// How many commands are queued.
+    pub fn len(&self) -> usize {
+        self.commands.requests.len()
+    }
+
+    /// Bytes that the queue takes, large values not included.
+    pub fn bytes(&self) -> usize {
+        self.commands.request_bytes()
+    }
+
+    /// Nothing of it will run, so nothing of it is kept.
+    fn spoil(&mut self) {
+        self.spoiled = true;
+        *self.commands = Parcel::default();
+    }
+
+    /// What the command changes for those that are queued after it.
+    fn foresee(&mut self, spec: &CommandSpec, args: Args<'_>, databases: u8) {
+        match spec.run {
+            Run::Serve(ServeCommand::Select) => {
+                self.database = parse::database(&args[1], databases).unwrap_or(self.database);
+            }
+            Run::Serve(ServeCommand::Hello) => match args.get(1).and_then(number::parse_integer) {
+                Some(2) => self.version = Version::Resp2,
+                Some(3) => self.version = Version::Resp3,
+                Some(_) | None => {}
+            },
+            Run::Serve(_) | Run::Store(_) => {}
+        }
+    }
+}
+
+/// Whether the command waits for EXEC when it is said after MULTI.
+pub fn is_queued(spec: &CommandSpec) -> bool {
+    !matches!(
+        spec.run,
+        Run::Serve(
+            ServeCommand::Multi
+                | ServeCommand::Exec
+                | ServeCommand::Discard
+                | ServeCommand::Watch
+                | ServeCommand::Quit
+                | ServeCommand::Reset
+        )
+    )
+}
+
+impl Core {
+    /// Keeps a command until EXEC.
+    #[cold]
+    pub fn queue_command(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        target: Target,
+        routed: Option<RoutedKey>,
+        args: Args<'_>,
+    ) {
+        if spec.flags.has(ringlane_command::Flags::NO_MULTI) {
+            self.spoil_transaction(id);
+            return self.refuse(id, &CommandError::Fixed(NOT_ALLOWED));
+        }
+        let databases = self.live.databases;
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        let (no_touch, door) = (connection.session.no_touch, connection.session.door);
+        let transaction = connection.session.transaction.as_mut().expect("asked by the caller");
+        if !transaction.spoiled {
+            let bytes: usize = args.from(1).iter().map(|arg| arg.len()).sum();
+            if transaction.len() >= self.live.transaction_commands_max
+                || transaction.bytes() + bytes > self.live.transaction_bytes_max
+            {
+                transaction.spoil();
+                self.stats.transactions_too_long += 1;
+                return self.refuse(id, &CommandError::Fixed(TOO_LONG));
+            }
+            let head = RequestHead {
+                return_to: ReturnTo::Place { connection: id, sequence: 0 },
+                spec,
+                routed,
+                database: transaction.database,
+                version: transaction.version,
+                no_touch,
+            };
+            transaction.commands.push(head, args.from(1), args.blobs());
+            transaction.foresee(spec, args, databases);
+            transaction.writes |= spec.access == Access::Write;
+            match spec.run {
+                Run::Serve(_) => transaction.serves = true,
+                Run::Store(_) if spec.is_on_databases() => {
+                    transaction.on_databases = true;
+                    transaction.walks |= spec.merge == Merge::SpreadJoin;
+                }
+                Run::Store(_) => match target {
+                    Target::Here if routed.is_none() && spec.merge == Merge::Single => {}
+                    Target::Here => transaction.lanes.add(self.lane),
+                    Target::Lane(lane) => transaction.lanes.add(lane),
+                    Target::Several => transaction.lanes = Lanes::Several,
+                    Target::Slices => {
+                        for index in spec.keys_of(args) {
+                            transaction.lanes.add(self.shared.lane_of(Slot::of(&args[index])));
+                        }
+                    }
+                },
+            }
+            if door == Door::Lane
+                && let Some(index) = spec.keys_of(args).next()
+            {
+                // A command's own keys are of one slot, or it would have been refused.
+                let slot = Slot::of(&args[index]);
+                transaction.several_slots |= *transaction.slot.get_or_insert(slot) != slot;
+            }
+        }
+        self.reply(id, |reply| reply.simple("QUEUED"));
+    }
+
+    /// A command was refused: if it was meant for a transaction, that will not run.
+    pub fn spoil_transaction(&mut self, id: ConnectionId) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        if let Some(transaction) = &mut connection.session.transaction {
+            transaction.spoil();
+        }
+    }
+
+    /// The same for one that is no command; what it is answered.
+    #[cold]
+    pub fn spoil_by(
+        &mut self,
+        id: ConnectionId,
+        args: Args<'_>,
+        error: CommandError,
+    ) -> CommandError {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        if connection.session.transaction.is_none() {
+            return error;
+        }
+        self.spoil_transaction(id);
+        let row = args.get(0).and_then(table::lookup);
+        if !row.is_some_and(|row| matches!(row.run, Run::Serve(ServeCommand::Exec))) {
+            return error;
+        }
+        self.leave_transaction(id);
+        let text = error.to_string();
+        let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+        CommandError::Text(format!("EXECABORT Transaction discarded because of: {reason}"))
+    }
+
+    /// Whether the connection's transaction would change data.
+    pub fn transaction_writes(&mut self, id: ConnectionId) -> bool {
+        let session = self.connections.get(id).map(|connection| &connection.session);
+        session.and_then(|session| session.transaction.as_ref()).is_some_and(|it| it.writes)
+    }
+
+    /// DISCARD, RESET, the end of the connection: nothing is queued or watched any more.
+    pub fn leave_transaction(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(id) {
+            connection.session.transaction = None;
+            self.end_watching(id);
+        }
+    }
+
+    /// Runs what the connection has queued.
+    pub fn run_transaction(&mut self, id: ConnectionId, transaction: Transaction) {
+        let watched = self.take_watched_slots(id);
+        let mut lanes = transaction.lanes;
+        let slots = watched.as_ref().map_or(&[][..], |(_, slots)| slots);
+        for slot in slots {
+            lanes.add(self.shared.lane_of(*slot));
+        }
+        let watch = watched.as_ref().map(|(watch, _)| *watch);
+        let connection = self.connections.get(id).expect("its command is running");
+        let muted = connection.session.reply_mode != ReplyMode::On;
+        let lane_alone = connection.session.door == Door::Lane || self.shared.lanes() == 1;
+        let lane = match lanes {
+            Lanes::One(lane) => lane,
+            Lanes::None | Lanes::Several => self.lane,
+        };
+        let of_one_lane = lane_alone || lanes != Lanes::Several;
+        let in_place = if transaction.on_databases {
+            lane_alone && !transaction.walks
+        } else {
+            of_one_lane && lane == self.lane
+        };
+        if in_place && !self.locks.any() {
+            if watch.is_some_and(|watch| self.unwatch(watch)) {
+                self.stats.transactions_touched += 1;
+                return self.reply(id, |reply| reply.null_array());
+            }
+            self.stats.transactions_executed += 1;
+            return self.run_in_place(id, &transaction, muted);
+        }
+        let connection = self.connections.get(id).expect("its command is running");
+        connection.barrier = true;
+        let sequence = connection.reserve_place();
+        let mut together = Together::new(id, sequence, transaction.commands);
+        together.is_transaction = true;
+        together.muted = muted;
+        together.watch = watch;
+        if transaction.on_databases || !of_one_lane {
+            return self.lock_and_run(together, slots, lane_alone);
+        }
+        let commands = std::mem::take(&mut together.commands);
+        let together = self.togethers.insert(together);
+        let errand = Box::new(Errand { together, commands, watch, touched: false });
+        if lane == self.lane {
+            self.take_errand(lane, errand);
+        } else {
+            self.outbox.post(lane, Mail::Errand(errand));
+        }
+    }
+
+    /// All keys are of this lane and no slot is held: the commands run one after another, their
+    /// replies straight into the connection's output.
+    fn run_in_place(&mut self, id: ConnectionId, transaction: &Transaction, muted: bool) {
+        let commands = &transaction.commands;
+        let connection = self.connections.get(id).expect("its command is running");
+        let mut header = ReplyBuffer::default();
+        RespReply::new(&mut header, connection.session.version).array_header(transaction.len());
+        // Answers of several lanes may come later: then the array waits for them as a whole.
+        let group = transaction.serves.then(|| {
+            let sequence = connection.reserve_place();
+            (sequence, connection.begin_group(sequence))
+        });
+        if group.is_none() && !muted {
+            let out = connection.reply_target();
+            let from = out.mark();
+            out.append_all(&mut header);
+            connection.reply_written(from);
+            Self::mark_dirty(&mut self.dirty, connection);
+        }
+        self.interest.hold();
+        for request in &commands.requests {
+            let begun = clock::ticks();
+            let mut slices = Slices::new();
+            commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &commands.blobs);
+            match request.spec.run {
+                Run::Store(handler) => {
+                    let manner = Manner {
+                        database: request.database,
+                        version: request.version,
+                        no_touch: request.no_touch,
+                        limits: self.handler_limits,
+                    };
+                    self.execute_here(id, request.spec, handler, request.routed, manner, args);
+                }
+                Run::Serve(command) => self.serve_queued(id, request.spec, command, args),
+            }
+            if muted && let Some(connection) = self.connections.get(id) {
+                connection.muffle_last();
+            }
+            self.observe(id, request.spec, clock::ticks().wrapping_sub(begun), &slices);
+        }
+        self.interest.release();
+        if let Some((sequence, behind)) = group
+            && let Some(connection) = self.connections.get(id)
+        {
+            let head = if muted { &[][..] } else { &header.bytes };
+            connection.end_group(sequence, behind, head);
+            Self::mark_dirty(&mut self.dirty, connection);
+        }
+        self.hand_out_touches();
+    }
+
+    /// Runs a queued command about the connection or the server.
+    fn serve_queued(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        command: ServeCommand,
+        args: Args<'_>,
+    ) {
+        let mode = |core: &mut Self| core.connections.get(id).map(|it| it.session.reply_mode);
+        let before = mode(self);
+        self.serve(id, spec, command, args);
+        let after = mode(self);
+        if before != after && after != Some(ReplyMode::On) {
+            // CLIENT REPLY OFF and SKIP say nothing; the array must have its element all the same.
+            self.reply(id, |reply| reply.simple("OK"));
+        }
+    }
+
+    /// A transaction whose keys are all of this lane. It waits if one of their slots is held.
+    pub fn take_errand(&mut self, from: LaneId, mut errand: Box<Errand>) {
+        if self.locks.any() {
+            let watched = errand.watch.map_or(&[][..], |watch| self.watched_keys(watch));
+            let held = watched.iter().map(|key| key.slot).find(|slot| self.locks.holds(*slot));
+            if let Some(slot) = held.or_else(|| self.held_slot(&errand.commands)) {
+                return self.locks.park(slot, Waiter::Errand(from, errand));
+            }
+        }
+        errand.touched = errand.watch.is_some_and(|watch| self.unwatch(watch));
+        if !errand.touched {
+            let mut replies = std::mem::take(&mut errand.commands.replies);
+            let mut answers = std::mem::take(&mut errand.commands.answers);
+            self.interest.hold();
+            for request in &errand.commands.requests {
+                if matches!(request.spec.run, Run::Serve(_)) {
+                    continue;
+                }
+                let mut slices = Slices::new();
+                errand.commands.slices(request, &mut slices);
+                let args = Args::new(&slices, &errand.commands.blobs);
+                let start = replies.mark();
+                self.run_request(from, request, args, &mut replies);
+                answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
+            }
+            self.interest.release();
+            self.hand_out_touches();
+            errand.commands.replies = replies;
+            errand.commands.answers = answers;
+        }
+        if from == self.lane {
+            self.errand_done(*errand);
+        } else {
+            self.outbox.post(from, Mail::ErrandDone(errand));
+        }
+    }
+
+    /// A transaction has run, or not, where its keys are.
+    pub fn errand_done(&mut self, errand: Errand) {
+        let mut together = self.togethers.remove(errand.together);
+        together.commands = errand.commands;
+        together.touched = errand.touched;
+        together.replies = std::mem::take(&mut together.commands.replies);
+        let answers = std::mem::take(&mut together.commands.answers);
+        together.stretches = answers.into_iter().map(|(_, stretch)| stretch).collect();
+        self.answer_together(together);
+    }
+
+    /// Answers what has run elsewhere or under locks.
+    pub fn answer_together(&mut self, mut together: Together) {
+        let (id, sequence) = (together.connection, together.sequence);
+        if together.is_transaction {
+            let stats = &mut self.stats;
+            stats.transactions_touched += u64::from(together.touched);
+            stats.transactions_executed += u64::from(!together.touched);
+        }
+        // Without a client, commands about it mean nothing any more.
+        let Some(connection) = self.connections.get(id) else { return };
+        let commands = &together.commands.requests;
+        let serves = |spec: &CommandSpec| matches!(spec.run, Run::Serve(_));
+        let mut out = ReplyBuffer::default();
+        let mut reply = RespReply::new(&mut out, connection.session.version);
+        if together.touched {
+            reply.null_array();
+        } else if together.is_transaction {
+            reply.array_header(commands.len());
+            if commands.iter().any(|request| serves(request.spec)) {
+                connection.barrier = false;
+                self.deliver_in_pieces(&together, &out.bytes);
+                return self.mark_ready(id);
+            }
+        }
+        out.append_all(&mut together.replies);
+        let stretch = Stretch { from: ReplyBuffer::default().mark(), to: out.mark() };
+        self.fill_place(id, sequence, &out, stretch);
+        self.lift_barrier(id);
+    }
+
+    /// The commands about the connection or the server run now, between the answers of the others.
+    fn deliver_in_pieces(&mut self, together: &Together, header: &[u8]) {
+        let (id, sequence) = (together.connection, together.sequence);
+        let Some(connection) = self.connections.get(id) else { return };
+        let behind = connection.begin_group(sequence);
+        let mut stretches = together.stretches.iter();
+        for request in &together.commands.requests {
+            match request.spec.run {
+                Run::Store(_) => {
+                    let stretch = stretches.next().expect("one for each command on data");
+                    let Some(connection) = self.connections.get(id) else { return };
+                    let out = connection.reply_target();
+                    let from = out.mark();
+                    out.append(&together.replies, *stretch);
+                    connection.reply_written(from);
+                }
+                Run::Serve(command) => {
+                    let begun = clock::ticks();
+                    let mut slices = Slices::new();
+                    together.commands.slices(request, &mut slices);
+                    let args = Args::new(&slices, &together.commands.blobs);
+                    self.serve_queued(id, request.spec, command, args);
+                    let ticks = clock::ticks().wrapping_sub(begun);
+                    self.observe(id, request.spec, ticks, &slices);
+                }
+            }
+            if together.muted
+                && let Some(connection) = self.connections.get(id)
+            {
+                connection.muffle_last();
+            }
+        }
+        if let Some(connection) = self.connections.get(id) {
+            connection.end_group(sequence, behind, header);
+            Self::mark_dirty(&mut self.dirty, connection);
+        }
+    }
+}
+
+/// The client's side of watching.
+impl Core {
+    /// Has the keys' lanes watch them for the connection, which waits until they all do.
+    pub fn begin_watching(&mut self, id: ConnectionId, keys: &[&[u8]]) {
+        let connection = self.connections.get(id).expect("its command is running");
+        let session = &mut connection.session;
+        let (database, version) = (session.database, session.version);
+        let watch = WatchId { client: session.id, round: session.watch_round };
+        if session.watched.is_empty() {
+            self.watches.connections += 1;
+        }
+        let mut requests: Vec<(LaneId, Vec<Box<[u8]>>)> = Vec::new();
+        for bytes in keys {
+            let key = self.store.key(database, bytes);
+            session.watched.insert((database, key.slot, key.hash.0));
+            let lane = self.shared.lane_of(key.slot);
+            match requests.iter_mut().find(|(of, _)| *of == lane) {
+                Some((_, keys)) => keys.push((*bytes).into()),
+                None => requests.push((lane, vec![(*bytes).into()])),
+            }
+        }
+        if let [(lane, _)] = requests[..]
+            && lane == self.lane
+            && !self.locks.any()
+        {
+            self.watch(watch, database, keys.iter().copied());
+            return self.reply(id, |reply| reply.simple("OK"));
+        }
+        let to = self.reserve(id, true);
+        let kind = Kind::Watched(watch);
+        let gather = self.gathers.insert(Gather { to, version, remaining: requests.len(), kind });
+        for (lane, keys) in requests {
+            let request = Box::new(WatchRequest { gather, id: watch, database, keys });
+            if lane == self.lane {
+                self.take_watch_request(lane, request);
+            } else {
+                self.outbox.post(lane, Mail::Watch(request));
+            }
+        }
+    }
+
+    /// Keys of this lane are to be watched; those that a command holds, once it has changed them.
+    pub fn take_watch_request(&mut self, from: LaneId, request: Box<WatchRequest>) {
+        if self.locks.any() {
+            let mut slots = request.keys.iter().map(|key| Slot::of(key));
+            if let Some(slot) = slots.find(|slot| self.locks.holds(*slot)) {
+                return self.locks.park(slot, Waiter::Watch(from, request));
+            }
+        }
+        self.watch(request.id, request.database, request.keys.iter().map(|key| &**key));
+        if from == self.lane {
+            self.take_watched(request.gather);
+        } else {
+            self.outbox.post(from, Mail::Watched { gather: request.gather });
+        }
+    }
+
+    /// A lane watches what it was asked to.
+    pub fn take_watched(&mut self, gather: u32) {
+        self.gathers.get(gather).add_watched();
+        self.finish_gather(gather);
+    }
+
+    /// All lanes watch. If the client has gone meanwhile they heard of that before: once more.
+    pub fn watching_began(&mut self, to: Recipient, watch: WatchId) {
+        let Recipient::Place { connection, .. } = to else { return };
+        if self.connections.get(connection).is_none() {
+            for lane in 0..self.shared.lanes() as u16 {
+                self.post_unwatch(LaneId(lane), watch);
+            }
+        }
+    }
+
+    /// Ends the connection's watching.
+    pub fn end_watching(&mut self, id: ConnectionId) {
+        let Some((watch, slots)) = self.take_watched_slots(id) else { return };
+        let mut lanes: Vec<LaneId> = slots.iter().map(|slot| self.shared.lane_of(*slot)).collect();
+        lanes.dedup(); // The slots ascend, so their lanes do.
+        for lane in lanes {
+            self.post_unwatch(lane, watch);
+        }
+    }
+
+    /// What the connection watches, the slots ascending. The next WATCH begins anew.
+    fn take_watched_slots(&mut self, id: ConnectionId) -> Option<(WatchId, Vec<Slot>)> {
+        let session = &mut self.connections.get(id)?.session;
+        if session.watched.is_empty() {
+            return None;
+        }
+        let watch = WatchId { client: session.id, round: session.watch_round };
+        session.watch_round += 1;
+        self.watches.connections -= 1;
+        let watched = std::mem::take(&mut session.watched);
+        let mut slots: Vec<Slot> = watched.into_iter().map(|(_, slot, _)| slot).collect();
+        slots.sort_unstable();
+        slots.dedup();
+        Some((watch, slots))
+    }
+
+    /// Tells a lane that a client's marks end.
+    pub fn post_unwatch(&mut self, lane: LaneId, watch: WatchId) {
+        if lane == self.lane {
+            self.unwatch(watch);
+        } else {
+            self.outbox.post(lane, Mail::Unwatch(watch));
+        }
+    }
+}
