@@ -26,6 +26,8 @@ pub mod list;
 pub mod list_move;
 pub mod list_search;
 pub mod object;
+pub mod set;
+pub mod set_algebra;
 pub mod sorted;
 pub mod sorted_algebra;
 pub mod sorted_pop;
