@@ -169,7 +169,7 @@ fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
         match (spec.keys, index) {
             (Keys::Counted(at), _) => write_counted(reply, at),
             (Keys::ToCounted, 1) => write_counted(reply, 2),
-            (Keys::Streams, _) => write_streams(reply),
+            (Keys::Streams, _) => write_streams(reply, spec.arity),
             (Keys::AndStore | Keys::AndStoreDist, 1) => write_unknown(reply),
             _ => write_range(reply, spec.keys, index, spec.key_flags.len()),
         }
@@ -195,7 +195,9 @@ fn write_counted(reply: &mut dyn Reply, at: usize) {
     write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
 }
 
-fn write_streams(reply: &mut dyn Reply) {
+fn write_streams(reply: &mut dyn Reply, arity: Arity) {
+    // Behind the word, a key and an id at least; before it what must be said first.
+    let (Arity::Exactly(least) | Arity::AtLeast(least)) = arity;
     reply.bulk(b"begin_search");
     reply.map(2);
     reply.bulk(b"type");
@@ -205,7 +207,7 @@ fn write_streams(reply: &mut dyn Reply) {
     reply.bulk(b"keyword");
     reply.bulk(b"STREAMS");
     reply.bulk(b"startfrom");
-    reply.integer(1);
+    reply.integer(least as i64 - 3);
     reply.bulk(b"find_keys");
     write_search(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]);
 }

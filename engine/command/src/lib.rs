@@ -26,12 +26,16 @@ pub mod list;
 pub mod list_move;
 pub mod list_search;
 pub mod object;
-pub mod set;
-pub mod set_algebra;
 pub mod sorted;
 pub mod sorted_algebra;
 pub mod sorted_pop;
 pub mod sorted_range;
+pub mod stream;
+pub mod stream_claim;
+pub mod stream_group;
+pub mod stream_info;
+pub mod stream_read;
+mod stream_trim;
 pub mod strings;
 
 pub mod introspect;

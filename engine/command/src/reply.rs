@@ -29,6 +29,15 @@ pub trait Reply {
     }
     /// A pair of `pairs` follows.
     fn pair(&mut self) {}
+    /// As many parts follow, each after `part` a name and a value: RESP3 a map, RESP2 an array of arrays
+    /// of two.
+    fn parts(&mut self, parts: usize) {
+        self.array(parts);
+    }
+    /// A part of `parts` follows.
+    fn part(&mut self) {
+        self.array(2);
+    }
     /// RESP2: an array.
     fn set(&mut self, length: usize);
     /// RESP2: a bulk string of the shortest spelling that reads back the same.

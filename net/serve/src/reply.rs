@@ -128,6 +128,20 @@ impl Reply for RespReply<'_> {
         }
     }
 
+    fn parts(&mut self, parts: usize) {
+        match self.version {
+            Version::Resp2 => self.array(parts),
+            Version::Resp3 => self.map(parts),
+        }
+    }
+
+    fn part(&mut self) {
+        match self.version {
+            Version::Resp2 => self.array(2),
+            Version::Resp3 => {}
+        }
+    }
+
     fn set(&mut self, length: usize) {
         self.writer().set(length);
     }

@@ -1,7 +1,7 @@
 //! Rows of subcommands.
 
 use crate::spec::ServeCommand as On;
-use crate::{introspect, object};
+use crate::{introspect, object, stream_group, stream_info};
 
 commands! { OBJECT from super::COMMANDS_END, up to OBJECT_END;
     "object|encoding" Exactly(3) Read Second Single => Store(object::encoding), "key"
@@ -233,4 +233,45 @@ commands! { PUBSUB_SUBCOMMANDS from SLOWLOG_END, up to PUBSUB_SUBCOMMANDS_END;
         "[shardchannel [shardchannel ...]]"
         [PUBSUB LOADING STALE] [PUBSUB] [] []
         PubSub "7.0.0" "O(N) in the channels" "How many listen to each shard channel.";
+}
+
+commands! { XGROUP from PUBSUB_SUBCOMMANDS_END, up to XGROUP_END;
+    "xgroup|create" AtLeast(5) Write Second Single => Store(stream_group::create),
+        "key group <id | $> [MKSTREAM] [ENTRIESREAD entries-read]"
+        [DENYOOM] [STREAM] ["RW insert"] []
+        Stream "5.0.0" "O(1)" "Makes a group.";
+    "xgroup|createconsumer" Exactly(5) Write Second Single => Store(stream_group::create_consumer),
+        "key group consumer"
+        [DENYOOM] [STREAM] ["RW insert"] []
+        Stream "6.2.0" "O(1)" "Makes a consumer of a group.";
+    "xgroup|delconsumer" Exactly(5) Write Second Single => Store(stream_group::delete_consumer),
+        "key group consumer"
+        [] [STREAM] ["RW delete"] []
+        Stream "5.0.0" "O(N) in what it has pending" "Deletes a consumer with what it has pending.";
+    "xgroup|destroy" Exactly(4) Write Second Single => Store(stream_group::destroy), "key group"
+        [] [STREAM] ["RW delete"] []
+        Stream "5.0.0" "O(N) in what is pending" "Deletes a group.";
+    "xgroup|help" Exactly(2) Neither None Single => Store(introspect::help), ""
+        [LOADING STALE] [STREAM] [] []
+        Stream "5.0.0" "O(1)" "Prints this help.";
+    "xgroup|setid" AtLeast(5) Write Second Single => Store(stream_group::set_id),
+        "key group <id | $> [ENTRIESREAD entries-read]"
+        [] [STREAM] ["RW update"] []
+        Stream "5.0.0" "O(1)" "Sets from where on a group reads.";
+}
+
+commands! { XINFO from XGROUP_END, up to XINFO_END;
+    "xinfo|consumers" Exactly(4) Read Second Single => Store(stream_info::consumers), "key group"
+        [] [STREAM] ["RO access"] [VARIES]
+        Stream "5.0.0" "O(N) in the consumers" "Lists the consumers of a group.";
+    "xinfo|groups" Exactly(3) Read Second Single => Store(stream_info::groups), "key"
+        [] [STREAM] ["RO access"] []
+        Stream "5.0.0" "O(N) in the groups" "Lists the groups of a stream.";
+    "xinfo|help" Exactly(2) Neither None Single => Store(introspect::help), ""
+        [LOADING STALE] [STREAM] [] []
+        Stream "5.0.0" "O(1)" "Prints this help.";
+    "xinfo|stream" AtLeast(3) Read Second Single => Store(stream_info::stream),
+        "key [FULL [COUNT count]]"
+        [] [STREAM] ["RO access"] []
+        Stream "5.0.0" "O(1), FULL: O(N) in what is shown" "Tells about a stream.";
 }

@@ -568,6 +568,11 @@ impl<'a> StreamView<'a> {
         self.0.blocks.range(start.min(to)..=to)
     }
 
+    /// The id below which a trim takes everything out; None: it takes out nothing.
+    pub fn trim_end(self, trim: Trim) -> Option<StreamId> {
+        self.0.trim_end(trim)
+    }
+
     /// The groups by their names.
     pub fn groups(self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a Group)> {
         self.0.groups.iter().map(|(name, group)| (&**name, group))

@@ -169,9 +169,10 @@ impl Group {
 }
 
 impl StreamLog {
-    /// Whether entries from `from` on may have been deleted one by one.
+    /// Whether entries from `from` on may have been deleted one by one, after the first that is there.
     fn has_gaps_from(&self, from: StreamId) -> bool {
-        !self.is_empty() && self.deleted > StreamId::MIN && from <= self.deleted
+        let first = self.first();
+        first.is_some_and(|first| self.deleted >= first && self.deleted >= from)
     }
 
     /// How many entries were ever added up to this id, it included; None: cannot be told.
@@ -204,25 +205,27 @@ impl StreamView<'_> {
         self.structure().distance(id)
     }
 
-    /// How many entries the group has yet to read; None: cannot be told.
-    pub fn lag(self, group: &Group) -> Option<u64> {
+    /// How many entries the group has yet to read, negative if it was set to have read more than
+    /// there were; None: cannot be told.
+    pub fn lag(self, group: &Group) -> Option<i64> {
         let log = self.structure();
-        if log.added == 0 {
-            return Some(0);
+        let Some(first) = log.first() else { return Some(0) };
+        // All that is there is ahead, whatever was counted before.
+        if group.last < first && log.deleted < first {
+            return Some(log.len() as i64);
         }
         let read = match group.read {
             Some(read) if !log.has_gaps_from(group.last) => Some(read),
             Some(_) | None => log.distance(group.last),
         };
-        Some(log.added.saturating_sub(read?))
+        Some((log.added as i64).wrapping_sub(read? as i64))
     }
 
     /// What a group's `read` becomes when it is given the entry with this id, above its `last`.
-    pub fn read_after(self, group: &Group, id: StreamId) -> Option<u64> {
+    pub fn read_after(self, read: Option<u64>, id: StreamId) -> Option<u64> {
         let log = self.structure();
-        match group.read {
+        match read {
             Some(read) if !log.has_gaps_from(id) => Some(read + 1),
-            read if log.added == 0 => read,
             Some(_) | None => log.distance(id),
         }
     }

@@ -1,0 +1,388 @@
+//! XREAD and XREADGROUP: what is new in streams, waiting for it if there is nothing.
+
+use ringlane_base::Millis;
+use ringlane_store::types::{Group, Stream, StreamId, StreamView};
+use ringlane_store::{Key, NoticeClasses};
+
+use crate::parse::{self, is};
+use crate::stream::{id, write_entries, write_entry, write_id};
+use crate::{Args, CommandError, Context, Reply, Wait};
+
+/// What is to be done where there is nothing to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Block {
+    No,
+    ForEver,
+    Until(Millis),
+}
+
+/// The options of XREAD and XREADGROUP.
+struct Options<'a> {
+    /// As many entries of each stream at most; 0: all.
+    count: usize,
+    block: Block,
+    /// Group and consumer.
+    group: Option<(&'a [u8], &'a [u8])>,
+    no_acknowledge: bool,
+    /// The index of the first key, and how many there are.
+    first: usize,
+    streams: usize,
+}
+
+impl<'a> Options<'a> {
+    fn parse(args: Args<'a>, of_group: bool, now: Millis) -> Result<Self, CommandError> {
+        let mut options = Self {
+            count: 0,
+            block: Block::No,
+            group: None,
+            no_acknowledge: false,
+            first: 0,
+            streams: 0,
+        };
+        let mut at = 1;
+        while let [word, after @ ..] = args.from(at) {
+            if is(word, "block") && !after.is_empty() {
+                options.block = timeout(after[0], now)?;
+                at += 1;
+            } else if is(word, "count") && !after.is_empty() {
+                options.count = usize::try_from(parse::integer(after[0])?).unwrap_or(0);
+                at += 1;
+            } else if is(word, "streams") && !after.is_empty() {
+                if !after.len().is_multiple_of(2) {
+                    return Err(unbalanced(of_group));
+                }
+                (options.first, options.streams) = (at + 1, after.len() / 2);
+                break;
+            } else if is(word, "group") && after.len() >= 2 {
+                options.group = Some((after[0], after[1]));
+                at += 2;
+                only_of_groups("GROUP", of_group)?;
+            } else if is(word, "noack") {
+                options.no_acknowledge = true;
+                only_of_groups("NOACK", of_group)?;
+            } else {
+                return Err(CommandError::Syntax);
+            }
+            at += 1;
+        }
+        if options.streams == 0 {
+            return Err(CommandError::Syntax);
+        }
+        if of_group && options.group.is_none() {
+            return Err(CommandError::Fixed("ERR Missing GROUP option for XREADGROUP"));
+        }
+        Ok(options)
+    }
+}
+
+fn only_of_groups(option: &str, of_group: bool) -> Result<(), CommandError> {
+    if of_group {
+        return Ok(());
+    }
+    Err(CommandError::Text(format!(
+        "ERR The {option} option is only supported by XREADGROUP. You called XREAD instead."
+    )))
+}
+
+fn unbalanced(of_group: bool) -> CommandError {
+    CommandError::Fixed(if of_group {
+        "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be \
+         specified."
+    } else {
+        "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be \
+         specified."
+    })
+}
+
+/// When a wait of so many milliseconds ends.
+fn timeout(text: &[u8], now: Millis) -> Result<Block, CommandError> {
+    const NO_INTEGER: CommandError =
+        CommandError::Fixed("ERR timeout is not an integer or out of range");
+    match parse::integer(text).map_err(|_| NO_INTEGER)? {
+        ..0 => Err(CommandError::Fixed("ERR timeout is negative")),
+        0 => Ok(Block::ForEver),
+        wait @ 1.. => match wait.checked_add(now.0 as i64) {
+            Some(at) => Ok(Block::Until(Millis(at as u64))),
+            None => Err(CommandError::Fixed("ERR timeout is out of range")),
+        },
+    }
+}
+
+/// From where on a stream is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum From {
+    After(StreamId),
+    /// `>`: what the group has not given out.
+    New,
+}
+
+/// `XREAD [COUNT count] [BLOCK milliseconds] STREAMS key [key …] id [id …]`
+pub fn xread(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let options = Options::parse(context.args, false, context.store.now())?;
+    let mut served = Vec::new();
+    let mut made_absolute = Vec::new();
+    for index in 0..options.streams {
+        let key = context.key(options.first + index);
+        let at = options.first + options.streams + index;
+        let text = context.args.get(at).expect("as many ids as keys");
+        let stream = context.store.view::<Stream>(&key)?;
+        let after = after_id(text, stream)?;
+        if matches!(text, b"$" | b"+") {
+            made_absolute.push((at, after));
+        }
+        let top = stream.and_then(StreamView::last);
+        if top.is_some_and(|top| top.id > after) {
+            served.push((options.first + index, after));
+        }
+    }
+    if served.is_empty() {
+        return nothing(context, options.block, &made_absolute);
+    }
+    context.reply.parts(served.len());
+    for (index, after) in served {
+        let key = context.key(index);
+        context.reply.part();
+        context.reply.bulk(key.bytes);
+        let stream = context.store.view::<Stream>(&key)?.expect("it was there");
+        let from = after.next().expect("something stands behind it");
+        write_entries(context.reply, stream.range(from, StreamId::MAX), limit(options.count));
+    }
+    Ok(())
+}
+
+fn limit(count: usize) -> usize {
+    if count == 0 { usize::MAX } else { count }
+}
+
+/// The id behind which XREAD reads.
+fn after_id(text: &[u8], stream: Option<StreamView<'_>>) -> Result<StreamId, CommandError> {
+    let last = || stream.map_or(StreamId::MIN, StreamView::last_id);
+    match text {
+        b"$" => Ok(last()),
+        b"+" => {
+            let top = stream.and_then(StreamView::last);
+            Ok(top.and_then(|top| top.id.previous()).unwrap_or_else(last))
+        }
+        b">" => Err(CommandError::Fixed(
+            "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> \
+             <consumer> option.",
+        )),
+        _ => id(text),
+    }
+}
+
+/// There is nothing to read: waits, if that was asked for and may be. `made_absolute`: arguments whose
+/// meaning depends on when they are read, with what they mean now.
+fn nothing(
+    context: &mut Context<'_>,
+    block: Block,
+    made_absolute: &[(usize, StreamId)],
+) -> Result<(), CommandError> {
+    let until = match block {
+        Block::ForEver if context.may_block => None,
+        Block::Until(at) if context.may_block => Some(at),
+        Block::No | Block::ForEver | Block::Until(_) => {
+            context.reply.null_array();
+            return Ok(());
+        }
+    };
+    let arguments = (!made_absolute.is_empty()).then(|| {
+        let mut arguments: Vec<Vec<u8>> =
+            context.args.from(0).iter().map(|argument| argument.to_vec()).collect();
+        for (at, id) in made_absolute {
+            arguments[*at] = id.to_string().into_bytes();
+        }
+        arguments
+    });
+    Err(CommandError::Blocked(Box::new(Wait { until, arguments })))
+}
+
+/// `XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK]
+/// STREAMS key [key …] id [id …]`
+pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let options = Options::parse(context.args, true, context.store.now())?;
+    let (group, consumer) = options.group.expect("it is not missing");
+    let (mut served, mut idle) = (Vec::new(), Vec::new());
+    for index in 0..options.streams {
+        let key = context.key(options.first + index);
+        let text = context.args.get(options.first + options.streams + index);
+        let stream = context.store.view::<Stream>(&key)?;
+        let known = stream.and_then(|stream| stream.group(group).map(|group| (stream, group)));
+        let Some((stream, known)) = known else {
+            return Err(CommandError::Text(format!(
+                "NOGROUP No such key '{}' or consumer group '{}' in XREADGROUP with GROUP option",
+                parse::printable(key.bytes, usize::MAX),
+                parse::printable(group, usize::MAX),
+            )));
+        };
+        let from = from_id(text.expect("as many ids as keys"))?;
+        let fresh = stream.last().is_some_and(|top| top.id > known.last);
+        if from != From::New || fresh {
+            served.push((options.first + index, from));
+        } else {
+            idle.push(options.first + index);
+        }
+    }
+    let waits = served.is_empty() && options.block != Block::No && context.may_block;
+    see_consumer(context, &options, &idle, waits)?;
+    if served.is_empty() {
+        return nothing(context, options.block, &[]);
+    }
+    context.reply.parts(served.len());
+    for (index, from) in served {
+        let key = context.key(index);
+        context.reply.part();
+        context.reply.bulk(key.bytes);
+        if is_new(context, &key, group, consumer)? {
+            context.notify(NoticeClasses::STREAM, "xgroup-createconsumer", &key);
+        }
+        match from {
+            From::New => deliver(context, &key, &options)?,
+            From::After(after) => repeat(context, &key, &options, after)?,
+        }
+    }
+    Ok(())
+}
+
+fn from_id(text: &[u8]) -> Result<From, CommandError> {
+    match text {
+        b">" => Ok(From::New),
+        b"$" => Err(CommandError::Fixed(
+            "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history \
+             of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ \
+             ID would just return an empty result set.",
+        )),
+        b"+" => Err(CommandError::Fixed(
+            "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history \
+             of this consumer by specifying a proper ID, or use the > ID to get new messages. The + \
+             ID would just return an empty result set.",
+        )),
+        _ => Ok(match id(text)? {
+            // Behind the greatest id there is no history: Redis takes it for `>`.
+            StreamId::MAX => From::New,
+            after => From::After(after),
+        }),
+    }
+}
+
+/// The group of a stream that was found before.
+fn group_of<'s>(stream: StreamView<'s>, name: &[u8]) -> &'s Group {
+    stream.group(name).expect("it was found before")
+}
+
+/// Whether the group does not know the consumer.
+fn is_new(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    group: &[u8],
+    consumer: &[u8],
+) -> Result<bool, CommandError> {
+    let stream = context.store.view::<Stream>(key)?;
+    Ok(stream.is_some_and(|stream| group_of(stream, group).consumer(consumer).is_none()))
+}
+
+/// Notes that a consumer has tried these keys, where there is nothing for it. A command that goes on
+/// to wait changes nothing but for a new consumer: it runs again whenever the stream changes, and
+/// must not wake others by that.
+fn see_consumer(
+    context: &mut Context<'_>,
+    options: &Options<'_>,
+    keys: &[usize],
+    waits: bool,
+) -> Result<(), CommandError> {
+    let (group, consumer) = options.group.expect("it is not missing");
+    let now = context.store.now();
+    for &index in keys {
+        let key = context.key(index);
+        let new = is_new(context, &key, group, consumer)?;
+        if waits && !new {
+            continue;
+        }
+        context.store.edit::<Stream, _>(&key, 0, |stream| {
+            let known = group_of(stream.view(), group).consumer(consumer);
+            let active = known.and_then(|known| known.active);
+            stream.set_consumer(group, consumer, now, active);
+        })?;
+        if new {
+            context.notify(NoticeClasses::STREAM, "xgroup-createconsumer", &key);
+        }
+    }
+    Ok(())
+}
+
+/// Gives the consumer entries that the group has not given out.
+fn deliver(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    options: &Options<'_>,
+) -> Result<(), CommandError> {
+    let (group, consumer) = options.group.expect("it is not missing");
+    let reply = &mut *context.reply;
+    context.store.edit::<Stream, _>(key, 0, |stream| {
+        let (view, now) = (stream.view(), stream.now);
+        let known = group_of(view, group);
+        let start = known.last.next().unwrap_or(StreamId::MAX);
+        let entries = view.range(start, StreamId::MAX);
+        let mut read = known.read;
+        let ids: Vec<StreamId> = entries
+            .clone()
+            .take(limit(options.count))
+            .map(|entry| {
+                read = view.read_after(read, entry.id);
+                entry.id
+            })
+            .collect();
+        write_entries(reply, entries, ids.len());
+        let Some(&last) = ids.last() else { return };
+        stream.set_group(group, last, read);
+        stream.set_consumer(group, consumer, now, Some(now));
+        if !options.no_acknowledge {
+            for id in ids {
+                stream.pend(group, id, consumer, now, 1);
+            }
+        }
+    })?;
+    Ok(())
+}
+
+/// Gives the consumer again what it has not acknowledged.
+fn repeat(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    options: &Options<'_>,
+    after: StreamId,
+) -> Result<(), CommandError> {
+    let (group, consumer) = options.group.expect("it is not missing");
+    let reply = &mut *context.reply;
+    context.store.edit::<Stream, _>(key, 0, |stream| {
+        let (view, now) = (stream.view(), stream.now);
+        let known = group_of(view, group);
+        let active = known.consumer(consumer).and_then(|consumer| consumer.active);
+        let pending: Vec<_> = after.next().map_or(Vec::new(), |start| {
+            let pending = known.pending_of_consumer(consumer, start, StreamId::MAX);
+            pending.take(limit(options.count)).collect()
+        });
+        reply.array(pending.len());
+        let mut again = Vec::with_capacity(pending.len());
+        for (id, given) in pending {
+            if let Some(entry) = view.get(id) {
+                write_entry(reply, entry);
+                again.push((id, given.deliveries + 1));
+            } else {
+                write_gone(reply, id);
+            }
+        }
+        stream.set_consumer(group, consumer, now, active);
+        for (id, deliveries) in again {
+            stream.pend(group, id, consumer, now, deliveries);
+        }
+    })?;
+    Ok(())
+}
+
+/// An entry that is pending but no longer there.
+fn write_gone(reply: &mut dyn Reply, id: StreamId) {
+    reply.array(2);
+    write_id(reply, id);
+    reply.null_array();
+}
