@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ringlane_base::{Database, KeyHash, Slot};
 use ringlane_store::{KEY_BYTES_MAX, Key, NoticeClasses, Store};
 
+use crate::script::Scripts;
 use crate::{CommandError, Reply};
 
 /// The arguments of one command, its name first.
@@ -111,6 +112,8 @@ pub struct Context<'a> {
     /// Whether a command that finds nothing may answer `CommandError::Blocked`; otherwise (inside a
     /// transaction or script, or when its time is over) it answers what it answers at its timeout.
     pub may_block: bool,
+    /// The lane's interpreter, for the commands that run scripts. None inside a script.
+    pub scripts: Scripts<'a>,
     pub reply: &'a mut dyn Reply,
 }
 

@@ -26,6 +26,7 @@ pub mod list;
 pub mod list_move;
 pub mod list_search;
 pub mod object;
+pub mod script;
 pub mod sorted;
 pub mod sorted_algebra;
 pub mod sorted_pop;
@@ -51,6 +52,7 @@ mod score;
 pub use context::{Args, Context, HandlerLimits, RoutedKey};
 pub use error::{CommandError, Wait};
 pub use reply::Reply;
+pub use script::{ScriptCommand, ScriptHost, ScriptSource};
 pub use spec::{
     Access, Arity, Categories, CommandSpec, Flags, Group, Handler, KeyPositions, Keys, Merge, Run,
     ServeCommand,

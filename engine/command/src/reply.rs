@@ -54,4 +54,10 @@ pub trait Reply {
     fn boolean(&mut self, value: bool);
     /// RESP3 `=txt:`; RESP2: a bulk string.
     fn verbatim(&mut self, text: &str);
+    /// `+text`, one line, of a text that was not known beforehand; its line breaks become blanks.
+    fn status(&mut self, text: &[u8]);
+    /// RESP3 `(digits`; RESP2: a bulk string. Line breaks become blanks.
+    fn big_number(&mut self, digits: &[u8]);
+    /// RESP3 `=fmt:text` with the first three bytes of `format`; RESP2: a bulk string.
+    fn verbatim_as(&mut self, format: [u8; 3], text: &[u8]);
 }

@@ -14,4 +14,4 @@ pub use error::ProtocolError;
 pub use limits::Limits;
 pub use parser::{Arg, BLOB_BYTES_MIN, Parser, Step};
 pub use reply::{MalformedReply, ReplyEnd, Value, skip};
-pub use writer::{Version, Writer};
+pub use writer::{Version, Writer, write_double};

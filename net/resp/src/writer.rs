@@ -188,13 +188,43 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// `digits`: an integer of any size in decimal. RESP2: a bulk string.
-    pub fn big_number(&mut self, digits: &str) {
-        debug_assert!(
-            digits.strip_prefix('-').unwrap_or(digits).bytes().all(|byte| byte.is_ascii_digit()),
-            "a big number has digits only"
-        );
-        self.scalar(b'(', digits.as_bytes());
+    /// `+text` of somebody else's choice; line breaks become spaces.
+    pub fn status(&mut self, text: &[u8]) {
+        self.out.push(b'+');
+        let start = self.out.len();
+        self.out.extend_from_slice(text);
+        self.finish_line(start);
+    }
+
+    /// Text of a format of three letters (`txt`, `mkd`). RESP2: a bulk string.
+    pub fn verbatim_as(&mut self, format: [u8; 3], text: &[u8]) {
+        match self.version {
+            Version::Resp2 => self.bulk(text),
+            Version::Resp3 => {
+                self.header(b'=', text.len() + 4);
+                self.out.extend_from_slice(&format);
+                self.out.push(b':');
+                self.out.extend_from_slice(text);
+                self.line_end();
+            }
+        }
+    }
+
+    /// `digits`: an integer of any size in decimal. RESP2: a bulk string. Line breaks, which only a
+    /// script could hide in it, become spaces.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        let start = match self.version {
+            Version::Resp2 => {
+                self.header(b'$', digits.len());
+                self.out.len()
+            }
+            Version::Resp3 => {
+                self.out.push(b'(');
+                self.out.len()
+            }
+        };
+        self.out.extend_from_slice(digits);
+        self.finish_line(start);
     }
 
     /// A line of `kind` in RESP3, a bulk string in RESP2.
@@ -345,7 +375,7 @@ mod tests {
             (|w| w.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
             (|w| w.double(f64::NEG_INFINITY), "$4\r\n-inf\r\n", ",-inf\r\n"),
             (|w| w.verbatim("hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
-            (|w| w.big_number("-12"), "$3\r\n-12\r\n", "(-12\r\n"),
+            (|w| w.big_number(b"-12"), "$3\r\n-12\r\n", "(-12\r\n"),
         ];
         for (write, resp2, resp3) in table {
             assert_eq!(written(Version::Resp2, write), *resp2);

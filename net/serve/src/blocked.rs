@@ -149,6 +149,7 @@ impl Core {
             database: request.database,
             limits: self.handler_limits,
             may_block,
+            scripts: None,
             reply: &mut reply,
         };
         let outcome = handler(&mut context);

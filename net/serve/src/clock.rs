@@ -39,6 +39,11 @@ pub fn now() -> Millis {
     Millis(since.as_millis() as u64)
 }
 
+/// Now, in Unix microseconds.
+pub fn wall_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
+}
+
 /// CPU time that this thread has used, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use ringlane_base::{LaneId, Millis, Slot};
 use ringlane_command::{CommandError, HandlerLimits};
 use ringlane_resp::Limits;
+use ringlane_script::{Clocks, LaneScripts, ScriptLimits, TimeLimits};
 use ringlane_settings::{LiveSettings, Settings};
 use ringlane_store::{Options, Store};
 
@@ -28,6 +29,18 @@ use crate::shared::Shared;
 use crate::stats::LaneStats;
 use crate::together::Togethers;
 use crate::watch::Watches;
+
+const NS_PER_MS: u64 = 1_000_000;
+
+/// What scripts say with `redis.log`.
+fn log_of_script(level: u8, words: &[u8]) {
+    let words = String::from_utf8_lossy(words);
+    match level {
+        0 => tracing::debug!("script: {words}"),
+        1 | 2 => tracing::info!("script: {words}"),
+        _ => tracing::warn!("script: {words}"),
+    }
+}
 
 /// Everything a lane owns but its ring.
 pub struct Core {
@@ -50,6 +63,8 @@ pub struct Core {
     /// Who waits for keys to change.
     pub interest: Interest,
     pub watches: Watches,
+    /// What this lane has compiled of scripts and functions.
+    pub scripts: LaneScripts,
     pub stats: LaneStats,
     /// The settings that handlers obey.
     pub handler_limits: HandlerLimits,
@@ -110,6 +125,15 @@ impl Core {
             blocked: crate::blocked::Blocked::default(),
             interest: Interest::default(),
             watches: Watches::default(),
+            scripts: LaneScripts::new(
+                Arc::clone(&shared.scripts),
+                Clocks {
+                    cpu_ns: clock::thread_cpu_ns,
+                    wall_us: clock::wall_us,
+                    log: log_of_script,
+                },
+                shared.slots_of(lane),
+            ),
             stats: LaneStats::new(),
             handler_limits: HandlerLimits::default(),
             slow_ticks: u64::MAX,
@@ -154,6 +178,14 @@ impl Core {
                 value_bytes_max: self.live.proto_max_bulk_bytes,
                 databases: self.live.databases,
             };
+            self.scripts.set_limits(ScriptLimits {
+                time: TimeLimits {
+                    cpu_ns: self.live.script_time_ms * NS_PER_MS,
+                    instructions: self.live.script_instructions,
+                },
+                memory_bytes_max: self.live.script_memory_bytes,
+                undeclared: self.live.script_allow_undeclared_keys,
+            });
             self.slow_ticks = self
                 .live
                 .slowlog_log_slower_than_us

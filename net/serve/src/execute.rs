@@ -2,12 +2,14 @@
 //! what a command does is its handler's matter, how answers merge its row's.
 
 use ringlane_base::{Database, LaneId};
+use ringlane_command::script::Scripts;
 use ringlane_command::spec::Handler;
 use ringlane_command::{
     Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
     ServeCommand, table,
 };
 use ringlane_resp::Version;
+use ringlane_script::LaneScripts;
 use ringlane_store::Store;
 use smallvec::SmallVec;
 
@@ -49,6 +51,7 @@ pub fn run_handler(
     args: Args<'_>,
     routed: Option<RoutedKey>,
     manner: Manner,
+    scripts: Scripts<'_>,
     out: &mut ReplyBuffer,
 ) -> bool {
     let before = out.mark();
@@ -60,6 +63,7 @@ pub fn run_handler(
         database: manner.database,
         limits: manner.limits,
         may_block: false,
+        scripts,
         reply: &mut reply,
     };
     match handler(&mut context) {
@@ -224,18 +228,18 @@ impl Core {
         }
         match (spec.run, target) {
             (Run::Serve(command), _) => self.serve(id, spec, command, args),
-            (Run::Store(handler), Target::Here) => {
+            (Run::Store(_), Target::Here) => {
                 if may_wait || (self.locks.any() && self.touches_held_slot(spec, args)) {
                     self.execute_here_later(id, spec, routed, manner, args);
                 } else {
-                    self.execute_here(id, spec, handler, routed, manner, args);
+                    self.execute_here(id, spec, routed, manner, args);
                 }
             }
             (Run::Store(_), Target::Lane(lane)) => {
                 self.forward(id, spec, lane, routed, manner, args);
             }
-            (Run::Store(handler), Target::Several) => {
-                self.execute_on_several(id, spec, handler, manner, args);
+            (Run::Store(_), Target::Several) => {
+                self.execute_on_several(id, spec, manner, args);
             }
             (Run::Store(_), Target::Slices) => self.begin_long(id, spec, manner),
         }
@@ -247,7 +251,6 @@ impl Core {
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
-        handler: Handler,
         routed: Option<RoutedKey>,
         manner: Manner,
         args: Args<'_>,
@@ -258,7 +261,7 @@ impl Core {
         if manner.no_touch {
             self.store.set_traceless(true);
         }
-        let fine = run_here(&mut self.store, spec, handler, args, routed, manner, out);
+        let fine = run_here(&mut self.store, spec, args, routed, manner, &mut self.scripts, out);
         if manner.no_touch {
             self.store.set_traceless(false);
         }
@@ -310,7 +313,6 @@ impl Core {
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
-        handler: Handler,
         manner: Manner,
         args: Args<'_>,
     ) {
@@ -319,11 +321,11 @@ impl Core {
         match spec.merge {
             Merge::Ordered | Merge::Sum => self.scatter_keys(id, spec, manner, args),
             Merge::SpreadSum | Merge::Pick | Merge::Cursor if lane_alone => {
-                self.execute_here(id, spec, handler, None, manner, args);
+                self.execute_here(id, spec, None, manner, args);
             }
             // What changes whole databases must not fall between the parts of what holds slots.
             Merge::SpreadOk if lane_alone && !self.locks.any() => {
-                self.execute_here(id, spec, handler, None, manner, args);
+                self.execute_here(id, spec, None, manner, args);
             }
             Merge::Together | Merge::SpreadOk => {
                 self.begin_together(id, spec, manner, args, lane_alone);
@@ -507,13 +509,15 @@ impl Core {
         self.store.set_traceless(manner.no_touch);
         let before = replies.mark();
         let fine = if part {
-            let fine = run_handler(&mut self.store, handler, args, request.routed, manner, replies);
+            let (store, routed) = (&mut self.store, request.routed);
+            let fine = run_handler(store, handler, args, routed, manner, None, replies);
             if spec.merge == Merge::Cursor {
                 self.carry_cursor_on(replies, before);
             }
             fine
         } else {
-            run_here(&mut self.store, spec, handler, args, request.routed, manner, replies)
+            let (store, scripts) = (&mut self.store, &mut self.scripts);
+            run_here(store, spec, args, request.routed, manner, scripts, replies)
         };
         self.store.set_traceless(false);
         if !part {
@@ -664,19 +668,22 @@ fn confirms_by_push(spec: &CommandSpec) -> bool {
 pub fn run_here(
     store: &mut Store,
     spec: &CommandSpec,
-    handler: Handler,
     args: Args<'_>,
     routed: Option<RoutedKey>,
     manner: Manner,
+    scripts: &mut LaneScripts,
     out: &mut ReplyBuffer,
 ) -> bool {
+    let Run::Store(handler) = spec.run else {
+        unreachable!("only commands on data run on a store");
+    };
     match spec.merge {
         Merge::Ordered => {
             RespReply::new(out, manner.version).array_header(args.len() - 1);
             let mut fine = true;
             for key in args.from(1) {
                 let one = [&args[0], *key];
-                fine &= run_handler(store, handler, Args::new(&one, &[]), None, manner, out);
+                fine &= run_handler(store, handler, Args::new(&one, &[]), None, manner, None, out);
             }
             fine
         }
@@ -691,6 +698,7 @@ pub fn run_here(
                     database: manner.database,
                     limits: manner.limits,
                     may_block: false,
+                    scripts: None,
                     reply: &mut sum,
                 };
                 if let Err(error) = handler(&mut context) {
@@ -707,7 +715,7 @@ pub fn run_here(
         | Merge::SpreadOk
         | Merge::SpreadJoin
         | Merge::Cursor
-        | Merge::Pick => run_handler(store, handler, args, routed, manner, out),
+        | Merge::Pick => run_handler(store, handler, args, routed, manner, Some(scripts), out),
     }
 }
 

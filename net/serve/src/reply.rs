@@ -165,6 +165,18 @@ impl Reply for RespReply<'_> {
     fn verbatim(&mut self, text: &str) {
         self.writer().verbatim(text);
     }
+
+    fn status(&mut self, text: &[u8]) {
+        self.writer().status(text);
+    }
+
+    fn big_number(&mut self, digits: &[u8]) {
+        self.writer().big_number(digits);
+    }
+
+    fn verbatim_as(&mut self, format: [u8; 3], text: &[u8]) {
+        self.writer().verbatim_as(format, text);
+    }
 }
 
 /// Adds up the integers that handlers answer (`Merge::Sum`).
@@ -223,6 +235,18 @@ impl Reply for SumReply {
     }
 
     fn verbatim(&mut self, _: &str) {
+        not_an_integer();
+    }
+
+    fn status(&mut self, _: &[u8]) {
+        not_an_integer();
+    }
+
+    fn big_number(&mut self, _: &[u8]) {
+        not_an_integer();
+    }
+
+    fn verbatim_as(&mut self, _: [u8; 3], _: &[u8]) {
         not_an_integer();
     }
 }

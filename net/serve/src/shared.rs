@@ -1,7 +1,7 @@
 //! The little that lanes can see of each other: each lane writes its own line, all read.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use ringlane_base::{HashSeed, LaneId, SLOT_COUNT, Slot};
 
@@ -49,6 +49,8 @@ pub struct Shared {
     pub run_id: String,
     /// 40 hexadecimal digits for each lane: its name in `CLUSTER` replies.
     pub lane_ids: Vec<String>,
+    /// The scripts and functions that clients have made known.
+    pub scripts: Arc<ringlane_script::Registry>,
     pub front_port: u16,
     pub lane_ports: Vec<u16>,
     next_client: AtomicU64,
@@ -82,6 +84,7 @@ impl Shared {
             started_ms,
             run_id,
             lane_ids,
+            scripts: Arc::default(),
             front_port,
             lane_ports,
             next_client: AtomicU64::new(1),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, LaneId, SLOT_COUNT, Slot};
 use ringlane_command::{Args, CommandSpec, Merge, Run};
+use ringlane_script::Place;
 use ringlane_store::{Effect, EffectSink, Exported, NoticeClasses, Options, OwnedEffect, Store};
 
 use crate::clock;
@@ -403,7 +404,6 @@ impl Core {
             no_touch: request.no_touch,
             limits: self.handler_limits,
         };
-        let Run::Store(handler) = spec.run else { unreachable!("it is on databases") };
         let alone = together.groups.len() == 1;
         let here = match spec.merge {
             Merge::SpreadJoin => false, // A walk over all keys, in slices.
@@ -417,7 +417,8 @@ impl Core {
             let begun = clock::ticks();
             let from = together.replies.mark();
             let out = &mut together.replies;
-            if !run_here(&mut self.store, spec, handler, args, None, manner, out) {
+            let (store, scripts) = (&mut self.store, &mut self.scripts);
+            if !run_here(store, spec, args, None, manner, scripts, out) {
                 self.stats.failed(spec.id, &together.replies.bytes[from.bytes_before()..]);
             }
             if spec.merge == Merge::Cursor && !alone {
@@ -481,8 +482,11 @@ impl Core {
         let effects = Arc::new(Mutex::new(Vec::new()));
         scratch.set_effect_sink(Some(Box::new(Recorder(Arc::clone(&effects)))));
         scratch.set_notice_mask(self.store.notice_mask());
+        self.scripts.set_place(Place::Scratch);
         for request in &together.commands.requests[positions] {
-            let Run::Store(handler) = request.spec.run else { continue };
+            if !matches!(request.spec.run, Run::Store(_)) {
+                continue;
+            }
             let begun = clock::ticks();
             let mut slices = Slices::new();
             together.commands.slices(request, &mut slices);
@@ -494,8 +498,8 @@ impl Core {
                 limits: self.handler_limits,
             };
             let from = together.replies.mark();
-            let out = &mut together.replies;
-            if !run_here(&mut scratch, request.spec, handler, args, None, manner, out) {
+            let (scripts, out) = (&mut self.scripts, &mut together.replies);
+            if !run_here(&mut scratch, request.spec, args, None, manner, scripts, out) {
                 self.stats.failed(request.spec.id, &together.replies.bytes[from.bytes_before()..]);
             }
             together.stretches.push(Stretch { from, to: together.replies.mark() });
@@ -504,6 +508,7 @@ impl Core {
                 self.observe(together.connection, request.spec, ticks, &slices);
             }
         }
+        self.scripts.set_place(Place::Lane);
         scratch.set_effect_sink(None);
         scratch.set_notice_mask(NoticeClasses::NONE);
         self.store.add_notices(scratch.take_notices());

@@ -331,14 +331,14 @@ impl Core {
             commands.slices(request, &mut slices);
             let args = Args::new(&slices, &commands.blobs);
             match request.spec.run {
-                Run::Store(handler) => {
+                Run::Store(_) => {
                     let manner = Manner {
                         database: request.database,
                         version: request.version,
                         no_touch: request.no_touch,
                         limits: self.handler_limits,
                     };
-                    self.execute_here(id, request.spec, handler, request.routed, manner, args);
+                    self.execute_here(id, request.spec, request.routed, manner, args);
                 }
                 Run::Serve(command) => self.serve_queued(id, request.spec, command, args),
             }

@@ -74,6 +74,13 @@ pub struct LiveSettings {
     pub tracking_table_keys_max: Option<usize>,
     pub output_limits: BufferLimits,
     pub proto_max_bulk_bytes: usize,
+    /// CPU time of one script, in milliseconds. 0: no limit.
+    pub script_time_ms: u64,
+    /// Lua instructions of one script. 0: no limit.
+    pub script_instructions: u64,
+    /// Bytes of a lane's Lua values.
+    pub script_memory_bytes: usize,
+    pub script_allow_undeclared_keys: bool,
     pub client_query_buffer_bytes: usize,
     pub transaction_commands_max: usize,
     pub transaction_bytes_max: usize,
@@ -121,6 +128,11 @@ impl LiveSettings {
             tracking_table_keys_max: Some(values.integer(Id::TrackingTableMaxKeys) as usize)
                 .filter(|keys| *keys > 0),
             output_limits: values.buffer_limits(Id::ClientOutputBufferLimit),
+            script_time_ms: values.integer(Id::ScriptTimeLimit) as u64,
+            script_instructions: values.integer(Id::ScriptInstructionLimit) as u64,
+            script_memory_bytes: usize::try_from(values.bytes(Id::ScriptMemoryLimit))
+                .unwrap_or(usize::MAX),
+            script_allow_undeclared_keys: values.flag(Id::ScriptAllowUndeclaredKeys),
             proto_max_bulk_bytes: values.bytes(Id::ProtoMaxBulkLen) as usize,
             client_query_buffer_bytes: values.bytes(Id::ClientQueryBufferLimit) as usize,
             transaction_commands_max: values.integer(Id::TransactionCommandsMax) as usize,

@@ -43,17 +43,19 @@ pub enum Group {
     Lanes,
     Memory,
     Limits,
+    Scripts,
     Access,
     Observing,
     Persistence,
 }
 
 impl Group {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Network,
         Self::Lanes,
         Self::Memory,
         Self::Limits,
+        Self::Scripts,
         Self::Access,
         Self::Observing,
         Self::Persistence,
@@ -65,6 +67,7 @@ impl Group {
             Self::Lanes => "Lanes",
             Self::Memory => "Memory",
             Self::Limits => "Limits of a connection",
+            Self::Scripts => "Scripts and functions",
             Self::Access => "Access",
             Self::Observing => "Observing",
             Self::Persistence => "Persistence",
@@ -189,6 +192,15 @@ settings! {
 
     TrackingTableMaxKeys "tracking-table-max-keys" Limits Live Integer { min: 0, max: 1_000_000_000 }, Fixed("1000000"),
         "Keys over all lanes that are remembered because clients keep copies of them; beyond, clients are told to forget one; 0 sets no bound";
+
+    ScriptTimeLimit "script-time-limit" Scripts Live Integer { min: 0, max: 3_600_000 }, Fixed("50"),
+        "Milliseconds of CPU time after which a script or function is interrupted with an error; 0 sets no limit";
+    ScriptInstructionLimit "script-instruction-limit" Scripts Live Integer { min: 0, max: i64::MAX }, Fixed("0"),
+        "Lua instructions, in steps of 10000, after which a script or function is interrupted with an error; 0 sets no limit";
+    ScriptMemoryLimit "script-memory-limit" Scripts Live Memory { min: MB, max: u64::MAX }, Fixed("64mb"),
+        "Memory of the Lua values of one lane, compiled scripts included, beyond which the script that wants more fails";
+    ScriptAllowUndeclaredKeys "script-allow-undeclared-keys" Scripts Live Flag, Fixed("no"),
+        "Let scripts touch any key of the lane that runs them, not only keys in the slots of the keys they were given; with one lane that is any key";
 
     Requirepass "requirepass" Access Live Text, Fixed(""),
         "Password that AUTH and HELLO must give; empty asks for none";

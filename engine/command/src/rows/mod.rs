@@ -105,7 +105,7 @@ pub const fn numbered<const N: usize>(
 /// How many commands there are, subcommands not counted.
 pub const COMMANDS_END: usize = server::SERVER_END;
 /// One more than the highest number of a row.
-pub const ROWS_END: usize = subcommands::XINFO_END;
+pub const ROWS_END: usize = scripting::FUNCTION_END;
 
 /// Every command, in the order of their numbers.
 pub static COMMANDS: [&CommandSpec; COMMANDS_END] = gathered(&[

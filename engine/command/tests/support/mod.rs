@@ -83,6 +83,18 @@ impl Reply for Resp2 {
     fn verbatim(&mut self, text: &str) {
         self.bulk(text.as_bytes());
     }
+
+    fn status(&mut self, text: &[u8]) {
+        self.line('+', std::str::from_utf8(text).unwrap());
+    }
+
+    fn big_number(&mut self, digits: &[u8]) {
+        self.bulk(digits);
+    }
+
+    fn verbatim_as(&mut self, _: [u8; 3], text: &[u8]) {
+        self.bulk(text);
+    }
 }
 
 /// A lane with all slots, and one connection to it.
@@ -190,6 +202,7 @@ impl Lane {
             database: self.database,
             limits: self.limits,
             may_block: self.may_block,
+            scripts: None,
             reply,
         })
     }

@@ -67,6 +67,12 @@ impl Store {
         self.make_bytes(cell, outside, max)
     }
 
+    /// Whether a write would be refused: the memory limit is reached and nothing can be evicted.
+    /// Evicts to find out.
+    pub fn is_full(&mut self) -> bool {
+        self.make_room(PAGE_BYTES, 0, 0).is_err()
+    }
+
     /// What the write would add to what is resident.
     #[inline]
     fn needed(&self, cell: usize, outside: usize) -> usize {

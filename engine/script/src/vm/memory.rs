@@ -1,0 +1,84 @@
+//! The memory of a state: counted, bounded, and a reason to look at the clock, since a function of C
+//! that works on large strings takes long but is one instruction.
+
+use std::alloc::{self, Layout};
+use std::ffi::c_void;
+use std::ptr;
+
+use mlua::ffi::lua_State;
+
+/// What a state holds and may hold.
+pub struct Memory {
+    pub used: usize,
+    /// Bytes. 0: no limit.
+    pub limit: usize,
+    /// Bytes of large blocks since the clock was last looked at.
+    recent: usize,
+    /// The state to interrupt; null while it is made.
+    pub state: *mut lua_State,
+}
+
+/// Blocks from here on are counted as work.
+const LARGE_BYTES_MIN: usize = 4096;
+/// Bytes of large blocks after which the clock is looked at: some 20 µs of copying.
+const RECENT_BYTES_MAX: usize = 256 << 10;
+/// The greatest alignment that Lua's blocks need.
+const ALIGNMENT: usize = 16;
+
+impl Memory {
+    pub fn new(limit: usize) -> Self {
+        Self { used: 0, limit, recent: 0, state: ptr::null_mut() }
+    }
+}
+
+/// The allocation function that Lua is given.
+///
+/// # Safety
+/// Called by Lua alone, with a `Memory` and blocks that this function gave out.
+pub unsafe extern "C" fn allocate(
+    memory: *mut c_void,
+    block: *mut c_void,
+    old: usize,
+    new: usize,
+) -> *mut c_void {
+    // SAFETY: Lua hands back what `lua_newstate` was given; nobody else uses it meanwhile.
+    let memory = unsafe { &mut *memory.cast::<Memory>() };
+    let layout = |bytes| Layout::from_size_align(bytes, ALIGNMENT);
+    if new == 0 {
+        if !block.is_null()
+            && let Ok(layout) = layout(old)
+        {
+            memory.used -= old;
+            // SAFETY: the block was made with this layout.
+            unsafe { alloc::dealloc(block.cast(), layout) };
+        }
+        return ptr::null_mut();
+    }
+    let old = if block.is_null() { 0 } else { old };
+    let used = memory.used - old + new;
+    let grows = new > old;
+    if grows && memory.limit > 0 && used > memory.limit {
+        return ptr::null_mut();
+    }
+    let Ok(wanted) = layout(new) else { return ptr::null_mut() };
+    // SAFETY: `wanted` is not of size zero; a block that there is was made with its old layout.
+    let made = unsafe {
+        match layout(old) {
+            Ok(existing) if !block.is_null() => alloc::realloc(block.cast(), existing, new),
+            Ok(_) | Err(_) => alloc::alloc(wanted),
+        }
+    };
+    if made.is_null() {
+        return ptr::null_mut();
+    }
+    memory.used = used;
+    if new >= LARGE_BYTES_MIN && grows {
+        memory.recent += new;
+        if memory.recent > RECENT_BYTES_MAX && !memory.state.is_null() {
+            memory.recent = 0;
+            // SAFETY: setting a hook writes a few fields and is allowed at any time.
+            unsafe { super::natives::look_soon(memory.state) };
+        }
+    }
+    made.cast()
+}

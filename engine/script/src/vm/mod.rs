@@ -1,0 +1,485 @@
+//! One Lua 5.1 state: made, sandboxed, given functions, bounded in time and memory, and run. The
+//! unsafe half of this crate; what a command does stands in `run.rs`, what libraries do in `codec`.
+//!
+//! Lua raises errors by `longjmp`. So every frame between a call of ours into Lua and the protected
+//! call around it owns nothing that would have to be dropped: buffers belong to the `Bridge`, texts
+//! are made and dropped between two calls of Lua, and `lua_error` is the last thing a function does.
+
+mod base;
+mod memory;
+mod natives;
+mod sandbox;
+mod stack;
+
+use std::ffi::CStr;
+use std::ptr;
+
+use mlua::ffi::{self, lua_State};
+
+use crate::codec::Desk;
+use crate::run::Run;
+use crate::tape::Tape;
+use crate::watch::Watch;
+use memory::Memory;
+use stack::{ITEMS_MAX, Shape};
+
+/// What the functions that Lua calls can reach. Its address never changes.
+pub struct Bridge {
+    /// The run that is under way; null between runs.
+    run: *mut Run<'static>,
+    main: *mut lua_State,
+    /// The reply of the command that was called last.
+    reply: Tape,
+    /// What the script returned.
+    pub result: Tape,
+    desk: Desk,
+    /// Words of an error on their way into Lua.
+    message: Vec<u8>,
+    /// Arguments of the command that is called, as stretches of Lua's strings and of `numbers`.
+    arguments: Vec<Argument>,
+    numbers: Vec<u8>,
+    /// A library that is being loaded.
+    loading: Option<Vec<Registered>>,
+    watch: Watch,
+    random: u64,
+    /// Bytes of texts that a script may return, or hand to a library, at once.
+    bytes_max: usize,
+    references: References,
+}
+
+/// An argument of a command: where its bytes are.
+#[derive(Clone, Copy)]
+enum Argument {
+    /// In a string that stays on Lua's stack during the call.
+    Lua(*const u8, usize),
+    Number(usize, usize),
+}
+
+/// Values kept in Lua's registry.
+#[derive(Clone, Copy, Default)]
+struct References {
+    /// The table of globals of scripts, which holds KEYS and ARGV.
+    globals: i32,
+    /// What functions see as `_G`.
+    function_environment: i32,
+    error_handler: i32,
+    runner: i32,
+    compiler: i32,
+    next: i32,
+    /// Table that scripts see → table that it stands for.
+    protected: i32,
+}
+
+/// A function of a library, as `redis.register_function` was given it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registered {
+    pub name: Vec<u8>,
+    pub description: Option<Vec<u8>>,
+    pub flags: Vec<Vec<u8>>,
+    pub callback: Function,
+}
+
+/// A function of Lua, kept until it is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Function(i32);
+
+/// How a function of Lua gets keys and arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// As the globals KEYS and ARGV.
+    Script,
+    /// As its two arguments.
+    Function,
+    /// Not at all: a library that registers its functions.
+    Library,
+}
+
+/// Why a script gave no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub text: String,
+    /// The chunk and the line, if they are known: `@user_script`, 1.
+    pub place: Option<(String, i64)>,
+}
+
+impl Failure {
+    fn of(text: impl Into<String>) -> Self {
+        Self { text: text.into(), place: None }
+    }
+}
+
+/// A state of Lua.
+pub struct Vm {
+    state: *mut lua_State,
+    bridge: Box<Bridge>,
+    memory: Box<Memory>,
+}
+
+impl Drop for Vm {
+    fn drop(&mut self) {
+        // The bridge and the allocator's account are still there.
+        // SAFETY: the state was made by `new`, and nothing runs on it.
+        unsafe { ffi::lua_close(self.state) };
+    }
+}
+
+/// What a protected call is to do.
+struct Job<'a> {
+    function: Function,
+    style: Style,
+    keys: &'a [&'a [u8]],
+    arguments: &'a [&'a [u8]],
+    failure: Option<Failure>,
+    /// For the compiler: the chunk, its name, whether it sees what functions see.
+    chunk: &'a [u8],
+    name: &'a CStr,
+}
+
+/// What a state takes before any script, about.
+const BARE_STATE_BYTES: usize = 128 << 10;
+const NO_MEMORY: &str = "ERR Script needs more memory than script-memory-limit allows";
+
+impl Vm {
+    /// A state with everything that scripts may use. `watch` bounds them in time.
+    pub fn new(watch: Watch, memory_bytes_max: usize) -> Self {
+        let mut bridge = Box::new(Bridge {
+            run: ptr::null_mut(),
+            main: ptr::null_mut(),
+            reply: Tape::default(),
+            result: Tape::default(),
+            desk: Desk::default(),
+            message: Vec::new(),
+            arguments: Vec::new(),
+            numbers: Vec::new(),
+            loading: None,
+            watch,
+            random: base::RANDOM_START,
+            bytes_max: memory_bytes_max,
+            references: References::default(),
+        });
+        // What Lua itself needs is not held against the scripts.
+        let mut memory = Box::new(Memory::new(0));
+        // SAFETY: the account and the bridge stay where they are and outlive the state; errors of
+        // Lua are caught by `lua_cpcall`.
+        let state = unsafe {
+            let state = ffi::lua_newstate(memory::allocate, (&raw mut *memory).cast());
+            assert!(!state.is_null(), "there is memory for a state of Lua");
+            memory.state = state;
+            let built = ffi::lua_cpcall(state, sandbox::build, (&raw mut *bridge).cast());
+            assert!(built == ffi::LUA_OK, "the libraries of scripts can be made");
+            state
+        };
+        bridge.main = state;
+        let mut vm = Self { state, bridge, memory };
+        vm.memory.limit = vm.limit(memory_bytes_max);
+        // SAFETY: the state lives and nothing runs on it.
+        unsafe { natives::watch_on(vm.state) };
+        vm
+    }
+
+    /// Bytes of memory that the state holds.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory.used
+    }
+
+    /// The limit of the allocator for scripts that may use so many bytes, 0 for no limit.
+    fn limit(&self, bytes_max: usize) -> usize {
+        if bytes_max == 0 { 0 } else { bytes_max.saturating_add(BARE_STATE_BYTES) }
+    }
+
+    /// New limits, from the next script on.
+    pub fn set_limits(&mut self, watch: Watch, memory_bytes_max: usize) {
+        self.bridge.watch = watch;
+        self.bridge.bytes_max = memory_bytes_max;
+        self.memory.limit = self.limit(memory_bytes_max);
+    }
+
+    /// Whether the last script was stopped by a limit.
+    pub fn was_interrupted(&self) -> bool {
+        self.bridge.watch.is_overdue()
+    }
+
+    /// The values that the last script returned, as a reply.
+    pub fn result(&mut self) -> &mut Tape {
+        &mut self.bridge.result
+    }
+
+    /// Turns a text into a function. `name` is how errors call it: `@user_script`.
+    ///
+    /// # Errors
+    /// The compiler's words.
+    pub fn compile(
+        &mut self,
+        chunk: &[u8],
+        name: &CStr,
+        style: Style,
+    ) -> Result<Function, Failure> {
+        let mut job = Job {
+            function: Function(ffi::LUA_NOREF),
+            style,
+            keys: &[],
+            arguments: &[],
+            failure: None,
+            chunk,
+            name,
+        };
+        self.protected(self.bridge.references.compiler, &mut job);
+        match job.failure {
+            None => Ok(job.function),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Forgets a function.
+    pub fn release(&mut self, function: Function) {
+        // SAFETY: a reference that `compile` or a registration made; unreferencing writes a number
+        // into an existing field, which needs no memory.
+        unsafe { ffi::luaL_unref(self.state, ffi::LUA_REGISTRYINDEX, function.0) };
+    }
+
+    /// Runs a function; its result is on `result`'s tape.
+    ///
+    /// # Errors
+    /// What went wrong. Commands that ran before it have taken effect.
+    pub fn run(
+        &mut self,
+        function: Function,
+        style: Style,
+        (keys, arguments): (&[&[u8]], &[&[u8]]),
+        run: &mut Run<'_>,
+    ) -> Result<(), Failure> {
+        let mut job =
+            Job { function, style, keys, arguments, failure: None, chunk: &[], name: c"" };
+        self.bridge.run = ptr::from_mut(run).cast::<Run<'static>>();
+        self.bridge.result.clear();
+        self.begin_watch();
+        self.protected(self.bridge.references.runner, &mut job);
+        self.bridge.run = ptr::null_mut();
+        match job.failure {
+            None => Ok(()),
+            Some(failure) => Err(failure),
+        }
+    }
+
+    /// Runs a library's text; what it registers is returned.
+    ///
+    /// # Errors
+    /// What went wrong; nothing is registered then.
+    pub fn load_library(&mut self, function: Function) -> Result<Vec<Registered>, Failure> {
+        self.bridge.loading = Some(Vec::new());
+        let mut job = Job {
+            function,
+            style: Style::Library,
+            keys: &[],
+            arguments: &[],
+            failure: None,
+            chunk: &[],
+            name: c"",
+        };
+        self.begin_watch();
+        self.protected(self.bridge.references.runner, &mut job);
+        let registered = self.bridge.loading.take().unwrap_or_default();
+        let Some(failure) = job.failure else { return Ok(registered) };
+        for function in registered {
+            self.release(function.callback);
+        }
+        Err(failure)
+    }
+
+    fn begin_watch(&mut self) {
+        if self.bridge.watch.begin() {
+            // SAFETY: the state lives and nothing runs on it.
+            unsafe { natives::watch_on(self.state) };
+        }
+    }
+
+    /// Calls one of our functions with the job, protected.
+    fn protected(&mut self, reference: i32, job: &mut Job<'_>) {
+        let state = self.state;
+        // SAFETY: the state lives; what is pushed without protection needs no memory. The job lives
+        // through the call.
+        let status = unsafe {
+            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, reference);
+            ffi::lua_pushlightuserdata(state, ptr::from_mut(job).cast());
+            ffi::lua_pcall(state, 1, 0, 0)
+        };
+        if status != ffi::LUA_OK {
+            // SAFETY: the error is on top; reading a string allocates nothing.
+            unsafe {
+                let text = match ffi::lua_type(state, -1) {
+                    ffi::LUA_TSTRING => {
+                        String::from_utf8_lossy(stack::bytes_at(state, -1).unwrap_or_default())
+                            .into_owned()
+                    }
+                    _ => "error object is not a string".to_owned(),
+                };
+                let text = if status == ffi::LUA_ERRMEM {
+                    NO_MEMORY.into()
+                } else {
+                    format!("ERR {text}")
+                };
+                job.failure = Some(Failure::of(text));
+                ffi::lua_settop(state, 0);
+            }
+        }
+        let out_of_memory = job.failure.as_ref().is_some_and(|failure| failure.text == NO_MEMORY);
+        if out_of_memory {
+            // The next script must find room; there are no finalizers that could fail.
+            // SAFETY: the state lives and nothing runs on it.
+            unsafe { ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0) };
+        }
+    }
+}
+
+/// The bridge that a function of ours was registered with.
+///
+/// # Safety
+/// Called from a C function whose first upvalue is the bridge. The reference must not be held while
+/// another one is made.
+unsafe fn bridge<'a>(state: *mut lua_State) -> &'a mut Bridge {
+    // SAFETY: the upvalue is the address of the bridge that owns this state.
+    unsafe { &mut *ffi::lua_touserdata(state, ffi::lua_upvalueindex(1)).cast::<Bridge>() }
+}
+
+/// Compiles `Job::chunk`. Upvalue 1 is the bridge, argument 1 the job.
+unsafe extern "C-unwind" fn compiler(state: *mut lua_State) -> i32 {
+    // SAFETY: called by `Vm::protected` alone, with a job that lives through the call; between
+    // calls of Lua nothing is held that would have to be dropped.
+    unsafe {
+        let job = &mut *ffi::lua_touserdata(state, 1).cast::<Job<'_>>();
+        let references = bridge(state).references;
+        if job.chunk.first() == Some(&ffi::LUA_SIGNATURE[0]) {
+            let name = job.name.to_string_lossy();
+            let name = name.trim_start_matches('@');
+            let text = format!("{name}:1: unexpected symbol near 'char(27)'");
+            job.failure = Some(Failure::of(text));
+            return 0;
+        }
+        let (start, length) = (job.chunk.as_ptr().cast(), job.chunk.len());
+        let status = ffi::luaL_loadbuffer(state, start, length, job.name.as_ptr());
+        if status != ffi::LUA_OK {
+            let text = stack::bytes_at(state, -1).unwrap_or_default();
+            let text = String::from_utf8_lossy(text).into_owned();
+            job.failure = Some(Failure::of(if status == ffi::LUA_ERRMEM {
+                NO_MEMORY.to_owned()
+            } else {
+                text
+            }));
+            return 0;
+        }
+        if job.style != Style::Script {
+            let environment = references.function_environment;
+            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, environment);
+            ffi::lua_setfenv(state, -2);
+        }
+        job.function = Function(ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX));
+    }
+    0
+}
+
+/// Runs `Job::function` and reads its result. Upvalue 1 is the bridge, argument 1 the job.
+unsafe extern "C-unwind" fn runner(state: *mut lua_State) -> i32 {
+    // SAFETY: as `compiler`.
+    unsafe {
+        let job = &mut *ffi::lua_touserdata(state, 1).cast::<Job<'_>>();
+        let references = bridge(state).references;
+        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, references.error_handler);
+        let handler = ffi::lua_gettop(state);
+        if job.style == Style::Script {
+            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, references.globals);
+            push_texts(state, job.keys);
+            ffi::lua_setfield(state, -2, c"KEYS".as_ptr());
+            push_texts(state, job.arguments);
+            ffi::lua_setfield(state, -2, c"ARGV".as_ptr());
+            ffi::lua_settop(state, -2);
+        }
+        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, job.function.0);
+        let mut count = 0;
+        if job.style == Style::Function {
+            push_texts(state, job.keys);
+            push_texts(state, job.arguments);
+            count = 2;
+        }
+        let status = ffi::lua_pcall(state, count, 1, handler);
+        if status == ffi::LUA_OK {
+            if job.style != Style::Library {
+                read_result(state, job);
+            }
+        } else {
+            job.failure = Some(failure_at_top(state, status));
+        }
+    }
+    0
+}
+
+/// # Safety
+/// In a protected call, with room for two values.
+unsafe fn push_texts(state: *mut lua_State, texts: &[&[u8]]) {
+    // SAFETY: the table is below the text that goes into it.
+    unsafe {
+        ffi::lua_createtable(state, texts.len() as i32, 0);
+        for (index, text) in texts.iter().enumerate() {
+            stack::push_bytes(state, text);
+            ffi::lua_rawseti_(state, -2, index as i32 + 1);
+        }
+    }
+}
+
+/// Reads the value on top as a reply.
+///
+/// # Safety
+/// In `runner`.
+unsafe fn read_result(state: *mut lua_State, job: &mut Job<'_>) {
+    // SAFETY: the bridge's tapes are not otherwise in use; the reader owns nothing.
+    unsafe {
+        let bridge = bridge(state);
+        let resp3 = (*bridge.run).resp3;
+        let mut reader = stack::Reader {
+            state,
+            tape: &mut bridge.result,
+            message: &mut bridge.message,
+            shape: Shape::Reply { resp3 },
+            json: bridge.desk.json,
+            bytes_max: bridge.bytes_max,
+        };
+        let top = ffi::lua_gettop(state);
+        if reader.read(top, 0).is_err() {
+            let text = String::from_utf8_lossy(&bridge.message).into_owned();
+            job.failure = Some(Failure::of(format!("ERR {text}")));
+        }
+    }
+}
+
+/// What the error on top says: a table that the error handler made, or a bare text.
+///
+/// # Safety
+/// In `runner`, with an error on top.
+unsafe fn failure_at_top(state: *mut lua_State, status: i32) -> Failure {
+    if status == ffi::LUA_ERRMEM {
+        return Failure::of(NO_MEMORY);
+    }
+    // SAFETY: no text is held while Lua is called that could raise an error: raw reads of a table
+    // with constant names, which the handler has used already, need no memory.
+    unsafe {
+        if ffi::lua_type(state, -1) != ffi::LUA_TTABLE {
+            let text = stack::bytes_at(state, -1).unwrap_or(b"unknown error");
+            return Failure::of(format!("ERR {}", String::from_utf8_lossy(text)));
+        }
+        let table = ffi::lua_gettop(state);
+        for name in [c"err", c"source", c"line"] {
+            stack::push_bytes(state, name.to_bytes());
+            ffi::lua_rawget_(state, table);
+        }
+        let line = ffi::lua_tonumber(state, table + 3) as i64;
+        let text = |index: i32| {
+            let is_text = ffi::lua_isstring(state, index) != 0;
+            is_text.then(|| stack::bytes_at(state, index)).flatten()
+        };
+        let (words, source) = (text(table + 1), text(table + 2));
+        let text = String::from_utf8_lossy(words.unwrap_or(b"ERR unknown error")).into_owned();
+        let place = source.map(|source| (String::from_utf8_lossy(source).into_owned(), line));
+        Failure { text, place }
+    }
+}
+
+const _: () = assert!(ITEMS_MAX < i32::MAX as usize);
