@@ -23,10 +23,12 @@ pub fn serve(settings: &Arc<Settings>, logs: Destination) -> Result<(), String> 
     panics_end_the_process();
     allocator::introduce();
     let start = settings.start();
-    limits::raise(settings, start.lanes);
+    limits::check_machine(settings)?;
+    limits::raise(settings, start.lanes)?;
     // Before any thread starts, since threads inherit what is blocked.
     let signals = Signals::block();
     let server = ringlane_serve::start(settings).map_err(|error| error.to_string())?;
+    limits::check_memory(settings);
     announce(&server, settings);
     let stopper = server.stopper();
     thread::Builder::new()

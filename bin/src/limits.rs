@@ -1,6 +1,6 @@
 //! Limits of the process, raised as far as they go before anything is opened.
 
-use ringlane_settings::Settings;
+use ringlane_settings::{Settings, format_cores};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors beside the clients': standard streams, log, doors, and for each lane its rings,
@@ -8,14 +8,29 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const FILES_RESERVED: u64 = 64;
 const FILES_PER_LANE: u64 = 32;
 
+/// Without so many no client could be served at all.
+const FILES_NEEDED: u64 = 16;
+const FILES_NEEDED_PER_LANE: u64 = 10;
+
 /// Raises the limit of open files and of locked memory (rings) to what is allowed, and lowers
 /// `maxclients` with a warning when its connections would not fit.
-pub fn raise(settings: &Settings, lanes: usize) {
+///
+/// # Errors
+/// So few files may be opened that the server could not start: one line that says what to change.
+pub fn raise(settings: &Settings, lanes: usize) -> Result<(), String> {
     let wanted = settings.live().maxclients as u64 + FILES_RESERVED + FILES_PER_LANE * lanes as u64;
     let files = raise_one(Resource::Nofile, wanted);
     raise_one(Resource::Memlock, 0);
     if files >= wanted {
-        return;
+        return Ok(());
+    }
+    let needed = FILES_NEEDED + FILES_NEEDED_PER_LANE * lanes as u64;
+    if files < needed {
+        return Err(format!(
+            "the limit of open files is {files}, and {lanes} lanes need {needed} before the first \
+             client: raise it with `ulimit -n {wanted}` (systemd: LimitNOFILE={wanted}), or use \
+             fewer --lanes"
+        ));
     }
     let clients = files.saturating_sub(wanted - settings.live().maxclients as u64).max(1);
     tracing::warn!(
@@ -26,6 +41,47 @@ pub fn raise(settings: &Settings, lanes: usize) {
     settings
         .set(&[("maxclients", &clients.to_string())])
         .expect("smaller than a value that was accepted, at least 1");
+    Ok(())
+}
+
+/// Holds what was asked for against what this process may use: CPUs outside of its affinity mask
+/// are refused, more lanes than CPUs get a warning.
+///
+/// # Errors
+/// One line that says what to change.
+pub fn check_machine(settings: &Settings) -> Result<(), String> {
+    let (start, machine) = (settings.start(), settings.machine());
+    let absent: Vec<usize> =
+        start.cores.iter().copied().filter(|core| !machine.cores.contains(core)).collect();
+    if !absent.is_empty() {
+        return Err(format!(
+            "bad value for cores: this process may not run on CPU {}, only on {}",
+            format_cores(&absent),
+            format_cores(&machine.cores)
+        ));
+    }
+    let cpus = machine.cpus.min(start.cores.len().max(1));
+    if start.lanes > cpus {
+        tracing::warn!(
+            "{} lanes share {cpus} CPUs: a lane that waits for its CPU keeps its clients waiting; \
+             --lanes {cpus} is faster",
+            start.lanes
+        );
+    }
+    Ok(())
+}
+
+/// Warns when `maxmemory` is less than the process takes before it holds a key.
+pub fn check_memory(settings: &Settings) {
+    let Some(limit) = settings.live().maxmemory else { return };
+    let Some(resident) = ringlane_serve::resident_bytes() else { return };
+    let (own, least) = (resident as u64, ringlane_serve::least_memory(resident) as u64);
+    if limit < least {
+        tracing::warn!(
+            "maxmemory is {limit} bytes, but the process takes {own} before it holds a key: it will \
+             pass the limit; set at least {least}"
+        );
+    }
 }
 
 /// The soft limit goes up to the hard one; the hard one to `wanted` where we may. Answers what holds.

@@ -43,12 +43,13 @@ fn run() -> Result<(), String> {
         Request::Serve { path, settings } => (path, settings),
     };
     let sources = sources(path, arguments)?;
+    // As for an unknown option: what was meant to be set is not.
+    if let Some(name) = sources.unknown_variables().first() {
+        return Err(format!("the variable {name} is no setting; `ringlane --help` lists them"));
+    }
     let settings = Settings::load(machine::probe(Path::new("/")), &sources)
         .map_err(|error| error.to_string())?;
     let logs = logs::install(&settings)?;
-    for name in sources.unknown_variables() {
-        tracing::warn!("the variable {name} is no setting; `ringlane --help` lists them");
-    }
     boot::serve(&Arc::new(settings), logs)
 }
 

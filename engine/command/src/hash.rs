@@ -1,13 +1,13 @@
 //! Hashes: reading, writing, counting, walking. The expiry of fields is in `hash_expiry`.
 
-use ringlane_base::glob;
 use ringlane_store::types::{Hash, HashView, Item};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::extended::Extended;
-use crate::keyspace::ScanRequest;
+use crate::keyspace::{ScanRequest, scan_cursor};
 use crate::parse::{self, is};
-use crate::{Args, CommandError, Context, Reply};
+use crate::set::{Count, is_few, random_count};
+use crate::{CommandError, Context, Reply};
 
 /// Bytes that a field takes beside its own and its value's, at most, about.
 const FIELD_OVERHEAD: usize = 64;
@@ -230,7 +230,7 @@ pub fn hincrbyfloat(context: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// How many fields a `HRANDFIELD … -count` may ask for, as in Redis.
+/// How many fields may be asked for together with their values, as in Redis.
 const RANDOM_MAX: i64 = i64::MAX / 2;
 
 /// `HRANDFIELD key [count [WITHVALUES]]`
@@ -252,40 +252,31 @@ pub fn hrandfield(context: &mut Context<'_>) -> Result<(), CommandError> {
     if with_values && !(-RANDOM_MAX..=RANDOM_MAX).contains(&count) {
         return Err(CommandError::Fixed("ERR value is out of range"));
     }
+    let count = Count::of(count)?;
     let view = context.store.view::<Hash>(&key)?;
-    let chosen = view.map_or(Vec::new(), |hash| choose(hash, count, &mut dice));
+    let chosen = match (view, count) {
+        (None, _) => Vec::new(),
+        (Some(hash), Count::Picks(count)) => {
+            (0..count).map_while(|_| hash.random(&mut dice)).collect()
+        }
+        (Some(hash), Count::Different(count)) => choose(hash, count, &mut dice),
+    };
     write_chosen(context.reply, &chosen, with_values);
     Ok(())
 }
 
-/// The count of a command that chooses by chance.
-pub(crate) fn random_count(text: &[u8]) -> Result<i64, CommandError> {
-    let count = parse::integer(text)?;
-    if count == i64::MIN {
-        return Err(CommandError::Fixed(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
-    Ok(count)
-}
-
-/// Fields by chance: with repetitions if the count is negative, else different ones.
+/// Different fields by chance.
 fn choose<'a>(
     hash: HashView<'a>,
-    count: i64,
+    count: usize,
     dice: &mut fastrand::Rng,
 ) -> Vec<(Item<'a>, Item<'a>)> {
-    if count < 0 {
-        return (0..count.unsigned_abs()).map_while(|_| hash.random(dice)).collect();
-    }
-    let count = usize::try_from(count).unwrap_or(usize::MAX);
-    // Choosing a few at random costs less than walking over all; choosing many does not.
-    if count < hash.len() / 3 && hash.len() > 128 {
+    // Fields that are due and still stand could make trying endless.
+    if hash.next_expiry().is_none() && is_few(count, hash.len()) {
         let mut chosen = Vec::with_capacity(count);
         let mut seen = std::collections::HashSet::with_capacity(count);
-        while chosen.len() < count
-            && let Some((field, value)) = hash.random(dice)
-        {
+        while chosen.len() < count {
+            let (field, value) = hash.random(dice).expect("there are more than are chosen");
             if seen.insert(field.to_vec()) {
                 chosen.push((field, value));
             }
@@ -319,35 +310,26 @@ fn write_chosen(reply: &mut dyn Reply, chosen: &[(Item<'_>, Item<'_>)], with_val
 
 /// `HSCAN key cursor [MATCH pattern] [COUNT count] [NOVALUES]`
 pub fn hscan(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let all = context.args.from(0);
-    let no_values = all.iter().skip(3).any(|option| is(option, "novalues"));
-    let options: Vec<&[u8]> = all
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|(at, option)| *at != 1 && !(*at > 2 && no_values && is(option, "novalues")))
-        .map(|(_, option)| option)
-        .collect();
-    let request = ScanRequest::parse_elements(Args::new(&options, &[]))?;
     let key = context.key(1);
-    let mut found: Vec<(Item<'_>, Item<'_>)> = Vec::new();
-    let next = context.store.view::<Hash>(&key)?.map_or(0, |hash| {
-        hash.scan(request.cursor, request.count, &mut |field, value| {
-            let matches = request.pattern.is_none_or(|pattern| {
-                glob::matches(pattern, field.bytes(&mut itoa::Buffer::new()))
-            });
-            if matches {
-                found.push((field, value));
-            }
-        })
+    let cursor = scan_cursor(&context.args[2])?;
+    let Some(hash) = context.store.view::<Hash>(&key)? else {
+        ScanRequest::write_nothing(context.reply);
+        return Ok(());
+    };
+    let request = ScanRequest::parse_fields(cursor, context.args.from(3))?;
+    let mut found = Vec::new();
+    let next = hash.scan(request.cursor, request.count, &mut |field, value| {
+        if request.wants_element(field) {
+            found.push((field, value));
+        }
     });
     let reply = &mut *context.reply;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(if no_values { found.len() } else { found.len() * 2 });
+    reply.array(if request.no_values { found.len() } else { found.len() * 2 });
     for (field, value) in found {
         write_item(reply, field);
-        if !no_values {
+        if !request.no_values {
             write_item(reply, value);
         }
     }

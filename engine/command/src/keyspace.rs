@@ -1,10 +1,11 @@
 //! Whole databases: counting, emptying, swapping, walking through.
 
 use ringlane_base::{Database, glob};
+use ringlane_store::types::Item;
 use ringlane_store::{Store, TypeName};
 
 use crate::parse::{self, is};
-use crate::{Args, CommandError, Context};
+use crate::{Args, CommandError, Context, Reply};
 
 /// Keys that one call of SCAN looks at, whatever COUNT says: a call with a greater one answers less
 /// and the client goes on, so that no call holds its lane for long.
@@ -113,15 +114,60 @@ pub struct ScanRequest<'a> {
     pub count: usize,
     pub pattern: Option<&'a [u8]>,
     pub type_name: Option<&'a [u8]>,
+    /// HSCAN's `NOVALUES`.
+    pub no_values: bool,
+}
+
+/// What is walked through.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scanned {
+    Keys,
+    /// Of a set or a sorted set.
+    Members,
+    /// Of a hash.
+    Fields,
 }
 
 impl<'a> ScanRequest<'a> {
     /// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
     pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
-        let cursor = scan_cursor(&args[1])?;
-        let mut request = Self { cursor, count: SCAN_KEYS_DEFAULT, pattern: None, type_name: None };
-        let mut rest = args.from(2).iter().copied();
+        Self::parse_options(scan_cursor(&args[1])?, args.from(2), Scanned::Keys)
+    }
+
+    /// What follows the cursor of SSCAN and ZSCAN: `[MATCH pattern] [COUNT count]`. Redis reads the
+    /// cursor, then looks at the key, then reads these.
+    pub fn parse_elements(cursor: u64, options: &[&'a [u8]]) -> Result<Self, CommandError> {
+        Self::parse_options(cursor, options, Scanned::Members)
+    }
+
+    /// The same of HSCAN, with `[NOVALUES]`.
+    pub fn parse_fields(cursor: u64, options: &[&'a [u8]]) -> Result<Self, CommandError> {
+        Self::parse_options(cursor, options, Scanned::Fields)
+    }
+
+    fn parse_options(
+        cursor: u64,
+        options: &[&'a [u8]],
+        scanned: Scanned,
+    ) -> Result<Self, CommandError> {
+        let mut request = Self {
+            cursor,
+            count: SCAN_KEYS_DEFAULT,
+            pattern: None,
+            type_name: None,
+            no_values: false,
+        };
+        let mut rest = options.iter().copied();
         while let Some(option) = rest.next() {
+            if is(option, "novalues") {
+                if scanned != Scanned::Fields {
+                    return Err(CommandError::Fixed(
+                        "ERR NOVALUES option can only be used in HSCAN",
+                    ));
+                }
+                request.no_values = true;
+                continue;
+            }
             let value = rest.next().ok_or(CommandError::Syntax)?;
             if is(option, "count") {
                 let count = parse::integer(value)?;
@@ -131,7 +177,7 @@ impl<'a> ScanRequest<'a> {
                 request.count = usize::try_from(count).unwrap_or(usize::MAX).min(SCAN_KEYS_MAX);
             } else if is(option, "match") {
                 request.pattern = Some(value);
-            } else if is(option, "type") {
+            } else if is(option, "type") && scanned == Scanned::Keys {
                 request.type_name = Some(value);
             } else {
                 return Err(CommandError::Syntax);
@@ -140,10 +186,17 @@ impl<'a> ScanRequest<'a> {
         Ok(request)
     }
 
-    /// What follows the key of HSCAN, SSCAN and ZSCAN: `name cursor [MATCH pattern] [COUNT count]`.
-    pub fn parse_elements(args: Args<'a>) -> Result<Self, CommandError> {
-        let request = Self::parse(args)?;
-        if request.type_name.is_some() { Err(CommandError::Syntax) } else { Ok(request) }
+    /// Whether an element is asked for.
+    pub fn wants_element(&self, element: Item<'_>) -> bool {
+        self.pattern
+            .is_none_or(|pattern| glob::matches(pattern, element.bytes(&mut itoa::Buffer::new())))
+    }
+
+    /// The answer of a scan of what is not there.
+    pub fn write_nothing(reply: &mut dyn Reply) {
+        reply.array(2);
+        reply.bulk(b"0");
+        reply.array(0);
     }
 
     fn wants(&self, key: &[u8], type_name: TypeName) -> bool {

@@ -27,6 +27,8 @@ pub mod list_move;
 pub mod list_search;
 pub mod object;
 pub mod script;
+pub mod set;
+pub mod set_algebra;
 pub mod sorted;
 pub mod sorted_algebra;
 pub mod sorted_pop;

@@ -3,23 +3,20 @@
 
 use std::collections::HashSet;
 
-use ringlane_base::glob;
 use ringlane_store::types::{Item, Put, SortedSet, SortedView};
 use ringlane_store::{
     CollectionType, Edit, Expiry, Key, NewValue, NoticeClasses, OwnedCollection, Removal, TypeName,
 };
 
-use crate::hash::{notify_gone, random_count, write_item};
-use crate::keyspace::ScanRequest;
+use crate::hash::{notify_gone, write_item};
+use crate::keyspace::{ScanRequest, scan_cursor};
 use crate::parse::is;
 use crate::score::{Span, score};
+use crate::set::{PICKS_MAX, random_count};
 use crate::{Args, CommandError, Context, Reply};
 
 /// Bytes that a member takes beside its own, at most, about: its score, its place in the table.
 const MEMBER_OVERHEAD: usize = 32;
-/// Members that one ZRANDMEMBER with a negative count answers: more are refused, since each of them
-/// costs memory, whatever the set holds.
-const REPEATED_MAX: u64 = 1 << 20;
 
 /// A member and its score, apart from the set.
 pub(crate) type Scored = (Vec<u8>, f64);
@@ -388,7 +385,7 @@ pub fn zrandmember(context: &mut Context<'_>) -> Result<(), CommandError> {
         [word] if is(word, "withscores") => true,
         _ => return Err(CommandError::Syntax),
     };
-    if count < 0 && count.unsigned_abs() > REPEATED_MAX || with_scores && count > i64::MAX / 2 {
+    if count < 0 && count.unsigned_abs() > PICKS_MAX || with_scores && count > i64::MAX / 2 {
         return Err(CommandError::Fixed("ERR value is out of range"));
     }
     let Some(set) = context.store.view::<SortedSet>(&key)? else {
@@ -430,18 +427,18 @@ fn choose(len: usize, count: i64, dice: &mut fastrand::Rng) -> Vec<usize> {
 
 /// `ZSCAN key cursor [MATCH pattern] [COUNT count]`
 pub fn zscan(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let request = ScanRequest::parse_elements(Args::new(context.args.from(1), &[]))?;
     let key = context.key(1);
+    let cursor = scan_cursor(&context.args[2])?;
+    let Some(set) = context.store.view::<SortedSet>(&key)? else {
+        ScanRequest::write_nothing(context.reply);
+        return Ok(());
+    };
+    let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
     let mut found: Vec<(Item<'_>, f64)> = Vec::new();
-    let next = context.store.view::<SortedSet>(&key)?.map_or(0, |set| {
-        set.scan(request.cursor, request.count, |member, score| {
-            let matches = request.pattern.is_none_or(|pattern| {
-                glob::matches(pattern, member.bytes(&mut itoa::Buffer::new()))
-            });
-            if matches {
-                found.push((member, score));
-            }
-        })
+    let next = set.scan(request.cursor, request.count, |member, score| {
+        if request.wants_element(member) {
+            found.push((member, score));
+        }
     });
     let reply = &mut *context.reply;
     reply.array(2);

@@ -87,6 +87,28 @@ impl Store {
         }
     }
 
+    /// The collection to read, None if there is no such key or its time has come: no use, no hit, no
+    /// miss, and nothing goes, so that several can be read side by side.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn glance<T: CollectionType>(
+        &self,
+        key: &Key<'_>,
+    ) -> Result<Option<T::View<'_>>, WrongType> {
+        let Some(found) = self.find(key) else { return Ok(None) };
+        let entry = self.entry(found);
+        match entry.value() {
+            _ if entry.is_due(self.now) => Ok(None),
+            Value::Collection(view) if view.type_name == T::TYPE => {
+                Ok(Some(T::view(view.body, self.now)))
+            }
+            Value::Text(_) | Value::Integer(_) | Value::Blob(_) | Value::Collection(_) => {
+                Err(WrongType)
+            }
+        }
+    }
+
     /// Takes what an edit has cut off a collection, to be freed in slices (`work`).
     pub fn free_in_slices(&mut self, garbage: Option<Collection>) {
         if let Some(garbage) = garbage {

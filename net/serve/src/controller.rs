@@ -57,6 +57,11 @@ pub fn fair_shares(pool: usize, used: &[usize]) -> Vec<usize> {
     shares
 }
 
+/// The least `maxmemory` that a process of so many resident bytes, without keys, can keep.
+pub fn least_memory(resident: usize) -> usize {
+    resident + resident / (STORES_PART_MIN - 1)
+}
+
 /// Bytes of this process that are resident.
 pub fn resident_bytes() -> Option<usize> {
     let text = std::fs::read_to_string("/proc/self/statm").ok()?;

@@ -40,4 +40,5 @@ mod watch;
 mod web_guard;
 
 pub use admin::process::{Allocator, AllocatorUsage, set_allocator};
+pub use controller::{least_memory, resident_bytes};
 pub use server::{Server, StartError, Stopper, start};

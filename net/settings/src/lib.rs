@@ -19,7 +19,7 @@ mod table;
 mod units;
 
 pub use file::RewriteError;
-pub use kind::{BindAddress, BufferLimit, BufferLimits, Invalid, Kind, Value};
+pub use kind::{BindAddress, BufferLimit, BufferLimits, Invalid, Kind, Value, format_cores};
 pub use live::{Advertise, LiveSettings, LogLevel, Secret, StartSettings};
 pub use reference::reference;
 pub use settings::{SetError, Settings};

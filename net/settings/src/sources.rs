@@ -112,7 +112,7 @@ impl Sources {
         Ok(())
     }
 
-    /// Variables with our prefix that no setting has: most likely a typing error.
+    /// Variables with our prefix that no setting and none of our tools has: most likely a typing error.
     pub fn unknown_variables(&self) -> Vec<&str> {
         self.variables
             .iter()
@@ -120,10 +120,15 @@ impl Sources {
             .filter(|name| name.starts_with(VARIABLE_PREFIX))
             // Kubernetes sets RINGLANE_SERVICE_HOST, RINGLANE_PORT_6379_TCP and their like.
             .filter(|name| !name.contains("_SERVICE_") && !name.contains("_PORT_"))
+            .filter(|name| !TOOL_VARIABLES.contains(name))
             .filter(|name| !ROWS.iter().any(|row| variable(row.name) == *name))
             .collect()
     }
 }
+
+/// What the tests and the measuring tools read, which start servers: no settings.
+const TOOL_VARIABLES: [&str; 4] =
+    ["RINGLANE_BINARY", "RINGLANE_PERF_BINARIES", "RINGLANE_PERF_PASSWORD", "RINGLANE_TRACES"];
 
 /// Kubernetes sets `RINGLANE_PORT=tcp://10.0.0.1:6379` in every pod beside a service named ringlane.
 fn is_service_link(text: &str) -> bool {

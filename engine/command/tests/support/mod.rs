@@ -283,6 +283,16 @@ pub fn show(answer: &[u8]) -> String {
     text
 }
 
+/// A readable array of words without blanks, in order of their bytes; anything else as it is.
+pub fn sorted(answer: &str) -> String {
+    let Some(list) = answer.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) else {
+        return answer.to_owned();
+    };
+    let mut elements: Vec<&str> = list.split(' ').collect();
+    elements.sort_unstable();
+    format!("[{}]", elements.join(" "))
+}
+
 fn show_one(rest: &mut &[u8]) -> String {
     let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("a whole line");
     let line = String::from_utf8_lossy(&rest[..end]).into_owned();
