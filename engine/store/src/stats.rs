@@ -10,6 +10,8 @@ pub struct Stats {
     /// Fields of hashes removed because their time had come.
     pub expired_fields: u64,
     pub evicted: u64,
+    /// Entries that volatile policies have compared.
+    pub sampled: u64,
     /// Misses whose key an eviction had taken not long before.
     pub ghost_hits: u64,
     /// Entries moved to gather free memory.

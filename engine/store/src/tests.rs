@@ -438,3 +438,22 @@ fn a_full_store_that_was_flushed_takes_new_keys_without_evicting_them() {
         assert!(store.memory().total() <= (24 << 20) / 32 * 33);
     }
 }
+
+#[test]
+fn a_random_victim_is_not_compared_with_others() {
+    let mut store = store();
+    let max = 8 << 20;
+    let policy = Policy::VolatileRandom;
+    store.set_limits(Limits { bytes_max: Some(max), entries_max: None, policy });
+    let value = [b'x'; 200];
+    for number in 0..100_000u32 {
+        let name = number.to_string();
+        let key = store.key(Database(0), name.as_bytes());
+        let expiry = Expiry::At(Millis(store.now().0 + 1_000_000 + u64::from(number)));
+        store.set(&key, NewValue::Text(&value), expiry).expect("others may go");
+    }
+    let stats = *store.stats();
+    assert!(stats.evicted > 50_000, "{stats:?}");
+    // Some items of the wheel are of no use; each costs one look, once.
+    assert!(stats.sampled <= stats.evicted * 5 / 4, "{stats:?}");
+}

@@ -325,15 +325,21 @@ impl Store {
         }
     }
 
-    /// The best of a few entries that the wheel names: for `volatile-ttl` those that are due next,
+    /// The best, which the caller evicts, of a few entries that the wheel names: for `volatile-ttl` those that are due next,
     /// else any.
     fn sampled_victim(&mut self, policy: Policy) -> Option<Found> {
         let soonest = policy == Policy::VolatileTtl;
-        let mut best: Option<(u64, Found)> = None;
+        // Any will do for `volatile-random`: nothing is compared.
+        let samples = if policy == Policy::VolatileRandom { 1 } else { SAMPLES };
+        let mut best: Option<(u64, Found, (ringlane_base::Millis, Item))> = None;
         // Items of no use are dropped from the wheel on the way, so this ends.
         while best.is_none() && self.wheel.len() > 0 {
             let mut items = [Item::none(); SAMPLES];
-            let count = self.wheel.draw(&mut items, soonest, &mut self.dice);
+            let count = self.wheel.draw(&mut items[..samples], soonest, &mut self.dice);
+            self.stats.sampled += count as u64;
+            for item in &items[..count] {
+                self.prefetch_item(*item);
+            }
             for item in &items[..count] {
                 let Some((found, at)) = self.find_item(*item) else { continue };
                 let clock = self.entry(found).header().clock();
@@ -343,13 +349,23 @@ impl Store {
                     Policy::VolatileLfu | Policy::VolatileFifo => u64::from(clock & LEVEL),
                     _ => 0,
                 };
-                self.wheel.schedule(at, *item);
-                if best.is_none_or(|(lowest, _)| rank < lowest) {
-                    best = Some((rank, found));
-                }
+                let mine = (at, *item);
+                let (at, item) = match best {
+                    Some((lowest, _, _)) if rank >= lowest => mine,
+                    Some((_, _, other)) => {
+                        best = Some((rank, found, mine));
+                        other
+                    }
+                    None => {
+                        best = Some((rank, found, mine));
+                        continue;
+                    }
+                };
+                // All but the best stay; that one goes, and leaves no item of no use behind.
+                self.wheel.schedule(at, item);
             }
         }
-        best.map(|(_, found)| found)
+        best.map(|(_, found, _)| found)
     }
 
     /// The entry that an item of the wheel names, with its expiry.
