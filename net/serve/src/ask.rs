@@ -35,6 +35,8 @@ pub enum Question {
     LatencyReset,
     /// Settings or the pause have changed; answered once the lane obeys them.
     Refresh,
+    /// Whether it holds the connection of the client with this id (0: none has it).
+    FindClient(u64),
     /// Channels of a kind that live on this lane and match, downward from a place in its table.
     Channels {
         kind: Kind,
@@ -60,6 +62,7 @@ pub enum Answer {
     Names { names: Vec<Vec<u8>>, rest: Option<Box<Question>> },
     Count(u64),
     Counts(Vec<u64>),
+    Client(Option<ConnectionId>),
     Slowlog(Vec<crate::admin::slowlog::Entry>),
     Keys(Vec<Vec<u8>>),
     Done,
@@ -75,6 +78,7 @@ impl Answer {
             Self::Report(_)
             | Self::Count(_)
             | Self::Counts(_)
+            | Self::Client(_)
             | Self::Slowlog(_)
             | Self::Keys(_)
             | Self::Done => None,

@@ -152,12 +152,18 @@ impl Core {
             scripts: None,
             reply: &mut reply,
         };
+        self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
         let outcome = handler(&mut context);
+        if let (Ok(()), Some(mark)) = (&outcome, request.mark) {
+            let args = Args::new(&slices, &parcel.blobs);
+            self.remember_reads(from, mark, request.database, request.spec, args);
+        }
         drop(slices);
         if let Err(error) = outcome {
             replies.truncate(start);
             if let ringlane_command::CommandError::Blocked(wait) = error {
                 parcel.replies = replies;
+                self.tracking.writer = None;
                 return Some((parcel, wait));
             }
             RespReply::new(&mut replies, request.version).error_line(&error);
@@ -168,6 +174,7 @@ impl Core {
         parcel.clear_requests();
         self.deliver(from, parcel);
         self.hand_out_touches();
+        self.tracking.writer = None;
         None
     }
 
@@ -353,6 +360,7 @@ fn alone(request: &Request, args: Args<'_>) -> Box<Parcel> {
         database: request.database,
         version: request.version,
         no_touch: request.no_touch,
+        mark: request.mark,
     };
     let blobs: &[Bytes] = args.blobs();
     alone.push(head, args.from(1), blobs);

@@ -10,6 +10,7 @@ use crate::pubsub::audience::Listening;
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, GENERATION_MASK};
 use crate::session::Session;
+use crate::tracking::Tracking;
 
 /// Replies a connection may wait for from other lanes; then its input waits.
 pub const PLACES_MAX: usize = 4096;
@@ -114,6 +115,10 @@ pub struct Connection {
     pub listening: Option<Box<Listening>>,
     /// It said MONITOR.
     pub monitor: bool,
+    /// It keeps copies of what it reads.
+    pub tracking: Option<Box<Tracking>>,
+    /// Another connection has its invalidations sent here.
+    pub pinned: bool,
 }
 
 impl Connection {
@@ -145,12 +150,14 @@ impl Connection {
             input_ended: false,
             listening: None,
             monitor: false,
+            tracking: None,
+            pinned: false,
         }
     }
 
     /// Whether other lanes know it by its place on this one, so that it must stay.
     pub fn is_bound(&self) -> bool {
-        self.listening.is_some() || self.monitor
+        self.listening.is_some() || self.monitor || self.tracking.is_some() || self.pinned
     }
 
     /// Whether it may run only some commands: it listens in RESP2, or watches.

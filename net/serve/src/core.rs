@@ -28,6 +28,7 @@ use crate::ring::ConnectionId;
 use crate::shared::Shared;
 use crate::stats::LaneStats;
 use crate::together::Togethers;
+use crate::tracking::Trackings;
 use crate::watch::Watches;
 
 const NS_PER_MS: u64 = 1_000_000;
@@ -91,6 +92,7 @@ pub struct Core {
     pub pause: Option<crate::pause::Pause>,
     pub pubsub: PubSub,
     pub monitors: Monitors,
+    pub tracking: Trackings,
     pub random: fastrand::Rng,
     /// Reused for replies on their way through this lane.
     pub scratch: ReplyBuffer,
@@ -148,6 +150,7 @@ impl Core {
             pause: None,
             pubsub: PubSub::new(lanes),
             monitors: Monitors::default(),
+            tracking: Trackings::default(),
             random,
             scratch: ReplyBuffer::default(),
             shared,
@@ -267,6 +270,7 @@ impl Core {
     pub fn let_go(&mut self, id: ConnectionId) {
         self.stop_listening(id);
         self.stop_monitoring(id);
+        self.stop_tracking(id);
     }
 
     /// A reply that a connection reserved a place for has come.

@@ -25,6 +25,7 @@ use crate::reply::{RespReply, SumReply};
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, Ring};
 use crate::session::{Door, ReplyMode};
+use crate::tracking::Mark;
 use crate::transaction::is_queued;
 use crate::web_guard::is_web_request;
 
@@ -40,6 +41,8 @@ pub struct Manner {
     pub database: Database,
     pub version: Version,
     pub no_touch: bool,
+    /// Of a client that tracks.
+    pub mark: Option<Mark>,
     pub limits: HandlerLimits,
 }
 
@@ -195,16 +198,19 @@ impl Core {
         {
             return self.refuse(id, &error);
         }
+        let in_transaction = connection.session.transaction.is_some();
+        let tracking = connection.tracking.as_mut();
+        let mark = tracking.map(|tracking| tracking.mark(id, spec, in_transaction));
         let session = &mut connection.session;
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             self.stats.rejected(spec.id);
             return self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
         }
-        let in_transaction = session.transaction.is_some();
         let manner = Manner {
             database: session.database,
             version: session.version,
             no_touch: session.no_touch,
+            mark,
             limits: self.handler_limits,
         };
         if session.door == Door::Lane
@@ -255,6 +261,7 @@ impl Core {
         manner: Manner,
         args: Args<'_>,
     ) {
+        self.tracking.writer = manner.mark.map(|mark| (self.lane, mark.connection));
         let connection = self.connections.get(id).expect("looked up by the caller");
         let out = connection.reply_target();
         let from = out.mark();
@@ -271,6 +278,10 @@ impl Core {
         connection.reply_written(from);
         Self::mark_dirty(&mut self.dirty, connection);
         self.hand_out_touches();
+        if let Some(mark) = manner.mark {
+            self.tracking.writer = None;
+            self.remember_reads(self.lane, mark, manner.database, spec, args);
+        }
     }
 
     /// A key's slot is held by a command over several lanes, or the command may wait by itself: it
@@ -501,11 +512,13 @@ impl Core {
             database: request.database,
             version: request.version,
             no_touch: request.no_touch,
+            mark: request.mark,
             limits: self.handler_limits,
         };
         let spec = request.spec;
         let begun = clock::ticks();
         let part = matches!(request.return_to, ReturnTo::Part { .. } | ReturnTo::Slice { .. });
+        self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
         self.store.set_traceless(manner.no_touch);
         let before = replies.mark();
         let fine = if part {
@@ -528,6 +541,10 @@ impl Core {
             self.stats.failed(spec.id, &replies.bytes[before.bytes_before()..]);
         }
         self.hand_out_touches();
+        if let Some(mark) = request.mark {
+            self.tracking.writer = None;
+            self.remember_reads(from, mark, request.database, spec, args);
+        }
     }
 
     /// Parks a request whose slot is held.
@@ -541,6 +558,7 @@ impl Core {
             database: request.database,
             version: request.version,
             no_touch: request.no_touch,
+            mark: request.mark,
         };
         alone.push(head, args.from(1), args.blobs());
         self.park_or_run(from, alone);
@@ -732,5 +750,6 @@ pub fn head(
         database: manner.database,
         version: manner.version,
         no_touch: manner.no_touch,
+        mark: manner.mark,
     }
 }

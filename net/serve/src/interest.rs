@@ -355,8 +355,7 @@ impl Core {
         match party {
             Party::Watch => self.tell_watchers(touch),
             Party::Blocked => self.tell_blocked(touch),
-            // Asks for no key yet.
-            Party::Tracked => {}
+            Party::Tracked => self.tell_trackers(touch),
         }
     }
 }

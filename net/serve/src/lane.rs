@@ -147,6 +147,7 @@ impl Lane {
             }
         }
         self.core.publish_notices();
+        self.core.send_invalidations();
         self.core.deliver_more();
         self.send_parcels();
         self.send_replies();
@@ -168,6 +169,7 @@ impl Lane {
             || !self.core.outbox.is_empty()
             || self.core.store.has_notices()
             || self.core.pubsub.has_work()
+            || self.core.tracking.has_work()
             || mail_waits(&mut self.peers);
         if at_hand {
             return false;
@@ -618,6 +620,7 @@ impl Lane {
         self.upkeep_due = true;
         self.core.refresh_pause();
         self.core.finish_errands();
+        self.core.tend_tracking();
         self.core.publish();
         self.core.sample_rates();
         for door in std::mem::take(&mut self.resting_doors) {

@@ -35,6 +35,7 @@ mod plan;
 mod reply;
 mod server;
 mod together;
+mod tracking;
 mod transaction;
 mod watch;
 mod web_guard;

@@ -17,6 +17,7 @@ use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::session::Session;
+use crate::tracking::Mark;
 use crate::watch::WatchId;
 
 /// Buffers that came back larger than this are not kept for reuse.
@@ -45,6 +46,8 @@ pub struct Request {
     pub version: Version,
     /// Reads leave the eviction bits alone.
     pub no_touch: bool,
+    /// Of a client that tracks.
+    pub mark: Option<Mark>,
 }
 
 /// What a request carries beside its arguments.
@@ -56,6 +59,7 @@ pub struct RequestHead {
     pub database: Database,
     pub version: Version,
     pub no_touch: bool,
+    pub mark: Option<Mark>,
 }
 
 /// Where an argument of a request lies.
@@ -102,6 +106,7 @@ impl Parcel {
             database: head.database,
             version: head.version,
             no_touch: head.no_touch,
+            mark: head.mark,
         });
     }
 
@@ -188,6 +193,8 @@ pub struct Grant {
 pub struct Release {
     pub slots: Vec<Slot>,
     pub effects: Vec<OwnedEffect>,
+    /// The client whose command it was, if it tracks.
+    pub writer: Option<(LaneId, ConnectionId)>,
 }
 
 /// A transaction whose keys are all of one lane, on its way there and, answered, back.

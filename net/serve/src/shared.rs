@@ -57,6 +57,8 @@ pub struct Shared {
     /// Connections over all lanes, handed-over ones included.
     pub clients: AtomicUsize,
     pub rejected_clients: AtomicU64,
+    /// Connections that keep copies of what they read, over all lanes.
+    pub trackings: AtomicUsize,
     /// Connections that watch (MONITOR), over all lanes.
     pub monitors: AtomicUsize,
     /// Unix milliseconds until which `CLIENT PAUSE` holds; 0: none.
@@ -90,6 +92,7 @@ impl Shared {
             next_client: AtomicU64::new(1),
             clients: AtomicUsize::new(0),
             rejected_clients: AtomicU64::new(0),
+            trackings: AtomicUsize::new(0),
             monitors: AtomicUsize::new(0),
             pause_until_ms: AtomicU64::new(0),
             pause_writes_only: AtomicBool::new(false),

@@ -77,6 +77,8 @@ pub struct Counters {
     pub long_slices: u64,
     /// Keyspace notices lost because their listeners' lanes had fallen behind.
     pub notices_dropped: u64,
+    /// Keys that tracking forgot to keep to `tracking-table-max-keys`.
+    pub tracking_evicted: u64,
     /// Lines of MONITOR lost for the same reason.
     pub monitor_lines_dropped: u64,
 }

@@ -19,6 +19,7 @@ use crate::execute::{Manner, Slices, head, run_here};
 use crate::gather::Recipient;
 use crate::locks::Waiter;
 use crate::parcel::{Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo};
+use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::watch::WatchId;
@@ -77,6 +78,12 @@ impl Together {
             replies: ReplyBuffer::default(),
             stretches: Vec::new(),
         }
+    }
+
+    /// Whose commands they are, if he tracks.
+    fn writer(&self, lane: LaneId) -> Option<(LaneId, ConnectionId)> {
+        let mark = self.commands.requests.first()?.mark?;
+        Some((lane, mark.connection))
     }
 
     fn is_on_databases(&self, position: usize) -> bool {
@@ -303,7 +310,8 @@ impl Core {
             return Progress::Ended;
         }
         for (group, effects) in together.groups.iter().zip(self.by_group(together, effects)) {
-            self.post_release(group.lane, Release { slots: Vec::new(), effects });
+            let writer = together.writer(self.lane);
+            self.post_release(group.lane, Release { slots: Vec::new(), effects, writer });
         }
         Progress::On
     }
@@ -334,8 +342,10 @@ impl Core {
     /// Frees all slots, with the last effects.
     fn release(&mut self, together: &mut Together, effects: Vec<OwnedEffect>) {
         let by_group = self.by_group(together, effects);
+        let writer = together.writer(self.lane);
+        self.remember_together(together);
         for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
-            self.post_release(group.lane, Release { slots: group.slots, effects });
+            self.post_release(group.lane, Release { slots: group.slots, effects, writer });
         }
     }
 
@@ -402,6 +412,7 @@ impl Core {
             database: request.database,
             version: request.version,
             no_touch: request.no_touch,
+            mark: request.mark,
             limits: self.handler_limits,
         };
         let alone = together.groups.len() == 1;
@@ -460,6 +471,30 @@ impl Core {
         self.go_on(index);
     }
 
+    /// Tells the lanes what has been read of their keys for a client that tracks, before they
+    /// release them.
+    fn remember_together(&mut self, together: &Together) {
+        for request in &together.commands.requests[..together.next] {
+            let Some(mark) = request.mark.filter(|mark| mark.remember) else { continue };
+            let mut slices = Slices::new();
+            together.commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &together.commands.blobs);
+            let mut keys: Vec<(Database, Vec<u8>)> = Vec::new();
+            let databases = self.live.databases;
+            request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
+                keys.push((database, key.to_vec()));
+            });
+            for (database, key) in keys {
+                let lane = self.home_of(&key);
+                if lane == self.lane {
+                    self.remember_read(lane, mark, database, &key);
+                } else {
+                    self.post_note(lane, Note::Remember { mark, keys: vec![(database, key)] });
+                }
+            }
+        }
+    }
+
     /// Runs commands on keys on the scratch store; what they changed.
     fn run_on_scratch(
         &mut self,
@@ -495,6 +530,7 @@ impl Core {
                 database: request.database,
                 version: request.version,
                 no_touch: request.no_touch,
+                mark: request.mark,
                 limits: self.handler_limits,
             };
             let from = together.replies.mark();
@@ -541,7 +577,9 @@ impl Core {
         for slot in release.slots {
             self.locks.release(slot, &mut free);
         }
+        self.tracking.writer = release.writer;
         self.hand_out_touches();
+        self.tracking.writer = None;
         for waiter in free {
             match waiter {
                 Waiter::Request(from, parcel) => self.run_parcel(from, parcel),

@@ -127,6 +127,12 @@ impl Transaction {
     }
 }
 
+/// Whose commands these are, if he tracks; `lane` is his.
+fn writer_of(commands: &Parcel, lane: LaneId) -> Option<(LaneId, ConnectionId)> {
+    let mark = commands.requests.first()?.mark?;
+    Some((lane, mark.connection))
+}
+
 /// Whether the command waits for EXEC when it is said after MULTI.
 pub fn is_queued(spec: &CommandSpec) -> bool {
     !matches!(
@@ -160,6 +166,7 @@ impl Core {
         let databases = self.live.databases;
         let connection = self.connections.get(id).expect("looked up by the caller");
         let (no_touch, door) = (connection.session.no_touch, connection.session.door);
+        let mark = connection.tracking.as_mut().map(|tracking| tracking.mark(id, spec, true));
         let transaction = connection.session.transaction.as_mut().expect("asked by the caller");
         if !transaction.spoiled {
             let bytes: usize = args.from(1).iter().map(|arg| arg.len()).sum();
@@ -177,6 +184,7 @@ impl Core {
                 database: transaction.database,
                 version: transaction.version,
                 no_touch,
+                mark,
             };
             transaction.commands.push(head, args.from(1), args.blobs());
             transaction.foresee(spec, args, databases);
@@ -336,6 +344,7 @@ impl Core {
                         database: request.database,
                         version: request.version,
                         no_touch: request.no_touch,
+                        mark: request.mark,
                         limits: self.handler_limits,
                     };
                     self.execute_here(id, request.spec, request.routed, manner, args);
@@ -355,7 +364,9 @@ impl Core {
             connection.end_group(sequence, behind, head);
             Self::mark_dirty(&mut self.dirty, connection);
         }
+        self.tracking.writer = writer_of(commands, self.lane);
         self.hand_out_touches();
+        self.tracking.writer = None;
     }
 
     /// Runs a queued command about the connection or the server.
@@ -402,7 +413,9 @@ impl Core {
                 answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
             }
             self.interest.release();
+            self.tracking.writer = writer_of(&errand.commands, from);
             self.hand_out_touches();
+            self.tracking.writer = None;
             errand.commands.replies = replies;
             errand.commands.answers = answers;
         }

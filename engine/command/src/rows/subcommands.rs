@@ -22,9 +22,15 @@ commands! { OBJECT from super::COMMANDS_END, up to OBJECT_END;
 }
 
 commands! { CLIENT from OBJECT_END, up to CLIENT_END;
+    "client|caching" Exactly(3) Neither None Single => Serve(On::Client), "YES | NO"
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        Connection "6.0.0" "O(1)" "Says whether the next command's keys are tracked.";
     "client|getname" Exactly(2) Neither None Single => Serve(On::Client), ""
         [NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "2.6.9" "O(1)" "The name of this connection.";
+    "client|getredir" Exactly(2) Neither None Single => Serve(On::Client), ""
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        Connection "6.0.0" "O(1)" "The client that this connection's invalidations go to.";
     "client|help" Exactly(2) Neither None Single => Store(introspect::help), ""
         [LOADING STALE] [CONNECTION] [] []
         Connection "5.0.0" "O(1)" "Prints this help.";
@@ -64,6 +70,13 @@ commands! { CLIENT from OBJECT_END, up to CLIENT_END;
         "client-id [TIMEOUT | ERROR]"
         [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "5.0.0" "O(1)" "Ends what a blocked client waits for.";
+    "client|tracking" AtLeast(3) Neither None Single => Serve(On::Client),
+        "ON | OFF [REDIRECT id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        Connection "6.0.0" "O(1)" "Tells this connection when what it has read changes.";
+    "client|trackinginfo" Exactly(2) Neither None Single => Serve(On::Client), ""
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        Connection "6.2.0" "O(1)" "How this connection tracks.";
     "client|unpause" Exactly(2) Neither None Single => Serve(On::Client), ""
         [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "6.2.0" "O(N) in the paused connections" "Ends a pause.";

@@ -18,9 +18,12 @@ use crate::pubsub::Kind as Space;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
 use crate::session::{ReplyMode, Session};
+use crate::tracking::{Mode, commands as tracking};
 
 pub const SUBCOMMANDS: &[Subcommand] = &[
+    ("caching", tracking::caching),
     ("getname", get_name),
+    ("getredir", tracking::get_redirect),
     ("id", client_id),
     ("info", info),
     ("kill", kill),
@@ -32,6 +35,8 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ("setinfo", set_info),
     ("setname", set_name),
     ("unblock", unblock),
+    ("tracking", tracking::tracking),
+    ("trackinginfo", tracking::info),
     ("unpause", |core, _, _| {
         core.shared.pause_until_ms.store(0, Ordering::Release);
         Ok(Step::Ask(Question::Refresh, finish_ok))
@@ -354,7 +359,8 @@ fn write_line(fields: &mut Fields, connection: &Connection, lane: LaneId, now: M
     fields.text("events", if output > 0 { "rw" } else { "r" });
     fields.text("cmd", session.last_command.map_or("NULL", command_name));
     fields.text("user", "default");
-    fields.text("redir", "-1");
+    let redirect = tracking::told_redirect(connection.tracking.as_deref());
+    fields.text("redir", itoa::Buffer::new().format(redirect));
     fields.text(
         "resp",
         match session.version {
@@ -382,6 +388,9 @@ fn flags(connection: &Connection) -> String {
         (connection.monitor, 'O'),
         (connection.listening.is_some(), 'P'),
         (session.transaction.is_some(), 'x'),
+        (connection.tracking.is_some(), 't'),
+        (connection.tracking.as_ref().is_some_and(|it| it.broken), 'R'),
+        (connection.tracking.as_ref().is_some_and(|it| it.mode == Mode::Broadcast), 'B'),
         (session.read_only, 'r'),
         (connection.phase == Phase::Draining, 'c'),
         (session.no_evict, 'e'),
@@ -470,6 +479,7 @@ fn finish_list(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
             Answer::Report(_)
             | Answer::Killed { .. }
             | Answer::Count(_)
+            | Answer::Client(_)
             | Answer::Slowlog(_)
             | Answer::Keys(_)
             | Answer::Names { .. }

@@ -268,6 +268,7 @@ fn finish_slot_keys(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_
             | Answer::Lines { .. }
             | Answer::Killed { .. }
             | Answer::Count(_)
+            | Answer::Client(_)
             | Answer::Slowlog(_)
             | Answer::Names { .. }
             | Answer::Counts(_)

@@ -198,7 +198,7 @@ fn clients(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("client_recent_max_input_buffer", facts.max(|lane| lane.clients.input_max));
     fields.add("client_recent_max_output_buffer", facts.max(|lane| lane.clients.output_max));
     fields.add("blocked_clients", facts.sum(|lane| lane.clients.blocked));
-    fields.zeros(&["tracking_clients"]);
+    fields.add("tracking_clients", facts.sum(|lane| lane.tracking_clients));
     fields.add("pubsub_clients", facts.sum(|lane| lane.pubsub.clients));
     fields.add("watching_clients", facts.sum(|lane| lane.transactions.watching));
     fields.zeros(&["clients_in_timeout_table"]);
@@ -285,7 +285,11 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("pubsubshard_channels", facts.sum(|lane| lane.pubsub.shard_channels));
     fields.zeros(&["latest_fork_usec", "total_forks", "migrate_cached_sockets"]);
     fields.zeros(&["slave_expires_tracked_keys", "active_defrag_hits", "active_defrag_misses"]);
-    fields.zeros(&["tracking_total_keys", "tracking_total_items", "unexpected_error_replies"]);
+    fields.add("tracking_total_keys", facts.sum(|lane| lane.tracking_keys));
+    fields.add("tracking_total_items", facts.sum(|lane| lane.tracking_items));
+    fields.add("tracking_total_prefixes", facts.max(|lane| lane.tracking_prefixes));
+    fields.add("tracking_evicted_keys", facts.sum(|lane| lane.tracking_evicted));
+    fields.zeros(&["unexpected_error_replies"]);
     fields.add("total_error_replies", facts.sum(|lane| lane.errors));
     fields.add(
         "client_output_buffer_limit_disconnections",

@@ -116,6 +116,7 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
             core.refresh_pause();
             Answer::Done
         }
+        Question::FindClient(client) => crate::tracking::commands::find_client(core, *client),
         Question::Channels { kind, pattern, until } => {
             pubsub::list(core, *kind, pattern.as_ref(), *until)
         }
@@ -172,6 +173,7 @@ fn sum(answers: Vec<Answer>) -> u64 {
         .map(|answer| match answer {
             Answer::Count(count) | Answer::Killed { count, .. } => count,
             Answer::Report(_)
+            | Answer::Client(_)
             | Answer::Lines { .. }
             | Answer::Slowlog(_)
             | Answer::Keys(_)

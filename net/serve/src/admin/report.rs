@@ -102,6 +102,11 @@ pub struct LaneReport {
     pub notices_lost: u64,
     pub pubsub: PubSubCounts,
     pub transactions: TransactionCounts,
+    pub tracking_clients: u64,
+    pub tracking_keys: u64,
+    /// Readers of all those keys.
+    pub tracking_items: u64,
+    pub tracking_prefixes: u64,
 }
 
 impl std::ops::Deref for LaneReport {
@@ -136,6 +141,10 @@ impl LaneReport {
             parcels_sent: core.outbox.parcels_sent,
             requests_sent: core.outbox.requests_sent,
             notices_lost: stats.notices_dropped + core.store.notices_dropped(),
+            tracking_clients: core.tracking.clients.len() as u64,
+            tracking_keys: core.tracking.table.keys() as u64,
+            tracking_items: core.tracking.table.readers() as u64,
+            tracking_prefixes: core.tracking.prefixes() as u64,
             pubsub: PubSubCounts {
                 channels: core.pubsub.registry.channels() as u64,
                 patterns: core.pubsub.registry.patterns() as u64,
@@ -236,6 +245,7 @@ pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
             Answer::Lines { .. }
             | Answer::Killed { .. }
             | Answer::Count(_)
+            | Answer::Client(_)
             | Answer::Slowlog(_)
             | Answer::Keys(_)
             | Answer::Names { .. }

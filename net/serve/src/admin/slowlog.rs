@@ -175,6 +175,7 @@ fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
             | Answer::Lines { .. }
             | Answer::Killed { .. }
             | Answer::Count(_)
+            | Answer::Client(_)
             | Answer::Keys(_)
             | Answer::Names { .. }
             | Answer::Counts(_)

@@ -236,6 +236,7 @@ fn names_of(answers: Vec<Answer>) -> Vec<Vec<u8>> {
             | Answer::Lines { .. }
             | Answer::Killed { .. }
             | Answer::Count(_)
+            | Answer::Client(_)
             | Answer::Counts(_)
             | Answer::Slowlog(_)
             | Answer::Keys(_)
@@ -294,6 +295,7 @@ fn finish_counts(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) 
             | Answer::Lines { .. }
             | Answer::Killed { .. }
             | Answer::Count(_)
+            | Answer::Client(_)
             | Answer::Names { .. }
             | Answer::Slowlog(_)
             | Answer::Keys(_)

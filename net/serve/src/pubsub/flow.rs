@@ -141,6 +141,11 @@ impl Core {
         true
     }
 
+    /// What `from` has sent has reached its connections here.
+    pub fn owe_delivery(&mut self, from: LaneId, cost: usize) {
+        self.pubsub.flow.owe(from, cost);
+    }
+
     /// Says what has been delivered since the last turn, and lets go what waited for that.
     pub(super) fn settle_deliveries(&mut self) {
         if !std::mem::take(&mut self.pubsub.flow.owes) {

@@ -19,13 +19,14 @@ mod flow;
 mod notices;
 
 use bytes::Bytes;
-use ringlane_base::{LaneId, Slot};
+use ringlane_base::{Database, LaneId, Slot};
 
 use crate::core::Core;
 use crate::parcel::ReturnTo;
 use crate::reply::RespReply;
 use crate::reply_buffer::ReplyBuffer;
 use crate::ring::ConnectionId;
+use crate::tracking::{Invalid, Mark};
 use audience::Audience;
 use flow::Flow;
 use registry::Registry;
@@ -98,6 +99,27 @@ pub enum Note {
     },
     /// A line for the lane's monitors.
     Show(Bytes),
+    /// Prefixes of keys that the sending lane's clients have begun or ceased to track.
+    Prefixes(Vec<(Bytes, bool)>),
+    /// These keys of another lane have been read for a client of the sender that tracks.
+    Remember {
+        mark: Mark,
+        keys: Vec<(Database, Vec<u8>)>,
+    },
+    /// A key that clients of the lane have read has changed.
+    Invalidate(Box<Invalid>),
+    /// They are to forget all.
+    InvalidateAll,
+    /// The same for one connection, which another (`of`) has chosen in its stead.
+    Redirect {
+        to: ConnectionId,
+        of: ConnectionId,
+        key: Option<Bytes>,
+    },
+    /// The connection that this one has chosen is gone.
+    RedirectBroken {
+        of: ConnectionId,
+    },
 }
 
 /// Subscriptions that homes have yet to confirm.
@@ -180,6 +202,22 @@ impl Core {
                     self.show_line(&line);
                     self.pubsub.flow.owe(from, line.len());
                 }
+                Note::Prefixes(changes) => self.take_prefixes(from, &changes),
+                Note::Remember { mark, keys } => {
+                    for (database, key) in keys {
+                        self.remember_read(from, mark, database, &key);
+                    }
+                }
+                Note::Invalidate(invalid) => self.take_invalid(from, *invalid),
+                Note::InvalidateAll => self.take_invalid_all(from),
+                Note::Redirect { to, of, key } => {
+                    let cost = size_of::<Note>() + key.as_ref().map_or(0, Bytes::len);
+                    if !self.take_redirected(to, key.as_ref()) {
+                        self.post_note(from, Note::RedirectBroken { of });
+                    }
+                    self.pubsub.flow.owe(from, cost);
+                }
+                Note::RedirectBroken { of } => self.break_redirect(of),
             }
         }
     }

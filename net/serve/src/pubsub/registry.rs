@@ -10,10 +10,10 @@ use super::{Change, Kind, Message};
 
 /// How many listeners each lane has, lanes without one left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Holders(SmallVec<[(LaneId, u32); 2]>);
+pub struct Holders(SmallVec<[(LaneId, u32); 2]>);
 
 impl Holders {
-    fn change(&mut self, lane: LaneId, comes: bool) {
+    pub fn change(&mut self, lane: LaneId, comes: bool) {
         let at = self.0.iter().position(|(its, _)| *its == lane);
         match (at, comes) {
             (Some(at), true) => self.0[at].1 += 1,
@@ -26,6 +26,16 @@ impl Holders {
             }
             (None, false) => unreachable!("a listener goes that never came"),
         }
+    }
+
+    /// Whether no lane has one.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Lanes that have at least one.
+    pub fn lanes(&self) -> impl Iterator<Item = LaneId> {
+        self.0.iter().map(|(lane, _)| *lane)
     }
 
     fn count(&self) -> u32 {
