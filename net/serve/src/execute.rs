@@ -173,8 +173,8 @@ impl Core {
     ) {
         let connection = self.connections.get(id).expect("looked up by the caller");
         let mode = connection.session.reply_mode;
-        self.dispatch(id, spec, target, routed, args);
-        if self.monitors.any() {
+        let runs = self.dispatch(id, spec, target, routed, args);
+        if self.monitors.any() && runs {
             self.show_command(id, spec, args);
         }
         if mode != ReplyMode::On && !confirms_by_push(spec) {
@@ -182,7 +182,7 @@ impl Core {
         }
     }
 
-    /// Chooses how and where a command runs.
+    /// Chooses how and where a command runs. False if it was refused, or waits for EXEC.
     #[inline]
     fn dispatch(
         &mut self,
@@ -191,12 +191,14 @@ impl Core {
         target: Target,
         routed: Option<RoutedKey>,
         args: Args<'_>,
-    ) {
+    ) -> bool {
         let connection = self.connections.get(id).expect("looked up by the caller");
         if connection.is_restricted()
             && let Some(error) = forbidden(connection, spec)
         {
-            return self.refuse(id, &error);
+            self.stats.rejected(spec.id);
+            self.refuse(id, &error);
+            return false;
         }
         let in_transaction = connection.session.transaction.is_some();
         let tracking = connection.tracking.as_mut();
@@ -204,7 +206,8 @@ impl Core {
         let session = &mut connection.session;
         if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             self.stats.rejected(spec.id);
-            return self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
+            self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
+            return false;
         }
         let manner = Manner {
             database: session.database,
@@ -219,10 +222,12 @@ impl Core {
         {
             self.stats.rejected(spec.id);
             self.spoil_transaction(id);
-            return self.refuse(id, &error);
+            self.refuse(id, &error);
+            return false;
         }
         if in_transaction && is_queued(spec) {
-            return self.queue_command(id, spec, target, routed, args);
+            self.queue_command(id, spec, target, routed, args);
+            return false;
         }
         let may_wait = spec.flags.has(Flags::BLOCKING);
         if may_wait {
@@ -249,6 +254,7 @@ impl Core {
             }
             (Run::Store(_), Target::Slices) => self.begin_long(id, spec, manner),
         }
+        true
     }
 
     /// On this lane's store, the reply straight into the connection's output.

@@ -265,6 +265,9 @@ impl Core {
 
     /// Runs what the connection has queued.
     pub fn run_transaction(&mut self, id: ConnectionId, transaction: Transaction) {
+        if self.monitors.any() {
+            self.show_transaction(id, &transaction);
+        }
         let watched = self.take_watched_slots(id);
         let mut lanes = transaction.lanes;
         let slots = watched.as_ref().map_or(&[][..], |(_, slots)| slots);
@@ -310,6 +313,17 @@ impl Core {
             self.take_errand(lane, errand);
         } else {
             self.outbox.post(lane, Mail::Errand(errand));
+        }
+    }
+
+    /// Shows to those who watch what is about to run.
+    #[cold]
+    fn show_transaction(&mut self, id: ConnectionId, transaction: &Transaction) {
+        for request in &transaction.commands.requests {
+            let mut slices = Slices::new();
+            transaction.commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &transaction.commands.blobs);
+            self.show_command(id, request.spec, args);
         }
     }
 
