@@ -169,8 +169,22 @@ fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
         match (spec.keys, index) {
             (Keys::Counted(at), _) => write_counted(reply, at),
             (Keys::ToCounted, 1) => write_counted(reply, 2),
-            (Keys::Streams, _) => write_streams(reply, spec.arity),
-            (Keys::AndStore | Keys::AndStoreDist, 1) => write_unknown(reply),
+            (Keys::Streams, _) => {
+                // Behind the word, a key and an id at least; before it what must be said first.
+                let from = spec.arity.least() - 3;
+                write_keyword(
+                    reply,
+                    b"STREAMS",
+                    from,
+                    &[("lastkey", -1), ("keystep", 1), ("limit", 2)],
+                );
+            }
+            (Keys::AndStore, 1) => write_unknown(reply),
+            (Keys::AndStoreDist, 1 | 2) => {
+                let word: &[u8] = if index == 1 { b"STORE" } else { b"STOREDIST" };
+                let range = [("lastkey", 0), ("keystep", 1), ("limit", 0)];
+                write_keyword(reply, word, spec.arity.least(), &range);
+            }
             _ => write_range(reply, spec.keys, index, spec.key_flags.len()),
         }
     }
@@ -195,9 +209,8 @@ fn write_counted(reply: &mut dyn Reply, at: usize) {
     write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
 }
 
-fn write_streams(reply: &mut dyn Reply, arity: Arity) {
-    // Behind the word, a key and an id at least; before it what must be said first.
-    let (Arity::Exactly(least) | Arity::AtLeast(least)) = arity;
+/// The keys that follow a word, which stands nowhere before argument `from`.
+fn write_keyword(reply: &mut dyn Reply, word: &[u8], from: usize, range: &[(&str, i64)]) {
     reply.bulk(b"begin_search");
     reply.map(2);
     reply.bulk(b"type");
@@ -205,11 +218,11 @@ fn write_streams(reply: &mut dyn Reply, arity: Arity) {
     reply.bulk(b"spec");
     reply.map(2);
     reply.bulk(b"keyword");
-    reply.bulk(b"STREAMS");
+    reply.bulk(word);
     reply.bulk(b"startfrom");
-    reply.integer(least as i64 - 3);
+    reply.integer(from as i64);
     reply.bulk(b"find_keys");
-    write_search(reply, "range", &[("lastkey", -1), ("keystep", 1), ("limit", 2)]);
+    write_search(reply, "range", range);
 }
 
 fn write_unknown(reply: &mut dyn Reply) {

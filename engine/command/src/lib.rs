@@ -16,6 +16,8 @@ pub mod bitop;
 pub mod counter;
 pub mod dump;
 pub mod expiry;
+pub mod geo;
+pub mod geo_search;
 pub mod hash;
 pub mod hash_expiry;
 pub mod hyperloglog;
@@ -46,6 +48,7 @@ pub mod reference;
 
 mod docs;
 mod extended;
+mod geohash;
 mod options;
 pub mod parse;
 mod registers;

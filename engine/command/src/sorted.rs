@@ -204,6 +204,32 @@ pub fn zadd(context: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
+/// Adds members whose scores are known, as ZADD would. `options`: the words that ZADD takes.
+pub(crate) fn add_scored(
+    context: &mut Context<'_>,
+    options: &[&[u8]],
+    members: &[(f64, &[u8])],
+) -> Result<(), CommandError> {
+    // The pair stands for those that come.
+    let words: Vec<&[u8]> = [&[&b"zadd"[..], b"key"][..], options, &[b"0", b"member"]].concat();
+    let (options, _) = AddOptions::parse(Args::new(&words, &[]))?;
+    let key = context.new_key(1)?;
+    let growth = members.iter().map(|(_, member)| member.len() + MEMBER_OVERHEAD).sum();
+    let absent = context.store.peek(&key).is_none();
+    let mut additions = Additions::default();
+    if !(absent && options.condition == Condition::Present) {
+        context.store.edit::<SortedSet, _>(&key, growth, |set| {
+            members.iter().try_for_each(|member| additions.add(set, options, *member))
+        })??;
+    }
+    if additions.added + additions.changed > 0 {
+        context.notify(NoticeClasses::SORTED_SET, "zadd", &key);
+    }
+    let changed = if options.count_changed { additions.changed } else { 0 };
+    context.reply.integer(additions.added + changed);
+    Ok(())
+}
+
 /// `ZINCRBY key increment member`
 pub fn zincrby(context: &mut Context<'_>) -> Result<(), CommandError> {
     let options = AddOptions { increment: true, ..AddOptions::NONE };

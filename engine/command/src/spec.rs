@@ -11,6 +11,14 @@ pub enum Arity {
     AtLeast(usize),
 }
 
+impl Arity {
+    pub const fn least(self) -> usize {
+        match self {
+            Self::Exactly(count) | Self::AtLeast(count) => count,
+        }
+    }
+}
+
 /// What a command does to data: read, write, or neither.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
