@@ -62,6 +62,20 @@ enum Centre {
     Nowhere,
 }
 
+/// What is told of each member found, besides its name.
+#[derive(Clone, Copy, Default)]
+struct Shown {
+    distance: bool,
+    hash: bool,
+    place: bool,
+}
+
+impl Shown {
+    fn count(self) -> usize {
+        usize::from(self.distance) + usize::from(self.hash) + usize::from(self.place)
+    }
+}
+
 /// What a search command asks for.
 #[derive(Clone, Copy)]
 struct Request {
@@ -69,9 +83,7 @@ struct Request {
     shape: Option<Shape>,
     /// Metres in the unit of distances.
     unit: f64,
-    with_distance: bool,
-    with_hash: bool,
-    with_place: bool,
+    shown: Shown,
     /// `ANY`: the first that are found will do.
     any: bool,
     order: Option<Order>,
@@ -135,9 +147,7 @@ impl Request {
             centre: None,
             shape: None,
             unit: 1.0,
-            with_distance: false,
-            with_hash: false,
-            with_place: false,
+            shown: Shown::default(),
             any: false,
             order: None,
             count: None,
@@ -174,9 +184,9 @@ impl Request {
     fn set_option(&mut self, args: Args<'_>, at: usize) -> Option<()> {
         let option = &args[at];
         match option {
-            option if is(option, "withdist") => self.with_distance = true,
-            option if is(option, "withhash") => self.with_hash = true,
-            option if is(option, "withcoord") => self.with_place = true,
+            option if is(option, "withdist") => self.shown.distance = true,
+            option if is(option, "withhash") => self.shown.hash = true,
+            option if is(option, "withcoord") => self.shown.place = true,
             option if is(option, "any") => self.any = true,
             option if is(option, "asc") => self.order = Some(Order::Nearest),
             option if is(option, "desc") => self.order = Some(Order::Farthest),
@@ -258,7 +268,7 @@ impl Request {
 
     /// Refuses what does not go together, and what is missing.
     fn check(&self, args: Args<'_>, form: Form) -> Result<(), CommandError> {
-        if self.store_at.is_some() && (self.with_distance || self.with_hash || self.with_place) {
+        if self.store_at.is_some() && self.shown.count() > 0 {
             return Err(CommandError::Fixed(if form == Form::SearchStore {
                 "ERR GEOSEARCHSTORE is not compatible with WITHDIST, WITHHASH and WITHCOORD options"
             } else {
@@ -321,21 +331,19 @@ impl Request {
     }
 
     fn write(&self, reply: &mut dyn Reply, found: &[Found<'_>]) {
-        let extras = [self.with_distance, self.with_hash, self.with_place];
-        let fields = 1 + extras.into_iter().filter(|extra| *extra).count();
         reply.array(found.len());
         for found in found {
-            if fields > 1 {
-                reply.array(fields);
+            if self.shown.count() > 0 {
+                reply.array(1 + self.shown.count());
             }
             write_item(reply, found.member);
-            if self.with_distance {
+            if self.shown.distance {
                 write_distance(reply, found.distance / self.unit);
             }
-            if self.with_hash {
+            if self.shown.hash {
                 reply.integer(found.score as i64);
             }
-            if self.with_place {
+            if self.shown.place {
                 write_place(reply, found.place);
             }
         }

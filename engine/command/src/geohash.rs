@@ -23,6 +23,10 @@ const RADIANS_PER_DEGREE: f64 = PI / 180.0;
 /// The digits of geohashes in text.
 const DIGITS: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
 
+/// A cell and those around it, by how far they are to the east and to the north, in Redis's order.
+const AROUND: [(i32, i32); 9] =
+    [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Range {
     min: f64,
@@ -162,10 +166,14 @@ impl Cell {
 
     /// The cell so many cells to the east and to the north, around the map's edges.
     fn neighbour(self, east: i32, north: i32) -> Self {
-        let mask = (1u32 << self.step) - 1;
+        let moved = |number: u32, by: i32| match by {
+            // As it is: a place on the map's last edge is in a cell behind all others.
+            0 => number,
+            by => number.wrapping_add_signed(by) & ((1 << self.step) - 1),
+        };
         Self {
-            longitude: self.longitude.wrapping_add_signed(east) & mask,
-            latitude: self.latitude.wrapping_add_signed(north) & mask,
+            longitude: moved(self.longitude, east),
+            latitude: moved(self.latitude, north),
             step: self.step,
         }
     }
@@ -295,15 +303,12 @@ impl Area {
                 || (east < 0 && cell.longitudes().min < longitudes.min)
                 || (east > 0 && cell.longitudes().max > longitudes.max)
         };
-        const AROUND: [(i32, i32); 9] =
-            [(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)];
         let mut cells: Vec<Cell> = Vec::with_capacity(AROUND.len());
         for (east, north) in AROUND {
-            // The centre's own as it is: a place on the last meridian is behind all cells.
-            let own = (east, north) == (0, 0);
-            let neighbour = if own { cell } else { cell.neighbour(east, north) };
+            let neighbour = cell.neighbour(east, north);
             // On a map of few cells some are neighbours on both sides.
-            if !(cell.step >= 2 && useless(east, north)) && !cells.contains(&neighbour) {
+            let skipped = cell.step >= 2 && useless(east, north);
+            if !skipped && !cells.contains(&neighbour) {
                 cells.push(neighbour);
             }
         }
