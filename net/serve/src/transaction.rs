@@ -26,6 +26,7 @@ use crate::together::Together;
 use crate::watch::WatchId;
 
 const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
+const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 const TOO_LONG: &str = "ERR Transaction is too long: it passes transaction-commands-max or \
     transaction-bytes-max";
 
@@ -234,10 +235,6 @@ impl Core {
         args: Args<'_>,
         error: CommandError,
     ) -> CommandError {
-        let connection = self.connections.get(id).expect("looked up by the caller");
-        if connection.session.transaction.is_none() {
-            return error;
-        }
         self.spoil_transaction(id);
         let row = args.get(0).and_then(table::lookup);
         if !row.is_some_and(|row| matches!(row.run, Run::Serve(ServeCommand::Exec))) {
@@ -391,6 +388,10 @@ impl Core {
         command: ServeCommand,
         args: Args<'_>,
     ) {
+        if command == ServeCommand::Monitor {
+            // Its lines would fall between the answers of the transaction.
+            return self.refuse(id, &CommandError::Fixed(NO_MONITOR));
+        }
         let mode = |core: &mut Self| core.connections.get(id).map(|it| it.session.reply_mode);
         let before = mode(self);
         self.serve(id, spec, command, args);

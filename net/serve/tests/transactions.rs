@@ -107,6 +107,13 @@ fn refused_commands_abort() {
             "-EXECABORT_Transaction_discarded_because_of:_wrong_number_of_arguments_for_'exec'_command",
         ),
         ("EXEC", "-ERR_EXEC_without_MULTI"),
+        (
+            "EXEC now",
+            "-EXECABORT_Transaction_discarded_because_of:_wrong_number_of_arguments_for_'exec'_command",
+        ),
+        ("MULTI", "+OK"),
+        ("MONITOR", "+QUEUED"),
+        ("EXEC", "*1 -ERR_MONITOR_isn't_allowed_for_DENY_BLOCKING_client"),
         // These two are mistakes that do no harm.
         ("MULTI", "+OK"),
         ("MULTI", "-ERR_MULTI_calls_can_not_be_nested"),
@@ -189,6 +196,39 @@ fn questions_to_all_lanes_keep_their_place() {
             let config = "*2\r\n$10\r\nmaxclients\r\n$3\r\n500\r\n$1\r\n1\r\n";
             assert_eq!(rest, ok + config, "{lanes} lanes");
             assert_eq!(client.reply(), "+PONG\r\n");
+        }
+    }
+}
+
+/// What would wait by itself answers at once, and those who wait get nothing of what a transaction
+/// takes back itself.
+#[test]
+fn nothing_blocks_within_a_transaction() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        let mut waiting = server.client();
+        for (list, other) in [("a", "a"), ("b", "b"), ("a", "b"), ("c", "d")] {
+            client.say("FLUSHALL");
+            waiting.send_command(&["BLPOP", list, "0"]);
+            while info(&mut client, "blocked_clients") != "1" {}
+            let push = format!("RPUSH {list} 1 2");
+            let reply = run(
+                &mut client,
+                &[
+                    &format!("BLPOP {list} 0"),
+                    &push,
+                    &format!("BLPOP {other} {list} 0"),
+                    &format!("LPOP {list}"),
+                    &format!("SET {other}:x 1"),
+                ],
+            );
+            let expected = format!("*5 *-1 :2 *2 $1 {list} $1 1 $1 2 +OK");
+            assert_eq!(reply, spelled(&expected), "{lanes} lanes, {list} {other}");
+            // Now there is something for it.
+            assert_eq!(run(&mut client, &[&push, &format!("LLEN {list}")]), spelled("*2 :2 :2"));
+            assert_eq!(waiting.reply(), spelled(&format!("*2 $1 {list} $1 1")));
+            assert_eq!(client.say(&format!("LLEN {list}")), ":1\r\n");
         }
     }
 }
@@ -526,7 +566,7 @@ fn clients_that_leave_hold_nothing() {
 /// How many accounts the bank has, and what is in each at first.
 const ACCOUNTS: usize = 12;
 const DEPOSIT: i64 = 100;
-const TRANSFERS: usize = 150;
+const TRANSFERS: usize = 60;
 
 /// The numbers of an array of bulk strings.
 fn numbers(reply: &str) -> Vec<i64> {
