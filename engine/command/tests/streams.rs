@@ -182,6 +182,7 @@ fn wait_of(lane: &mut Lane, line: &str) -> Option<Wait> {
         database: Database(0),
         limits: lane.limits,
         may_block: true,
+        scripts: None,
         reply: &mut reply,
     });
     match outcome {
