@@ -7,9 +7,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_store::types::SortedSet;
 use ringlane_store::{
-    Budget, Effect, EffectSink, Exported, Limits, Options, OwnedEffect, OwnedValue, Policy, Stats,
-    Store,
+    Budget, CollectionType, Effect, EffectSink, Exported, Limits, Options, OwnedEffect, OwnedValue,
+    PackLimits, Policy, Stats, Store, TypeName,
 };
 use support::{Lane, NOW, words};
 
@@ -43,7 +44,7 @@ fn random_line(random: &mut fastrand::Rng) -> String {
     let number = random.i32(-50..200);
     let big = "x".repeat(random.usize(..40_000));
     let at = NOW.0 + random.u64(..40_000);
-    match random.u8(..40) {
+    match random.u8(..56) {
         0 | 1 => format!("SET {k} {number}"),
         2 => format!("SET {k} value-{number} PX {}", random.u32(1..30_000)),
         3 => format!("SET {k} {l} NX GET EXAT {}", at / 1000),
@@ -83,6 +84,23 @@ fn random_line(random: &mut fastrand::Rng) -> String {
         36 => format!("PFADD {k} {number} {l}"),
         37 => format!("PFMERGE {k} {l}"),
         38 => format!("PFCOUNT {k}"),
+        39 | 40 => format!("ZADD {k} {number} m{} {number}.5 n{}", number % 7, number % 20),
+        41 => format!(
+            "ZADD {k} {} {number} m{}",
+            ["NX", "XX", "GT", "LT"][number.rem_euclid(4) as usize],
+            number % 7
+        ),
+        42 => format!("ZINCRBY {k} 0.5 m{}", number % 7),
+        43 => format!("ZREM {k} m{} n{}", number % 7, number % 20),
+        44 => format!("ZPOPMIN {k}"),
+        45 => format!("ZMPOP 2 {k} {l} MAX COUNT 2"),
+        46 => format!("ZREMRANGEBYSCORE {k} {number} (60"),
+        47 => format!("ZRANGESTORE {k} {l} 1 20"),
+        48 => format!("ZUNIONSTORE {k} 2 {k} {l}"),
+        49 => format!("ZDIFFSTORE {k} 2 {k} {l}"),
+        50 => format!("GEOADD {k} {}.5 {} place{}", number % 180, number % 80, number % 7),
+        51 => format!("GEOSEARCHSTORE {k} {l} FROMLONLAT 10 10 BYRADIUS 5000 km"),
+        52 => format!("DEL {k}"),
         _ => format!("GET {k}"),
     }
 }
@@ -93,7 +111,12 @@ fn as_text(exported: Exported) -> (Vec<u8>, Option<Millis>) {
         OwnedValue::Text(text) => text.into_vec(),
         OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
         OwnedValue::Blob(blob) => blob.to_vec(),
-        OwnedValue::Collection(_) => panic!("only strings are made here"),
+        OwnedValue::Collection(collection) => {
+            assert_eq!(collection.type_name, TypeName::SortedSet, "no other type is made here");
+            let set = SortedSet::view(collection.view().body, NOW);
+            let members = set.iter().map(|(member, score)| (member.to_vec(), score));
+            format!("{:?}", members.collect::<Vec<_>>()).into_bytes()
+        }
     };
     (text, exported.expiry)
 }
@@ -123,6 +146,10 @@ fn replay(seed: u64, limits: Limits) -> Stats {
     lane.store.set_limits(limits);
     lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
     let mut copy = follower();
+    // Sorted sets of both forms.
+    let packed = PackLimits { zset_max_listpack_entries: 6, ..PackLimits::default() };
+    lane.store.set_pack_limits(packed);
+    copy.set_pack_limits(packed);
     let mut applied = 0;
     let mut apply = |copy: &mut Store| {
         for effect in recorder.0.lock().unwrap().drain(..) {
@@ -174,6 +201,7 @@ fn reading_and_refused_commands_have_no_effect() {
     let mut lane = Lane::default();
     lane.say("MSET a 1 b x");
     lane.say("SET e v EX 100");
+    lane.say("ZADD z 1 m 2 n");
     lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
     for line in [
         "GET a",
@@ -209,6 +237,22 @@ fn reading_and_refused_commands_have_no_effect() {
         "DBSIZE",
         "LCS a b",
         "TTL e",
+        "ZADD z 1 m",
+        "ZADD z NX 9 m",
+        "ZADD z XX 9 new",
+        "ZADD z GT 0 m",
+        "ZADD z 5 m x n",
+        "ZADD z INCR nan m",
+        "ZINCRBY z 0 m",
+        "ZREM z none",
+        "ZREMRANGEBYRANK z 5 9",
+        "ZPOPMIN z 0",
+        "ZPOPMIN none",
+        "ZMPOP 1 none MIN",
+        "ZUNIONSTORE none 1 none",
+        "ZRANGE z 0 -1",
+        "ZUNION 1 z",
+        "GEOADD z XX 1 1 new",
     ] {
         lane.say(line);
         let effects = std::mem::take(&mut *recorder.0.lock().unwrap());
