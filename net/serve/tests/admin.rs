@@ -86,7 +86,7 @@ fn hello_agrees_on_the_protocol() {
     let server = Running::with(2, &[]);
     let mut client = server.client();
     let greeting = client.say("HELLO 3 SETNAME me");
-    assert!(greeting.starts_with("%7\r\n$6\r\nserver\r\n$8\r\nringlane\r\n"), "{greeting}");
+    assert!(greeting.starts_with("%7\r\n$6\r\nserver\r\n$5\r\nredis\r\n"), "{greeting}");
     assert!(greeting.contains("$5\r\nproto\r\n:3\r\n"), "{greeting}");
     expect(
         &mut client,

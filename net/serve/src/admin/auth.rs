@@ -124,9 +124,11 @@ pub fn mode(advertise: Advertise) -> &'static str {
     }
 }
 
+/// The server is called redis, as the version is Redis's: clients turn features on by the name
+/// (redis-py its client-side cache). INFO's `server_name` tells who it is.
 fn write_greeting(reply: &mut RespReply<'_>, client: u64, version: Version, mode: &str) {
     reply.map(7);
-    for (name, value) in [("server", "ringlane"), ("version", info::REDIS_VERSION)] {
+    for (name, value) in [("server", "redis"), ("version", info::REDIS_VERSION)] {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }

@@ -71,7 +71,11 @@ impl Wanted {
         if !parse::is(&args[2], "on") {
             return Err(CommandError::Syntax);
         }
-        let mode = mode(broadcast, opt_in, opt_out, !prefixes.is_empty())?;
+        if !broadcast && !prefixes.is_empty() {
+            let text = "ERR PREFIX option requires BCAST mode to be enabled";
+            return Err(CommandError::Fixed(text));
+        }
+        let mode = mode(broadcast, opt_in, opt_out)?;
         check_prefixes(&prefixes)?;
         if broadcast && prefixes.is_empty() {
             prefixes.push(Bytes::new());
@@ -114,14 +118,8 @@ impl Wanted {
     }
 }
 
-fn mode(
-    broadcast: bool,
-    opt_in: bool,
-    opt_out: bool,
-    has_prefixes: bool,
-) -> Result<Mode, CommandError> {
+fn mode(broadcast: bool, opt_in: bool, opt_out: bool) -> Result<Mode, CommandError> {
     let refusal = match (broadcast, opt_in, opt_out) {
-        (false, _, _) if has_prefixes => "ERR PREFIX option requires BCAST mode to be enabled",
         (true, true, _) | (true, _, true) => "ERR OPTIN and OPTOUT are not compatible with BCAST",
         (false, true, true) => "ERR You can't specify both OPTIN mode and OPTOUT mode",
         (true, false, false) => return Ok(Mode::Broadcast),

@@ -6,7 +6,7 @@ use ringlane_base::LaneId;
 use ringlane_command::Reply;
 use ringlane_resp::Version;
 
-use super::{INVALIDATIONS_MAX, Invalid};
+use super::{INVALIDATIONS_MAX, Invalid, Redirect};
 use crate::connection::Phase;
 use crate::core::Core;
 use crate::pubsub::Note;
@@ -166,18 +166,22 @@ impl Core {
                 self.push_invalidation(id, key);
             }
             None => {} // RESP2 has no way to tell it here.
-            Some(redirect) if redirect.lane == self.lane => {
-                if !self.take_redirected(redirect.connection, key) {
-                    self.break_redirect(id);
-                }
+            Some(redirect) => self.tell_chosen(id, redirect, key),
+        }
+    }
+
+    /// Tells the connection that another has chosen in its stead.
+    fn tell_chosen(&mut self, id: ConnectionId, redirect: Redirect, key: Option<&Bytes>) {
+        if redirect.lane == self.lane {
+            if !self.take_redirected(redirect.connection, key) {
+                self.break_redirect(id);
             }
-            Some(redirect) => {
-                let note = Note::Redirect { to: redirect.connection, of: id, key: key.cloned() };
-                let cost = size_of::<Note>() + key.map_or(0, Bytes::len);
-                if !self.try_send(redirect.lane, note, cost) {
-                    self.tracking.queue.push_back(Told { owed: None, key: None, to: vec![id] });
-                }
-            }
+            return;
+        }
+        let note = Note::Redirect { to: redirect.connection, of: id, key: key.cloned() };
+        let cost = size_of::<Note>() + key.map_or(0, Bytes::len);
+        if !self.try_send(redirect.lane, note, cost) {
+            self.tracking.queue.push_back(Told { owed: None, key: None, to: vec![id] });
         }
     }
 
