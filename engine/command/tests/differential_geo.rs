@@ -174,8 +174,8 @@ fn in_any_order(answer: &str) -> Vec<&str> {
 #[test]
 fn geographic_indices_are_those_of_redis() {
     let Some(mut server) = Server::start() else { return };
-    let mut found = 0;
     for seed in seeds() {
+        let mut found = 0;
         let mut random = fastrand::Rng::with_seed(seed);
         let mut lane = Lane::default();
         server.run(&[b"FLUSHALL"]);
@@ -197,6 +197,6 @@ fn geographic_indices_are_those_of_redis() {
         }
         let all: [&[u8]; 5] = [b"ZRANGE", b"k", b"0", b"-1", b"WITHSCORES"];
         assert_eq!(by_value(&lane.run(&all)), by_value(&server.run(&all)), "seed {seed}");
+        assert!(found > 100, "seed {seed}: searches find something: {found}");
     }
-    assert!(found > 500, "searches find something: {found}");
 }

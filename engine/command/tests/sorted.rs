@@ -327,7 +327,7 @@ fn members_by_chance() {
         assert!(met.len() > count * 9 / 10, "{} of {count}", met.len());
     }
     script(
-        r#"
+        r"
         ZRANDMEMBER none => nil
         ZRANDMEMBER none 3 => []
         ZADD z 1 a => :1
@@ -336,7 +336,7 @@ fn members_by_chance() {
         ZRANDMEMBER z 1 BOGUS => -ERR syntax error
         ZRANDMEMBER z -9223372036854775807 => -ERR value is out of range
         ZRANDMEMBER z 9223372036854775807 WITHSCORES => -ERR value is out of range
-        "#,
+        ",
     );
 }
 
