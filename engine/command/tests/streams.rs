@@ -171,8 +171,8 @@ fn notices() {
 
 /// What a command that may wait waits for; None: it was answered.
 fn wait_of(lane: &mut Lane, line: &str) -> Option<Wait> {
-    let words = words(line);
-    let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    let arguments = words(line);
+    let args: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
     let Run::Store(handler) = table::resolve(&args).unwrap().run else { panic!("a lane's") };
     let mut reply = Resp2::default();
     let outcome = handler(&mut Context {
@@ -291,7 +291,7 @@ fn effects_make_the_same_streams() {
         let recorder = Recorder::default();
         let mut lane = Lane::default();
         lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
-        let mut copy = Store::new(Options {
+        let mut follower = Store::new(Options {
             hash_seed: HashSeed(7),
             random_seed: 5,
             databases: 16,
@@ -301,14 +301,14 @@ fn effects_make_the_same_streams() {
         for step in 0..1_500 {
             let line = random_line(&mut random);
             lane.wait(random.u64(..3));
-            copy.begin_turn(Millis(lane.store.now().0));
+            follower.begin_turn(Millis(lane.store.now().0));
             lane.say(&line);
             for effect in recorder.0.lock().unwrap().drain(..) {
-                copy.apply(&effect).expect("no limit is set");
+                follower.apply(&effect).expect("no limit is set");
                 applied += 1;
             }
             for key in ["s", "t"] {
-                let (ours, theirs) = (contents(&mut lane.store, key), contents(&mut copy, key));
+                let (ours, theirs) = (contents(&mut lane.store, key), contents(&mut follower, key));
                 assert_eq!(ours, theirs, "seed {seed}, step {step}: {line}");
             }
         }
