@@ -170,8 +170,8 @@ fn notices() {
 }
 
 /// What a command that may wait waits for; None: it was answered.
-fn wait_of(lane: &mut Lane, line: &str) -> Option<Wait> {
-    let arguments = words(line);
+fn wait_of(lane: &mut Lane, command: &str) -> Option<Wait> {
+    let arguments = words(command);
     let args: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
     let Run::Store(handler) = table::resolve(&args).unwrap().run else { panic!("a lane's") };
     let mut reply = Resp2::default();
@@ -299,17 +299,17 @@ fn effects_make_the_same_streams() {
         });
         let mut applied = 0;
         for step in 0..1_500 {
-            let line = random_line(&mut random);
+            let command = random_line(&mut random);
             lane.wait(random.u64(..3));
             follower.begin_turn(Millis(lane.store.now().0));
-            lane.say(&line);
+            lane.say(&command);
             for effect in recorder.0.lock().unwrap().drain(..) {
                 follower.apply(&effect).expect("no limit is set");
                 applied += 1;
             }
             for key in ["s", "t"] {
                 let (ours, theirs) = (contents(&mut lane.store, key), contents(&mut follower, key));
-                assert_eq!(ours, theirs, "seed {seed}, step {step}: {line}");
+                assert_eq!(ours, theirs, "seed {seed}, step {step}: {command}");
             }
         }
         assert!(applied > 800, "{applied}");
