@@ -91,12 +91,15 @@ pub struct HandlerLimits {
     pub value_bytes_max: usize,
     /// `databases`.
     pub databases: u8,
+    /// `hll-sparse-max-bytes`: longer sketches of PFADD are dense.
+    pub hll_sparse_bytes_max: usize,
 }
 
 impl Default for HandlerLimits {
-    /// 512 MiB and 16 databases.
+    /// 512 MiB, 16 databases, 3000 bytes.
     fn default() -> Self {
-        Self { value_bytes_max: 512 << 20, databases: 16 }
+        let hll_sparse_bytes_max = crate::registers::SPARSE_BYTES_MAX;
+        Self { value_bytes_max: 512 << 20, databases: 16, hll_sparse_bytes_max }
     }
 }
 

@@ -43,7 +43,8 @@ pub fn pfadd(context: &mut Context<'_>) -> Result<(), CommandError> {
     }
     let old = sketch_of(context, &key)?;
     let mut changed = old.is_none();
-    let mut sketch = old.unwrap_or_else(Sketch::empty);
+    let sketch = old.unwrap_or_else(Sketch::empty);
+    let mut sketch = sketch.sparse_up_to(context.limits.hll_sparse_bytes_max);
     for element in elements {
         changed |= sketch.add(element)?;
     }
@@ -102,7 +103,8 @@ pub fn pfmerge(context: &mut Context<'_>) -> Result<(), CommandError> {
             sketch.merge_into(&mut union)?;
         }
     }
-    let mut merged = sketch_of(context, &to)?.unwrap_or_else(Sketch::empty);
+    let merged = sketch_of(context, &to)?.unwrap_or_else(Sketch::empty);
+    let mut merged = merged.sparse_up_to(context.limits.hll_sparse_bytes_max);
     if dense {
         merged.make_dense()?;
     }

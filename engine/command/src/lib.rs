@@ -31,6 +31,7 @@ pub mod object;
 pub mod script;
 pub mod set;
 pub mod set_algebra;
+pub mod sort;
 pub mod sorted;
 pub mod sorted_algebra;
 pub mod sorted_pop;

@@ -197,13 +197,11 @@ impl Mpop {
 /// `LMPOP numkeys key [key …] LEFT | RIGHT [COUNT count]`
 pub fn lmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
     let mpop = Mpop::parse(context, 1)?;
-    match first_list(context, mpop.keys)? {
-        Some(key) => pop_keyed(context, &key, mpop.end, mpop.count),
-        None => {
-            context.reply.null_array();
-            Ok(())
-        }
-    }
+    let Some(key) = first_list(context, mpop.keys)? else {
+        context.reply.null_array();
+        return Ok(());
+    };
+    pop_keyed(context, &key, mpop.end, mpop.count)
 }
 
 /// `BLMPOP timeout numkeys key [key …] LEFT | RIGHT [COUNT count]`

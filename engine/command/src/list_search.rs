@@ -83,7 +83,9 @@ pub fn lpos(context: &mut Context<'_>) -> Result<(), CommandError> {
         (None, None) => context.reply.null(),
         (Some(_), _) => {
             context.reply.array(found.len());
-            found.iter().for_each(|&index| context.reply.integer(index as i64));
+            for index in found {
+                context.reply.integer(index as i64);
+            }
         }
     }
     Ok(())
@@ -142,7 +144,9 @@ pub fn lrem(context: &mut Context<'_>) -> Result<(), CommandError> {
             runs.iter().rev().filter_map(|run| list.remove(run.index, run.count)).collect()
         });
         let garbage: Vec<_> = garbage?;
-        garbage.into_iter().for_each(|piece| context.store.free_in_slices(Some(piece)));
+        for piece in garbage {
+            context.store.free_in_slices(Some(piece));
+        }
         list::notify_shrunk(context, &key, "lrem");
     }
     context.reply.integer(removed as i64);

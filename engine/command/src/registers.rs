@@ -28,8 +28,9 @@ const HEADER_BYTES: usize = 16;
 const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 const DENSE_BYTES: usize = HEADER_BYTES + REGISTERS * REGISTER_BITS / 8;
-/// A sparse one that would grow beyond this becomes dense: Redis's `hll-sparse-max-bytes`.
-const SPARSE_BYTES_MAX: usize = 3000;
+/// A sparse one that would grow beyond this becomes dense, unless told otherwise
+/// (`hll-sparse-max-bytes`).
+pub const SPARSE_BYTES_MAX: usize = 3000;
 
 const HASH_SEED: u64 = 0xadc8_3b19;
 
@@ -158,9 +159,9 @@ pub fn dense_has_all(bytes: &[u8], elements: &[&[u8]]) -> bool {
         })
 }
 
-/// A sketch in the form it is stored in.
+/// A sketch in the form it is stored in, and how many bytes it may have while it is sparse.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sketch(Vec<u8>);
+pub struct Sketch(Vec<u8>, usize);
 
 impl Sketch {
     /// One that has seen nothing: a single run of zeros.
@@ -169,12 +170,17 @@ impl Sketch {
         bytes[..MAGIC.len()].copy_from_slice(MAGIC);
         bytes[ENCODING_AT] = SPARSE;
         Run::write(0, REGISTERS, &mut bytes);
-        Self(bytes)
+        Self(bytes, SPARSE_BYTES_MAX)
     }
 
     /// A copy of these bytes; None if they are no sketch.
     pub fn of(bytes: &[u8]) -> Option<Self> {
-        is_sketch(bytes).then(|| Self(bytes.to_vec()))
+        is_sketch(bytes).then(|| Self(bytes.to_vec(), SPARSE_BYTES_MAX))
+    }
+
+    /// The same with another bound for its sparse form, in bytes.
+    pub fn sparse_up_to(self, bytes_max: usize) -> Self {
+        Self(self.0, bytes_max)
     }
 
     pub fn bytes(&self) -> &[u8] {
@@ -256,7 +262,7 @@ impl Sketch {
         Run::write(run.value, index - first, &mut parts);
         Run::write(value, 1, &mut parts);
         Run::write(run.value, first + run.registers - 1 - index, &mut parts);
-        if parts.len() > run.bytes && self.0.len() + parts.len() - run.bytes > SPARSE_BYTES_MAX {
+        if parts.len() > run.bytes && self.0.len() + parts.len() - run.bytes > self.1 {
             return Ok(None);
         }
         self.0.splice(at..at + run.bytes, parts);

@@ -217,8 +217,8 @@ fn pops_from_the_first_list_that_has_any() {
 }
 
 /// What a command that may wait answers or waits for.
-fn blocked(lane: &mut Lane, line: &str) -> Option<Wait> {
-    let words = words(line);
+fn blocked(lane: &mut Lane, command: &str) -> Option<Wait> {
+    let words = words(command);
     let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
     lane.may_block = true;
     let refusal = lane.refusal(&args);

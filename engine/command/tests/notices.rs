@@ -1,6 +1,8 @@
 //! What each command says of the keys that it changed, as Redis documents it:
 //! <https://redis.io/docs/latest/develop/use/keyspace-notifications/>.
 
+#![allow(clippy::unwrap_used)] // Here a panic is a failed test.
+
 mod support;
 
 use ringlane_store::NoticeClasses;

@@ -1,6 +1,6 @@
 //! The keyspace as a whole: counting, flushing, swapping, random keys, what OBJECT tells.
 
-use ringlane_base::{Database, Slot};
+use ringlane_base::{Database, SLOT_COUNT, Slot};
 
 use crate::entry::Entry;
 use crate::eviction::{FRESH, LEVEL, MAIN, USES, weight_of};
@@ -163,6 +163,20 @@ impl Store {
         self.warn_of(Sweep::Swap { a, b });
         self.databases.swap(a, b);
         self.say(|sink| sink.effect(&Effect::Swap { a, b }));
+    }
+
+    /// Says that the store holds only the keys that a command named: any other key may exist elsewhere.
+    pub fn set_excerpt(&mut self, excerpt: bool) {
+        self.excerpt = excerpt;
+    }
+
+    pub fn is_excerpt(&self) -> bool {
+        self.excerpt
+    }
+
+    /// Whether a key that is not found here does not exist, whatever its slot.
+    pub fn has_every_slot(&self) -> bool {
+        self.slots.len() == SLOT_COUNT && !self.excerpt
     }
 
     /// How many databases there are.

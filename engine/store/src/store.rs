@@ -50,6 +50,8 @@ pub struct Store {
     pub(crate) spare_block: Vec<u8>,
     /// How many hashes have fields with an expiry.
     pub(crate) fielded: usize,
+    /// `set_excerpt`.
+    pub(crate) excerpt: bool,
     /// Reads count hits and misses but do not mark what they use.
     traceless: bool,
 }
@@ -119,6 +121,7 @@ impl Store {
             pack_limits: PackLimits::default(),
             spare_block: Vec::new(),
             fielded: 0,
+            excerpt: false,
             traceless: false,
             slab,
         }

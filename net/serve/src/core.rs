@@ -180,6 +180,7 @@ impl Core {
             self.handler_limits = HandlerLimits {
                 value_bytes_max: self.live.proto_max_bulk_bytes,
                 databases: self.live.databases,
+                hll_sparse_bytes_max: self.live.hll_sparse_max_bytes,
             };
             self.scripts.set_limits(ScriptLimits {
                 time: TimeLimits {
@@ -189,6 +190,7 @@ impl Core {
                 memory_bytes_max: self.live.script_memory_bytes,
                 undeclared: self.live.script_allow_undeclared_keys,
             });
+            self.store.set_pack_limits(self.live.pack_limits);
             self.slow_ticks = self
                 .live
                 .slowlog_log_slower_than_us

@@ -509,6 +509,8 @@ impl Core {
                 slots: 0..SLOT_COUNT as u16,
             }))
         });
+        scratch.set_excerpt(true);
+        scratch.set_pack_limits(*self.store.pack_limits());
         scratch.begin_turn(self.store.now());
         for ((database, bytes), entry) in together.entries.drain(..) {
             let key = scratch.key(database, &bytes);

@@ -10,7 +10,7 @@ use toml_edit::{Document, DocumentMut, Item};
 use crate::kind::Value;
 use crate::settings::Values;
 use crate::sources::SourceError;
-use crate::table::{Machine, ROWS};
+use crate::table::{Machine, ROWS, names_of};
 use crate::units::format_bytes;
 
 /// One key of the file.
@@ -87,7 +87,9 @@ pub(crate) fn rewrite(path: &Path, values: &Values, machine: &Machine) -> Result
     for row in ROWS {
         let now = values.value(row.id);
         let default = defaults.value(row.id);
-        match document.get_mut(row.name) {
+        // An old name that the file uses stays.
+        let name = names_of(row).find(|name| document.contains_key(name)).unwrap_or(row.name);
+        match document.get_mut(name) {
             Some(item) => {
                 let written = row.kind.parse(&text_of(item), machine, Some(default));
                 if written.as_ref() != Ok(now) {

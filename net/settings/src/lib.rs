@@ -24,4 +24,4 @@ pub use live::{Advertise, LiveSettings, LogLevel, Secret, StartSettings};
 pub use reference::reference;
 pub use settings::{SetError, Settings};
 pub use sources::{Origin, SourceError, Sources, VARIABLE_PREFIX, variable};
-pub use table::{Group, Id, Machine, Preset, ROWS, Row, When, row_named};
+pub use table::{ALIASES, Group, Id, Machine, Preset, ROWS, Row, When, names_of, row_named};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use ringlane_store::{NoticeClasses, Policy};
+use ringlane_store::{NoticeClasses, PackLimits, Policy};
 
 use crate::kind::{BindAddress, BufferLimits, Value};
 use crate::settings::Values;
@@ -85,6 +85,10 @@ pub struct LiveSettings {
     pub transaction_commands_max: usize,
     pub transaction_bytes_max: usize,
     pub databases: u8,
+    /// When small collections become large ones.
+    pub pack_limits: PackLimits,
+    /// `hll-sparse-max-bytes`.
+    pub hll_sparse_max_bytes: usize,
     pub advertise: Advertise,
     pub log_level: LogLevel,
 }
@@ -107,6 +111,23 @@ pub struct StartSettings {
 
 /// How far above `port` the lane doors begin when nothing is said.
 const LANE_PORT_OFFSET: u16 = 1000;
+
+fn pack_limits(values: &Values) -> PackLimits {
+    let entries = |id| values.integer(id) as usize;
+    let bytes = |id| values.bytes(id) as usize;
+    PackLimits {
+        hash_max_listpack_entries: entries(Id::HashMaxListpackEntries),
+        hash_max_listpack_value: bytes(Id::HashMaxListpackValue),
+        set_max_intset_entries: entries(Id::SetMaxIntsetEntries),
+        set_max_listpack_entries: entries(Id::SetMaxListpackEntries),
+        set_max_listpack_value: bytes(Id::SetMaxListpackValue),
+        zset_max_listpack_entries: entries(Id::ZsetMaxListpackEntries),
+        zset_max_listpack_value: bytes(Id::ZsetMaxListpackValue),
+        list_max_listpack_size: values.integer(Id::ListMaxListpackSize) as i32,
+        stream_node_max_bytes: bytes(Id::StreamNodeMaxBytes),
+        stream_node_max_entries: entries(Id::StreamNodeMaxEntries),
+    }
+}
 
 impl LiveSettings {
     pub(crate) fn of(values: &Values) -> Self {
@@ -138,6 +159,8 @@ impl LiveSettings {
             transaction_commands_max: values.integer(Id::TransactionCommandsMax) as usize,
             transaction_bytes_max: values.bytes(Id::TransactionBytesMax) as usize,
             databases: values.integer(Id::Databases) as u8,
+            pack_limits: pack_limits(values),
+            hll_sparse_max_bytes: values.bytes(Id::HllSparseMaxBytes) as usize,
             advertise: match values.choice(Id::Advertise) {
                 "node" => Advertise::Node,
                 "lanes" => Advertise::Lanes,

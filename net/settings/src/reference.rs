@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::sources::variable;
-use crate::table::{Group, Preset, ROWS, Row, When};
+use crate::table::{Group, Preset, ROWS, Row, When, names_of};
 
 const HEAD: &str = "\
 # Settings
@@ -50,6 +50,10 @@ fn entry(page: &mut String, row: &Row) {
         "\n### {name}\n{meaning}.\n\n- takes: {words}\n- default: {default}\n- changes: {when}\n- variable: `{variable}`"
     )
     .expect("a String takes everything");
+    let others: Vec<String> = names_of(row).skip(1).map(|name| format!("`{name}`")).collect();
+    if !others.is_empty() {
+        writeln!(page, "- also named: {}", others.join(", ")).expect("a String takes everything");
+    }
 }
 
 #[cfg(test)]
@@ -59,6 +63,9 @@ mod tests {
     #[test]
     fn the_page_in_docs_is_the_table() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/settings.md");
+        if std::env::var_os("RINGLANE_WRITE").is_some() {
+            std::fs::write(path, reference()).expect("the page can be written");
+        }
         let page = std::fs::read_to_string(path).expect("docs/settings.md is readable");
         assert!(
             page == reference(),

@@ -13,7 +13,7 @@ use crate::file::{self, RewriteError};
 use crate::kind::{BufferLimits, Invalid, Value};
 use crate::live::{LiveSettings, StartSettings};
 use crate::sources::{SourceError, Sources};
-use crate::table::{Id, Machine, ROWS, Row, When, row_named};
+use crate::table::{Id, Machine, ROWS, Row, When, names_of, row_named};
 
 /// One value for each row, in the table's order.
 #[derive(Clone)]
@@ -148,14 +148,15 @@ impl Settings {
     }
 
     /// `CONFIG GET`: name and value of every setting that one of the patterns matches (case
-    /// ignored), in the table's order, each once.
+    /// ignored), in the table's order, each once; other names that match beside its own.
     pub fn get(&self, patterns: &[&[u8]]) -> Vec<(String, String)> {
         let patterns: Vec<Vec<u8>> =
             patterns.iter().map(|pattern| pattern.to_ascii_lowercase()).collect();
         let values = lock(&self.values);
         ROWS.iter()
-            .filter(|row| patterns.iter().any(|glob| glob::matches(glob, row.name.as_bytes())))
-            .map(|row| (row.name.to_owned(), values.value(row.id).to_string()))
+            .flat_map(|row| names_of(row).map(move |name| (name, row.id)))
+            .filter(|(name, _)| patterns.iter().any(|glob| glob::matches(glob, name.as_bytes())))
+            .map(|(name, id)| (name.to_owned(), values.value(id).to_string()))
             .collect()
     }
 
@@ -256,7 +257,8 @@ mod tests {
         assert_eq!(get(&settings, "maxmemory"), [("maxmemory".into(), "800".into())]);
         assert_eq!(get(&settings, "SAVE"), [("save".into(), String::new())]);
         assert_eq!(get(&settings, "nothing-*"), []);
-        assert_eq!(get(&settings, "*").len(), ROWS.len());
+        assert_eq!(get(&settings, "*").len(), ROWS.len() + crate::table::ALIASES.len());
+        assert_eq!(get(&settings, "hash-max-*-entries").len(), 2);
         assert_eq!(settings.get(&[b"max*", b"maxclients"]).len(), 3);
     }
 
@@ -299,6 +301,20 @@ mod tests {
         assert_eq!(live.maxmemory, Some(1 << 30));
         assert!(live.requirepass.as_ref().is_some_and(|secret| secret.matches(b"secret")));
         assert_eq!(get(&settings, "requirepass")[0].1, "secret");
+    }
+
+    #[test]
+    fn old_names_change_the_same_values() {
+        let settings = settings();
+        let pairs = [("hash-max-ziplist-entries", "7"), ("LIST-MAX-ZIPLIST-SIZE", "-1")];
+        assert_eq!(settings.set(&pairs), Ok(()));
+        assert_eq!(get(&settings, "hash-max-listpack-entries")[0].1, "7");
+        assert_eq!(get(&settings, "list-max-ziplist-size")[0].1, "-1");
+        let limits = settings.live().pack_limits;
+        assert_eq!((limits.hash_max_listpack_entries, limits.list_max_listpack_size), (7, -1));
+        let both = [("zset-max-ziplist-value", "1"), ("zset-max-listpack-value", "2")];
+        let refused = settings.set(&both).expect_err("one setting twice").to_string();
+        assert!(refused.ends_with("duplicate parameter"), "{refused}");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::file;
 use crate::settings::Values;
-use crate::table::{Machine, ROWS, Row, row_named};
+use crate::table::{Machine, ROWS, Row, names_of, row_named};
 
 /// What the names of variables begin with.
 pub const VARIABLE_PREFIX: &str = "RINGLANE_";
@@ -98,12 +98,12 @@ impl Sources {
             let origin = Origin::File { path: path.clone(), line: entry.line };
             put(values, machine, &entry.name, &entry.text, origin)?;
         }
-        for row in ROWS {
-            let name = variable(row.name);
-            if let Some((_, text)) = self.variables.iter().find(|(found, _)| *found == name)
+        for name in ROWS.iter().flat_map(names_of) {
+            let variable = variable(name);
+            if let Some((_, text)) = self.variables.iter().find(|(found, _)| *found == variable)
                 && !is_service_link(text)
             {
-                put(values, machine, row.name, text, Origin::Variable(name))?;
+                put(values, machine, name, text, Origin::Variable(variable))?;
             }
         }
         for (name, text) in &self.arguments {
@@ -121,7 +121,7 @@ impl Sources {
             // Kubernetes sets RINGLANE_SERVICE_HOST, RINGLANE_PORT_6379_TCP and their like.
             .filter(|name| !name.contains("_SERVICE_") && !name.contains("_PORT_"))
             .filter(|name| !TOOL_VARIABLES.contains(name))
-            .filter(|name| !ROWS.iter().any(|row| variable(row.name) == *name))
+            .filter(|name| !ROWS.iter().flat_map(names_of).any(|known| variable(known) == *name))
             .collect()
     }
 }

@@ -42,6 +42,7 @@ pub enum Group {
     Network,
     Lanes,
     Memory,
+    Types,
     Limits,
     Scripts,
     Access,
@@ -50,10 +51,11 @@ pub enum Group {
 }
 
 impl Group {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Network,
         Self::Lanes,
         Self::Memory,
+        Self::Types,
         Self::Limits,
         Self::Scripts,
         Self::Access,
@@ -66,6 +68,7 @@ impl Group {
             Self::Network => "Network",
             Self::Lanes => "Lanes",
             Self::Memory => "Memory",
+            Self::Types => "Layout of collections",
             Self::Limits => "Limits of a connection",
             Self::Scripts => "Scripts and functions",
             Self::Access => "Access",
@@ -144,6 +147,8 @@ use Preset::{Fixed, Machine as OfMachine};
 /// Longest time in seconds that a setting takes: 10 years.
 const SECONDS_MAX: i64 = 315_360_000;
 const MB: u64 = 1 << 20;
+/// Elements of one packed block that a setting takes. A block never passes 16 KiB whatever is said.
+const PACKED_MAX: i64 = 1_000_000;
 
 settings! {
     Bind "bind" Network Start Addresses, Fixed("127.0.0.1 -::1"),
@@ -177,6 +182,31 @@ settings! {
         "What goes first when maxmemory is reached";
     Databases "databases" Memory Start Integer { min: 1, max: 128 }, Fixed("16"),
         "Logical databases that SELECT may choose from";
+
+    HashMaxListpackEntries "hash-max-listpack-entries" Types Live Integer { min: 0, max: PACKED_MAX }, Fixed("128"),
+        "Fields up to which a hash is one packed block";
+    HashMaxListpackValue "hash-max-listpack-value" Types Live Memory { min: 0, max: MB }, Fixed("64"),
+        "Longest field or value of a hash that is one packed block";
+    SetMaxIntsetEntries "set-max-intset-entries" Types Live Integer { min: 0, max: PACKED_MAX }, Fixed("512"),
+        "Members up to which a set of integers is one packed block";
+    SetMaxListpackEntries "set-max-listpack-entries" Types Live Integer { min: 0, max: PACKED_MAX }, Fixed("128"),
+        "Members up to which any other set is one packed block";
+    SetMaxListpackValue "set-max-listpack-value" Types Live Memory { min: 0, max: MB }, Fixed("64"),
+        "Longest member of a set that is one packed block";
+    ZsetMaxListpackEntries "zset-max-listpack-entries" Types Live Integer { min: 0, max: PACKED_MAX }, Fixed("128"),
+        "Members up to which a sorted set is one packed block";
+    ZsetMaxListpackValue "zset-max-listpack-value" Types Live Memory { min: 0, max: MB }, Fixed("64"),
+        "Longest member of a sorted set that is one packed block";
+    ListMaxListpackSize "list-max-listpack-size" Types Live Integer { min: -5, max: PACKED_MAX }, Fixed("-2"),
+        "Elements of one packed block of a list; -1 to -5 allow it 4, 8, 16, 32 or 64 KiB instead";
+    ListCompressDepth "list-compress-depth" Types Live Only { value: "0", refusal: "lists are not compressed, only '0' is supported" }, Fixed("0"),
+        "Blocks at the ends of a list that are not compressed: none is, the value is always 0";
+    StreamNodeMaxBytes "stream-node-max-bytes" Types Live Memory { min: 0, max: MB }, Fixed("4096"),
+        "Longest packed block of a stream; 0 sets no bound";
+    StreamNodeMaxEntries "stream-node-max-entries" Types Live Integer { min: 0, max: PACKED_MAX }, Fixed("100"),
+        "Entries of one packed block of a stream; 0 sets no bound";
+    HllSparseMaxBytes "hll-sparse-max-bytes" Types Live Memory { min: 0, max: 16_000 }, Fixed("3000"),
+        "Longest HyperLogLog in its sparse form; beyond it becomes dense";
 
     ProtoMaxBulkLen "proto-max-bulk-len" Limits Live Memory { min: MB, max: 512 * MB }, Fixed("512mb"),
         "Longest value of one argument";
@@ -226,9 +256,27 @@ settings! {
         "Append-only file: none, the value is always no";
 }
 
-/// The row of this name, case ignored.
+/// Other names of settings, from before Redis 7: they read and change the same values.
+pub const ALIASES: [(&str, Id); 5] = [
+    ("hash-max-ziplist-entries", Id::HashMaxListpackEntries),
+    ("hash-max-ziplist-value", Id::HashMaxListpackValue),
+    ("zset-max-ziplist-entries", Id::ZsetMaxListpackEntries),
+    ("zset-max-ziplist-value", Id::ZsetMaxListpackValue),
+    ("list-max-ziplist-size", Id::ListMaxListpackSize),
+];
+
+/// The row of this name or alias, case ignored.
 pub fn row_named(name: &str) -> Option<&'static Row> {
-    ROWS.iter().find(|row| row.name.eq_ignore_ascii_case(name))
+    ROWS.iter().find(|row| row.name.eq_ignore_ascii_case(name)).or_else(|| {
+        let alias = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+        alias.map(|&(_, id)| &ROWS[id as usize])
+    })
+}
+
+/// All names of a setting, its own first.
+pub fn names_of(row: &Row) -> impl Iterator<Item = &'static str> {
+    let aliases = ALIASES.iter().filter(|(_, id)| *id == row.id).map(|&(alias, _)| alias);
+    std::iter::once(row.name).chain(aliases)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::subcommands::OBJECT;
 use crate::spec::ServeCommand as On;
-use crate::{dump, expiry, introspect, keys, keyspace};
+use crate::{dump, expiry, introspect, keys, keyspace, sort};
 
 commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "copy" AtLeast(3) Write FirstTwo Together => Store(keys::copy),
@@ -77,6 +77,17 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
         "cursor [MATCH pattern] [COUNT count] [TYPE type]"
         [] [KEYSPACE] [] [VARIES SPECIAL_REQUEST]
         Generic "2.8.0" "O(1) a call" "Goes through the keys of the database, some a call.";
+    "sort" AtLeast(2) Write AndStore Together => Store(sort::sort),
+        "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] \
+         [ALPHA] [STORE destination]"
+        [DENYOOM] [SET SORTEDSET LIST DANGEROUS] ["RO access", "OW update"] []
+        Generic "1.0.0" "O(N+M*log(M)) in the elements and those returned"
+        "Sorts the elements of a list, set or sorted set; stores them if asked to.";
+    "sort_ro" AtLeast(2) Read First Single => Store(sort::sort_ro),
+        "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]"
+        [] [SET SORTEDSET LIST DANGEROUS] ["RO access"] []
+        Generic "7.0.0" "O(N+M*log(M)) in the elements and those returned"
+        "Sorts the elements of a list, set or sorted set.";
     "touch" AtLeast(2) Read All Sum => Store(keys::touch_one), "key [key ...]"
         [FAST] [KEYSPACE] ["RO"] [MULTI_SHARD SUM]
         Generic "3.2.1" "O(N) in the keys" "Marks keys as used and counts those that exist.";
