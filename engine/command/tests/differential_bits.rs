@@ -1,4 +1,4 @@
-//! Bitmaps and HyperLogLogs beside a real redis-server: random commands on short strings, the same answers and the
+//! Bitmaps and `HyperLogLog`s beside a real redis-server: random commands on short strings, the same answers and the
 //! same strings left. Runs where `redis-server` (7.0 or later) is installed.
 //! A failure prints the seed; `RINGLANE_SEED=…` runs that one again.
 
