@@ -7,7 +7,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
-use ringlane_store::types::SortedSet;
+use ringlane_store::types::{List, SortedSet};
 use ringlane_store::{
     Budget, CollectionType, Effect, EffectSink, Exported, Limits, Options, OwnedEffect, OwnedValue,
     PackLimits, Policy, Stats, Store, TypeName,
@@ -44,6 +44,9 @@ fn random_line(random: &mut fastrand::Rng) -> String {
     let number = random.i32(-50..200);
     let big = "x".repeat(random.usize(..40_000));
     let at = NOW.0 + random.u64(..40_000);
+    if random.u8(..4) == 0 {
+        return list_line(random, k, l);
+    }
     match random.u8(..56) {
         0 | 1 => format!("SET {k} {number}"),
         2 => format!("SET {k} value-{number} PX {}", random.u32(1..30_000)),
@@ -105,12 +108,42 @@ fn random_line(random: &mut fastrand::Rng) -> String {
     }
 }
 
+/// The same of lists, which are long enough at times not to be one block.
+fn list_line(random: &mut fastrand::Rng, k: &str, l: &str) -> String {
+    let small = random.u8(..5);
+    let long = "y".repeat(random.usize(..3_000));
+    let ends = ["LEFT", "RIGHT"];
+    let (from, to) = (ends[random.usize(..2)], ends[random.usize(..2)]);
+    match random.u8(..20) {
+        0..4 => format!("RPUSH {k} {small} {long} e{small}"),
+        4..6 => format!("LPUSH {k} e{long} {small}"),
+        6 => format!("LPUSHX {k} {small} {small}"),
+        7 => format!("LPOP {k} {small}"),
+        8 => format!("RPOP {k}"),
+        9 => format!("LSET {k} {small} {long}"),
+        10 => format!("LINSERT {k} AFTER {small} {long}"),
+        11 => format!("LREM {k} {} {small}", random.i8(-2..3)),
+        12 => format!("LTRIM {k} {small} -{}", small + 1),
+        13 => format!("LMOVE {k} {l} {from} {to}"),
+        14 => format!("RPOPLPUSH {k} {l}"),
+        15 => format!("LMPOP 2 {k} {l} {from} COUNT {}", small + 1),
+        16 => format!("BLPOP {k} {l} 0.1"),
+        17 => format!("BLMOVE {k} {l} {from} {to} 0.1"),
+        18 => format!("SORT {k} ALPHA LIMIT 0 5 STORE {l}"),
+        _ => format!("SORT {k} BY nosort GET # GET {k}* STORE {l}"),
+    }
+}
+
 /// The value as a client sees it: `12` may be stored as a number or, when APPEND made it, as text.
 fn as_text(exported: Exported) -> (Vec<u8>, Option<Millis>) {
     let text = match exported.value {
         OwnedValue::Text(text) => text.into_vec(),
         OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
         OwnedValue::Blob(blob) => blob.to_vec(),
+        OwnedValue::Collection(collection) if collection.type_name == TypeName::List => {
+            let list = List::view(collection.view().body, NOW);
+            format!("{:?}", list.iter().map(|item| item.to_vec()).collect::<Vec<_>>()).into_bytes()
+        }
         OwnedValue::Collection(collection) => {
             assert_eq!(collection.type_name, TypeName::SortedSet, "no other type is made here");
             let set = SortedSet::view(collection.view().body, NOW);
@@ -146,8 +179,12 @@ fn replay(seed: u64, limits: Limits) -> Stats {
     lane.store.set_limits(limits);
     lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
     let mut copy = follower();
-    // Sorted sets of both forms.
-    let packed = PackLimits { zset_max_listpack_entries: 6, ..PackLimits::default() };
+    // Sorted sets and lists of both forms.
+    let packed = PackLimits {
+        zset_max_listpack_entries: 6,
+        list_max_listpack_size: -1,
+        ..PackLimits::default()
+    };
     lane.store.set_pack_limits(packed);
     copy.set_pack_limits(packed);
     let mut applied = 0;
@@ -236,6 +273,12 @@ fn reading_and_refused_commands_have_no_effect() {
         "RANDOMKEY",
         "DBSIZE",
         "LCS a b",
+        "LRANGE a 0 1",
+        "LPUSHX none x",
+        "LPOP none",
+        "BLPOP none 1",
+        "SORT none",
+        "SORT none STORE nowhere",
         "TTL e",
         "ZADD z 1 m",
         "ZADD z NX 9 m",
