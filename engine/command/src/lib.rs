@@ -44,6 +44,7 @@ pub mod stream_read;
 mod stream_trim;
 pub mod strings;
 
+pub mod compatibility;
 pub mod introspect;
 pub mod reference;
 

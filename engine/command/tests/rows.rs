@@ -137,14 +137,18 @@ fn copies_name_the_database_of_their_second_key() {
     assert_eq!(database("RENAME a b", 2), Database(3));
 }
 
-/// `RINGLANE_WRITE=1 cargo test -p ringlane-command reference` writes the page anew.
+/// `RINGLANE_WRITE=1 cargo test -p ringlane-command --test rows` writes the pages anew.
 #[test]
-fn the_reference_page_is_the_tables() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/commands.md");
-    let page = ringlane_command::reference::page();
-    if std::env::var_os("RINGLANE_WRITE").is_some() {
-        std::fs::write(path, &page).expect("the page can be written");
+fn the_pages_are_the_tables() {
+    for (name, page) in [
+        ("commands.md", ringlane_command::reference::page()),
+        ("compatibility.md", ringlane_command::compatibility::page()),
+    ] {
+        let path = format!("{}/../../docs/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("RINGLANE_WRITE").is_some() {
+            std::fs::write(&path, &page).expect("the page can be written");
+        }
+        let written = std::fs::read_to_string(&path).expect("the page is there");
+        assert!(written == page, "docs/{name} is stale: run with RINGLANE_WRITE=1");
     }
-    let written = std::fs::read_to_string(path).expect("docs/commands.md is there");
-    assert!(written == page, "docs/commands.md is stale: run with RINGLANE_WRITE=1");
 }

@@ -3,27 +3,32 @@
 //! whose keys live on several lanes is kept at its connection's lane, which each of those lanes tells
 //! of changes. Runs handlers; knows nothing of what they take.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
-use ringlane_base::{LaneId, Millis};
-use ringlane_command::{Args, Context, Flags, Run, Wait};
-use ringlane_store::{Key, OwnedKey};
+use ringlane_base::{Database, LaneId, Millis};
+use ringlane_command::{Args, CommandError, Context, Flags, Run, Wait};
+use ringlane_store::{Key, OwnedKey, Store};
 
 use crate::core::Core;
-use crate::execute::Slices;
+use crate::execute::{Manner, Slices};
 use crate::interest::{Party, Touch};
-use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
+use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo, Waits};
 use crate::reply::RespReply;
-use crate::reply_buffer::Stretch;
+use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::together::Together;
 
 /// A waiting command: the time it came in milliseconds and, below, a running number, so that
 /// commands that wait at several lanes have one order.
 pub type Number = u64;
 
-/// Bits of a `Number` that count within a millisecond.
-const COUNT_BITS: u32 = 20;
+/// Bits of a `Number` that name the lane that gave it.
+const LANE_BITS: u32 = 10;
+/// Bits above those that count within a millisecond; more go on into the next.
+const COUNT_BITS: u32 = 10;
+/// Clients that went while their command was parked: more are not remembered.
+const GONE_MAX: usize = 4096;
 
 /// How a waiting command ends before there is something to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,20 +41,51 @@ pub enum Unblock {
     Gone,
 }
 
-/// A command that waits at this lane.
+/// Which of its attempts a waiting command makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    First,
+    /// It waits already.
+    Again,
+    /// Its time is over: it answers what it answers then.
+    Last,
+}
+
+/// Who waits for keys of this lane.
 struct Waiter {
-    /// The lane of its connection.
-    from: LaneId,
-    /// It, alone.
-    parcel: Box<Parcel>,
+    who: Who,
     keys: Vec<OwnedKey>,
     until: Option<Millis>,
+}
+
+enum Who {
+    /// A command all of whose keys are here: alone in its parcel, of a connection of that lane.
+    Here(LaneId, Box<Parcel>),
+    /// The lane that runs a command of several lanes, to be told.
+    Leader(LaneId),
+}
+
+/// A command of several lanes that this lane runs when one of them says that a key has changed.
+struct Leader {
+    connection: ConnectionId,
+    sequence: u32,
+    /// None: it is running.
+    commands: Option<Box<Parcel>>,
+    lanes: Vec<LaneId>,
+    until: Option<Millis>,
+    /// Its time has ended while it was running.
+    expired: bool,
 }
 
 /// The waiting commands of a lane.
 #[derive(Default)]
 pub struct Blocked {
     waiters: HashMap<Number, Waiter>,
+    leaders: HashMap<Number, Leader>,
+    /// Keys whose next change is for a command that another lane runs, which has been told.
+    promised: HashMap<OwnedKey, Number>,
+    /// Clients that went before their parked command came to wait.
+    gone: HashSet<(LaneId, ReturnTo)>,
     /// Of each key that is waited for, who waits, the oldest first.
     queues: HashMap<OwnedKey, BTreeSet<Number>>,
     timeouts: BTreeMap<(Millis, Number), ()>,
@@ -61,11 +97,6 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// How many commands wait at this lane.
-    pub fn len(&self) -> usize {
-        self.waiters.len()
-    }
-
     /// Clients of this lane whose command waits, here or elsewhere.
     pub fn clients(&self) -> usize {
         self.clients.len()
@@ -77,17 +108,26 @@ impl Blocked {
     }
 
     /// A number that is greater than all before.
-    fn number(&mut self, now: Millis) -> Number {
+    pub fn number(&mut self, now: Millis, lane: LaneId) -> Number {
         self.last = (self.last + 1).max(now.0 << COUNT_BITS);
-        self.last
+        self.last << LANE_BITS | u64::from(lane.0)
     }
 
     /// The command of this place of a connection.
-    fn find(&self, from: LaneId, connection: ConnectionId, sequence: u32) -> Option<Number> {
-        let place = ReturnTo::Place { connection, sequence };
-        let is_it =
-            |waiter: &Waiter| waiter.from == from && waiter.parcel.requests[0].return_to == place;
-        self.waiters.iter().find(|(_, waiter)| is_it(waiter)).map(|(number, _)| *number)
+    fn find(&self, from: LaneId, place: ReturnTo) -> Option<Number> {
+        let is_it = |waiter: &Waiter| match &waiter.who {
+            Who::Here(lane, parcel) => *lane == from && parcel.requests[0].return_to == place,
+            Who::Leader(_) => false,
+        };
+        let leads = |leader: &Leader| {
+            let Leader { connection, sequence, .. } = *leader;
+            place == ReturnTo::Place { connection, sequence }
+        };
+        let here = self.waiters.iter().find(|(_, waiter)| is_it(waiter)).map(|(number, _)| *number);
+        // Those that this lane leads are of its own connections.
+        here.or_else(|| {
+            self.leaders.iter().find(|(_, leader)| leads(leader)).map(|(number, _)| *number)
+        })
     }
 }
 
@@ -120,7 +160,7 @@ impl Core {
     /// Runs a command that may wait, of a parcel from another lane or of this lane's own client.
     pub fn run_blocking(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
         let parcel = alone(request, args);
-        if let Some((parcel, wait)) = self.attempt(from, parcel, true) {
+        if let Some((parcel, wait)) = self.attempt(from, parcel, Attempt::First) {
             self.block(from, parcel, wait);
         }
     }
@@ -131,44 +171,37 @@ impl Core {
         &mut self,
         from: LaneId,
         mut parcel: Box<Parcel>,
-        may_block: bool,
+        attempt: Attempt,
     ) -> Option<(Box<Parcel>, Box<Wait>)> {
         let request = parcel.requests[0];
-        let Run::Store(handler) = request.spec.run else {
-            unreachable!("only commands on data travel")
-        };
         let mut replies = std::mem::take(&mut parcel.replies);
         let start = replies.mark();
         let mut slices = Slices::new();
         parcel.slices(&request, &mut slices);
-        let mut reply = RespReply::new(&mut replies, request.version);
-        let mut context = Context {
-            store: &mut self.store,
-            args: Args::new(&slices, &parcel.blobs),
-            routed: request.routed,
+        let manner = Manner {
             database: request.database,
+            version: request.version,
+            no_touch: request.no_touch,
             limits: self.handler_limits,
-            may_block,
-            scripts: None,
-            reply: &mut reply,
+            mark: request.mark,
         };
+        let args = Args::new(&slices, &parcel.blobs);
+        let manner = (manner, attempt);
         self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
-        let outcome = handler(&mut context);
-        if let (Ok(()), Some(mark)) = (&outcome, request.mark) {
-            let args = Args::new(&slices, &parcel.blobs);
+        let wait = run_waiting(&mut self.store, &request, args, manner, &mut replies);
+        if let Some(wait) = wait {
+            drop(slices);
+            parcel.replies = replies;
+            self.tracking.writer = None;
+            return Some((parcel, wait));
+        }
+        let answer = &replies.bytes[start.bytes_before()..];
+        if answer.first() == Some(&b'-') {
+            self.stats.failed(request.spec.id, answer);
+        } else if let Some(mark) = request.mark {
             self.remember_reads(from, mark, request.database, request.spec, args);
         }
         drop(slices);
-        if let Err(error) = outcome {
-            replies.truncate(start);
-            if let ringlane_command::CommandError::Blocked(wait) = error {
-                parcel.replies = replies;
-                self.tracking.writer = None;
-                return Some((parcel, wait));
-            }
-            RespReply::new(&mut replies, request.version).error_line(&error);
-            self.stats.failed(request.spec.id, &replies.bytes[start.bytes_before()..]);
-        }
         parcel.answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
         parcel.replies = replies;
         parcel.clear_requests();
@@ -191,7 +224,7 @@ impl Core {
     fn block(&mut self, from: LaneId, parcel: Box<Parcel>, wait: Box<Wait>) {
         let now = self.store.now();
         if wait.until.is_some_and(|until| until <= now) {
-            self.attempt(from, parcel, false);
+            self.attempt(from, parcel, Attempt::Last);
             return;
         }
         let parcel = match wait.arguments {
@@ -209,8 +242,12 @@ impl Core {
         let keys = keys.map(|index| self.store.key(request.database, slices[index]).into());
         let keys: Vec<OwnedKey> = keys.collect();
         drop(slices);
-        let number = self.blocked.number(now);
-        self.enqueue(number, Waiter { from, parcel, keys, until: wait.until });
+        if self.blocked.gone.remove(&(from, request.return_to)) {
+            return;
+        }
+        let number = self.blocked.number(now, self.lane);
+        let who = Who::Here(from, parcel);
+        self.enqueue(number, Waiter { who, keys, until: wait.until });
     }
 
     fn enqueue(&mut self, number: Number, waiter: Waiter) {
@@ -254,18 +291,155 @@ impl Core {
     fn serve_blocked(&mut self, key: &OwnedKey) {
         if self.locks.holds(key.slot) {
             self.blocked.deferred.push(key.clone());
-            return;
+        } else if !self.blocked.promised.contains_key(key) {
+            self.serve_after(key, 0);
         }
-        let mut after = 0;
+    }
+
+    /// The same from those on who came after this one.
+    fn serve_after(&mut self, key: &OwnedKey, mut after: Number) {
         while self.has_value(&key.as_key()) {
             let queue = self.blocked.queues.get(key);
             let next = queue.and_then(|queue| queue.range(after + 1..).next().copied());
             let Some(number) = next else { return };
+            if self.is_held(number) {
+                // Nobody overtakes it: who comes behind it waits for the same slot.
+                self.blocked.deferred.push(key.clone());
+                return;
+            }
             after = number;
-            let Some(waiter) = self.dequeue(number) else { continue };
-            let Waiter { from, parcel, keys, until } = waiter;
-            if let Some((parcel, _)) = self.attempt(from, parcel, true) {
-                self.enqueue(number, Waiter { from, parcel, keys, until });
+            let Some(Waiter { who, keys, until }) = self.dequeue(number) else { continue };
+            let who = match who {
+                Who::Here(from, parcel) => match self.attempt(from, parcel, Attempt::Again) {
+                    None => continue,
+                    Some((parcel, _)) => Who::Here(from, parcel),
+                },
+                Who::Leader(lane) => {
+                    self.enqueue(number, Waiter { who: Who::Leader(lane), keys, until });
+                    self.blocked.promised.insert(key.clone(), number);
+                    return self.tell_leader(lane, number);
+                }
+            };
+            self.enqueue(number, Waiter { who, keys, until });
+        }
+    }
+
+    /// Whether a command over several lanes holds the slot of a key that this one would take from.
+    fn is_held(&self, number: Number) -> bool {
+        self.locks.any()
+            && self.blocked.waiters.get(&number).is_some_and(|waiter| {
+                matches!(waiter.who, Who::Here(..))
+                    && waiter.keys.iter().any(|key| self.locks.holds(key.slot))
+            })
+    }
+
+    fn tell_leader(&mut self, lane: LaneId, number: Number) {
+        if lane == self.lane {
+            self.leader_ready(number);
+        } else {
+            self.outbox.post(lane, Mail::Ready(number));
+        }
+    }
+
+    /// Slots are free again: who waits behind a command of several lanes that has had its turn.
+    pub fn keep_promises(&mut self, slots: &[ringlane_base::Slot]) {
+        if self.blocked.promised.is_empty() {
+            return;
+        }
+        let mut kept: Vec<(OwnedKey, Number)> = Vec::new();
+        self.blocked.promised.retain(|key, number| {
+            let keeps = !slots.contains(&key.slot);
+            if !keeps {
+                kept.push((key.clone(), *number));
+            }
+            keeps
+        });
+        for (key, number) in kept {
+            self.serve_after(&key, number);
+        }
+    }
+
+    /// A command of several lanes has found nothing and waits for these keys of this lane.
+    pub fn watch_for(&mut self, waits: Waits) {
+        let own =
+            |(database, bytes): &(Database, Box<[u8]>)| self.store.key(*database, bytes).into();
+        let keys: Vec<OwnedKey> = waits.keys.iter().map(own).collect();
+        // It may be there from the time before.
+        self.dequeue(waits.number);
+        self.enqueue(waits.number, Waiter { who: Who::Leader(waits.leader), keys, until: None });
+    }
+
+    /// A command of several lanes has ended.
+    pub fn forget_waiter(&mut self, number: Number) {
+        let Some(waiter) = self.dequeue(number) else { return };
+        for key in waiter.keys {
+            if self.blocked.promised.get(&key) == Some(&number) {
+                self.blocked.promised.remove(&key);
+                self.serve_after(&key, number);
+            }
+        }
+    }
+
+    /// A command of several lanes has found nothing to take: its slots become free, and it waits.
+    pub fn lead(&mut self, mut together: Together) {
+        let wait = together.wait.take().expect("it waits");
+        let (now, lane) = (self.store.now(), self.lane);
+        let number = together.number.unwrap_or_else(|| self.blocked.number(now, lane));
+        let (connection, sequence) = (together.connection, together.sequence);
+        let here = self.connections.get(connection).is_some_and(|connection| {
+            connection.blocked.is_some_and(|(place, _)| place == sequence)
+        });
+        let keys = together.keys(0..1, self.live.databases);
+        let mut lanes: Vec<LaneId> =
+            keys.iter().map(|(slot, _)| self.shared.lane_of(*slot)).collect();
+        lanes.dedup();
+        let mut commands = std::mem::take(&mut together.commands);
+        if let Some(arguments) = wait.arguments {
+            let slices: Slices<'_> = arguments.iter().map(|argument| &argument[..]).collect();
+            commands = alone(&commands.requests[0], Args::new(&slices, &[]));
+        }
+        let before = self.blocked.leaders.remove(&number);
+        let (until, expired) =
+            before.map_or((wait.until, false), |leader| (leader.until, leader.expired));
+        if let Some(until) = until {
+            self.blocked.timeouts.insert((until, number), ());
+        }
+        let commands = Some(commands);
+        let leader = Leader { connection, sequence, commands, lanes, until, expired };
+        // First: with the slots free, a lane may say at once that a key has changed.
+        self.blocked.leaders.insert(number, leader);
+        self.release_to_wait(&mut together, number, &keys);
+        if !here {
+            self.unblock(number, Unblock::Gone);
+        } else if expired || until.is_some_and(|until| until <= now) {
+            self.unblock(number, Unblock::Timeout);
+        }
+    }
+
+    /// A lane says that a key has changed.
+    pub fn leader_ready(&mut self, number: Number) {
+        let leader = self.blocked.leaders.get_mut(&number);
+        // Not there: it has ended, and says so to the lanes.
+        let Some(leader) = leader else { return };
+        let (connection, sequence) = (leader.connection, leader.sequence);
+        // Running: it sees the change, since it holds the slots before it looks.
+        let Some(commands) = leader.commands.take() else { return };
+        let mut together = Together::new(connection, sequence, commands);
+        together.number = Some(number);
+        self.lock_and_run(together, &[], false);
+    }
+
+    /// A command of several lanes has got what it waited for, or has been refused.
+    pub fn leader_served(&mut self, number: Number) {
+        let Some(leader) = self.blocked.leaders.remove(&number) else { return };
+        if let Some(until) = leader.until {
+            self.blocked.timeouts.remove(&(until, number));
+        }
+        for lane in leader.lanes {
+            if lane == self.lane {
+                self.forget_waiter(number);
+            } else {
+                self.outbox.post(lane, Mail::Forget(number));
             }
         }
     }
@@ -287,28 +461,63 @@ impl Core {
     /// Answers those whose time is over.
     pub fn expire_blocked(&mut self) {
         let now = self.store.now();
-        while let Some((&(until, number), ())) = self.blocked.timeouts.first_key_value()
-            && until <= now
-        {
+        let due: Vec<Number> = self
+            .blocked
+            .timeouts
+            .range(..=(now, Number::MAX))
+            .map(|((_, number), ())| *number)
+            // Those whose keys are held are looked at again with the next tick.
+            .filter(|number| !self.is_held(*number))
+            .collect();
+        for number in due {
             self.unblock(number, Unblock::Timeout);
         }
     }
 
     /// Ends a wait.
     fn unblock(&mut self, number: Number, how: Unblock) {
-        let Some(Waiter { from, parcel, .. }) = self.dequeue(number) else { return };
+        if self.blocked.leaders.contains_key(&number) {
+            return self.unblock_leader(number, how);
+        }
+        let Some(Waiter { who: Who::Here(from, parcel), .. }) = self.dequeue(number) else {
+            return;
+        };
         match how {
             Unblock::Timeout => {
-                self.attempt(from, parcel, false);
+                self.attempt(from, parcel, Attempt::Last);
             }
             Unblock::Error => self.answer_unblocked(from, parcel),
             Unblock::Gone => self.outbox.recycle(parcel),
         }
     }
 
+    fn unblock_leader(&mut self, number: Number, how: Unblock) {
+        let leader = self.blocked.leaders.get_mut(&number).expect("looked up by the caller");
+        if let Some(until) = leader.until.take() {
+            self.blocked.timeouts.remove(&(until, number));
+        }
+        let (connection, sequence) = (leader.connection, leader.sequence);
+        match (how, leader.commands.take()) {
+            (Unblock::Timeout | Unblock::Error, None) => leader.expired = true,
+            (Unblock::Timeout, Some(commands)) => {
+                let mut together = Together::new(connection, sequence, commands);
+                together.number = Some(number);
+                together.expired = true;
+                self.lock_and_run(together, &[], false);
+            }
+            (Unblock::Error, Some(commands)) => {
+                self.leader_served(number);
+                let mut parcel = commands;
+                parcel.requests[0].return_to = ReturnTo::Place { connection, sequence };
+                self.answer_unblocked(self.lane, parcel);
+            }
+            (Unblock::Gone, _) => self.leader_served(number),
+        }
+    }
+
     fn answer_unblocked(&mut self, from: LaneId, mut parcel: Box<Parcel>) {
-        const UNBLOCKED: ringlane_command::CommandError =
-            ringlane_command::CommandError::Fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        const UNBLOCKED: CommandError =
+            CommandError::Fixed("UNBLOCKED client unblocked via CLIENT UNBLOCK");
         let request = parcel.requests[0];
         let start = parcel.replies.mark();
         RespReply::new(&mut parcel.replies, request.version).error_line(&UNBLOCKED);
@@ -326,9 +535,16 @@ impl Core {
         sequence: u32,
         how: Unblock,
     ) {
-        // Not found: it has been answered meanwhile.
-        if let Some(number) = self.blocked.find(from, connection, sequence) {
-            self.unblock(number, how);
+        let place = ReturnTo::Place { connection, sequence };
+        match self.blocked.find(from, place) {
+            Some(number) => self.unblock(number, how),
+            // It has been answered meanwhile, or is still parked behind a held slot.
+            None if how == Unblock::Gone && self.locks.any() => {
+                if self.blocked.gone.len() < GONE_MAX {
+                    self.blocked.gone.insert((from, place));
+                }
+            }
+            None => self.blocked.gone.clear(),
         }
     }
 
@@ -347,6 +563,42 @@ impl Core {
         }
         true
     }
+}
+
+/// Runs a command that may wait, if `manner` says so too; what it waits for, else its answer is
+/// written.
+pub fn run_waiting(
+    store: &mut Store,
+    request: &Request,
+    args: Args<'_>,
+    (manner, attempt): (Manner, Attempt),
+    out: &mut ReplyBuffer,
+) -> Option<Box<Wait>> {
+    let Run::Store(handler) = request.spec.run else { unreachable!("only commands on data wait") };
+    let start = out.mark();
+    let mut reply = RespReply::new(out, manner.version);
+    let mut context = Context {
+        store,
+        args,
+        routed: request.routed,
+        database: manner.database,
+        limits: manner.limits,
+        may_block: attempt != Attempt::Last,
+        scripts: None,
+        reply: &mut reply,
+    };
+    if let Err(error) = handler(&mut context) {
+        out.truncate(start);
+        match error {
+            CommandError::Blocked(wait) => return Some(wait),
+            // A key of another type is as good as none for a command that waits already.
+            CommandError::WrongType if attempt == Attempt::Again => {
+                return Some(Box::new(Wait { until: None, arguments: None }));
+            }
+            error => RespReply::new(out, manner.version).error_line(&error),
+        }
+    }
+    None
 }
 
 /// The request, alone in a parcel of its own.

@@ -389,6 +389,8 @@ impl Lane {
             Mail::Answers(parcel) => self.core.take_answers(parcel),
             Mail::Adopt(migrant) => self.adopt(migrant.socket, migrant.session),
             Mail::Slow { connection, command } => self.core.log_slow(Some(connection), *command),
+            Mail::Ready(number) => self.core.leader_ready(number),
+            Mail::Forget(number) => self.core.forget_waiter(number),
             Mail::Unblock { connection, sequence, how } => {
                 self.core.take_unblock(letter.from, connection, sequence, how);
             }

@@ -518,8 +518,7 @@ impl Core {
     fn release_some(&mut self, index: u32, mut long: Box<Long>, group: usize, from: usize) {
         let (lane, slots) = &long.groups[group];
         let to = (from + RELEASE_SLOTS).min(slots.len());
-        let release =
-            Release { slots: slots[from..to].to_vec(), effects: Vec::new(), writer: None };
+        let release = Release { slots: slots[from..to].to_vec(), ..Release::default() };
         let (lane, all) = (*lane, to == slots.len());
         if lane == self.lane {
             self.take_release(release);

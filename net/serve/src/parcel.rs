@@ -12,7 +12,7 @@ use ringlane_store::{Exported, OwnedEffect};
 
 use crate::admin::slowlog::SlowCommand;
 use crate::ask::{Answer, Question};
-use crate::blocked::Unblock;
+use crate::blocked::{Number, Unblock};
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
@@ -24,7 +24,7 @@ use crate::watch::WatchId;
 const KEEP_BYTES_MAX: usize = 64 << 10;
 
 /// Whom an answer is for, at the lane that asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ReturnTo {
     /// A reserved place of a connection.
     Place { connection: ConnectionId, sequence: u32 },
@@ -190,11 +190,22 @@ pub struct Grant {
 }
 
 /// The commands have run: what they changed on this lane, and the slots to free, if they were the last.
+#[derive(Default)]
 pub struct Release {
     pub slots: Vec<Slot>,
     pub effects: Vec<OwnedEffect>,
     /// The client whose command it was, if it tracks.
     pub writer: Option<(LaneId, ConnectionId)>,
+    /// The command found nothing to take: it wants to hear when one of these keys changes.
+    pub waits: Option<Waits>,
+}
+
+/// Keys of a lane for which a command of several lanes waits.
+pub struct Waits {
+    /// The lane that runs the command.
+    pub leader: LaneId,
+    pub number: Number,
+    pub keys: Vec<Named>,
 }
 
 /// A transaction whose keys are all of one lane, on its way there and, answered, back.
@@ -248,6 +259,10 @@ pub enum Mail {
         connection: ConnectionId,
         command: Box<SlowCommand>,
     },
+    /// A key has changed for which the sender's command of this number waits here.
+    Ready(Number),
+    /// The sender's command of this number does not wait any more.
+    Forget(Number),
     /// A connection of the sender does not wait any more for what it has asked.
     Unblock {
         connection: ConnectionId,

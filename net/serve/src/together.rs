@@ -9,16 +9,17 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, LaneId, SLOT_COUNT, Slot};
-use ringlane_command::{Args, CommandSpec, Merge, Run};
+use ringlane_command::{Args, CommandSpec, Flags, Merge, Run, Wait};
 use ringlane_script::Place;
 use ringlane_store::{Effect, EffectSink, Exported, NoticeClasses, Options, OwnedEffect, Store};
 
+use crate::blocked::{Attempt, Number, run_waiting};
 use crate::clock;
 use crate::core::Core;
 use crate::execute::{Manner, Slices, head, run_here};
 use crate::gather::Recipient;
 use crate::locks::Waiter;
-use crate::parcel::{Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo};
+use crate::parcel::{Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo, Waits};
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
@@ -57,6 +58,12 @@ pub struct Together {
     pub replies: ReplyBuffer,
     /// Of those commands that are on data, in order.
     pub stretches: Vec<Stretch>,
+    /// A command that may wait, and has waited, by this number.
+    pub number: Option<Number>,
+    /// Its time is over: it answers what it answers then.
+    pub expired: bool,
+    /// What it waits for, once it has found nothing to take.
+    pub wait: Option<Box<Wait>>,
 }
 
 impl Together {
@@ -77,6 +84,9 @@ impl Together {
             next: 0,
             replies: ReplyBuffer::default(),
             stretches: Vec::new(),
+            number: None,
+            expired: false,
+            wait: None,
         }
     }
 
@@ -84,6 +94,12 @@ impl Together {
     fn writer(&self, lane: LaneId) -> Option<(LaneId, ConnectionId)> {
         let mark = self.commands.requests.first()?.mark?;
         Some((lane, mark.connection))
+    }
+
+    /// Whether it is a command that may wait.
+    pub fn may_wait(&self) -> bool {
+        let spec = self.commands.requests[0].spec;
+        !self.is_transaction && spec.flags.has(Flags::BLOCKING)
     }
 
     fn is_on_databases(&self, position: usize) -> bool {
@@ -99,7 +115,7 @@ impl Together {
     }
 
     /// The keys of some of its commands with their slots, ascending, each once.
-    fn keys(&self, positions: Range<usize>, databases: u8) -> Vec<(Slot, Named)> {
+    pub fn keys(&self, positions: Range<usize>, databases: u8) -> Vec<(Slot, Named)> {
         let mut keys = Vec::new();
         for request in &self.commands.requests[positions] {
             let mut slices = Slices::new();
@@ -269,7 +285,14 @@ impl Core {
                 }
                 Progress::Ended => {
                     self.togethers.free.push(index);
+                    if let Some(number) = together.number {
+                        self.leader_served(number);
+                    }
                     return self.answer_together(together);
+                }
+                Progress::Blocked => {
+                    self.togethers.free.push(index);
+                    return self.lead(together);
                 }
             }
         }
@@ -305,13 +328,16 @@ impl Core {
         together.fetched = false;
         together.next = segment.end;
         let effects = self.run_on_scratch(together, segment);
+        if together.wait.is_some() {
+            return Progress::Blocked;
+        }
         if together.next == together.commands.requests.len() {
             self.release(together, effects);
             return Progress::Ended;
         }
         for (group, effects) in together.groups.iter().zip(self.by_group(together, effects)) {
             let writer = together.writer(self.lane);
-            self.post_release(group.lane, Release { slots: Vec::new(), effects, writer });
+            self.post_release(group.lane, Release { effects, writer, ..Release::default() });
         }
         Progress::On
     }
@@ -345,7 +371,27 @@ impl Core {
         let writer = together.writer(self.lane);
         self.remember_together(together);
         for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
-            self.post_release(group.lane, Release { slots: group.slots, effects, writer });
+            self.post_release(
+                group.lane,
+                Release { slots: group.slots, effects, writer, waits: None },
+            );
+        }
+    }
+
+    /// Frees all slots; each lane is to tell when one of these keys changes.
+    pub fn release_to_wait(
+        &mut self,
+        together: &mut Together,
+        number: Number,
+        keys: &[(Slot, Named)],
+    ) {
+        let leader = self.lane;
+        for group in std::mem::take(&mut together.groups) {
+            let here = keys.iter().filter(|(slot, _)| self.shared.lane_of(*slot) == group.lane);
+            let keys = here.map(|(_, key)| key.clone()).collect();
+            let waits = Some(Waits { leader, number, keys });
+            let release = Release { slots: group.slots, waits, ..Release::default() };
+            self.post_release(group.lane, release);
         }
     }
 
@@ -536,6 +582,18 @@ impl Core {
                 limits: self.handler_limits,
             };
             let from = together.replies.mark();
+            if together.may_wait() {
+                let attempt = match together.number {
+                    _ if together.expired => Attempt::Last,
+                    Some(_) => Attempt::Again,
+                    None => Attempt::First,
+                };
+                let manner = (manner, attempt);
+                let out = &mut together.replies;
+                together.wait = run_waiting(&mut scratch, request, args, manner, out);
+                together.stretches.push(Stretch { from, to: together.replies.mark() });
+                continue;
+            }
             let (scripts, out) = (&mut self.scripts, &mut together.replies);
             if !run_here(&mut scratch, request.spec, args, None, manner, scripts, out) {
                 self.stats.failed(request.spec.id, &together.replies.bytes[from.bytes_before()..]);
@@ -575,9 +633,12 @@ impl Core {
         for _ in 0..std::mem::take(&mut self.locks.unfinished) {
             self.interest.release();
         }
+        if let Some(waits) = release.waits {
+            self.watch_for(waits);
+        }
         let mut free = Vec::new();
-        for slot in release.slots {
-            self.locks.release(slot, &mut free);
+        for slot in &release.slots {
+            self.locks.release(*slot, &mut free);
         }
         self.tracking.writer = release.writer;
         self.hand_out_touches();
@@ -593,6 +654,7 @@ impl Core {
             }
         }
         self.serve_deferred();
+        self.keep_promises(&release.slots);
     }
 
     /// Runs a single request, or queues it behind the slot that it finds held.
@@ -641,6 +703,8 @@ enum Progress {
     On,
     Waits,
     Ended,
+    /// It found nothing to take.
+    Blocked,
 }
 
 fn lock_request(

@@ -5,7 +5,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ringlane_perf::{
-    cpu::{Cores, allowed_cores},
+    commands::{self, Row},
+    cpu::{Cores, allowed_cores, while_pinned},
     keyspace::{Shape, ValueSizes},
     latency::human_us,
     load::{self, Lifetimes, Limit, Outcome, Pace, Plan, Target, Work},
@@ -35,6 +36,9 @@ struct Options {
     /// Only these scenarios
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     scenario: Vec<Scenario>,
+    /// Rows of single commands, 16 deep, or `none` [default: all, unless --scenario is given]
+    #[arg(long, value_delimiter = ',', value_name = "NAMES")]
+    commands: Vec<String>,
     /// Rounds
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -188,6 +192,7 @@ struct Results {
     quick: bool,
     versions: BTreeMap<String, String>,
     scenarios: Vec<ScenarioResult>,
+    commands: Vec<RowResult>,
 }
 
 #[derive(Serialize)]
@@ -218,8 +223,11 @@ fn run() -> Result<()> {
     if options.rounds == 0 || options.rounds > 1000 {
         bail!("--rounds: 1 to 1000");
     }
-    let scenarios =
-        if options.scenario.is_empty() { Scenario::ALL.to_vec() } else { options.scenario.clone() };
+    let scenarios = if options.scenario.is_empty() && options.commands.is_empty() {
+        Scenario::ALL.to_vec()
+    } else {
+        options.scenario.clone()
+    };
     let allowed = allowed_cores()?;
     if allowed.len() < 2 {
         eprintln!(
@@ -233,7 +241,7 @@ fn run() -> Result<()> {
 
     let contenders = start(&options, &scenarios, &server_cores, &allowed)?;
     eprintln!("{}", Machine::here().line());
-    for contender in &contenders {
+    for contender in contenders.iter().filter(|_| !scenarios.is_empty()) {
         preload(&options, contender, &load_cores)?;
     }
     let mut results = Results {
@@ -248,6 +256,7 @@ fn run() -> Result<()> {
         load_cores,
         quick: options.quick,
         scenarios: Vec::new(),
+        commands: Vec::new(),
     };
     for scenario in scenarios {
         let result = measure(&options, scenario, &contenders, &results.load_cores)?;
@@ -256,10 +265,18 @@ fn run() -> Result<()> {
             results.scenarios.push(result);
         }
     }
-    if results.scenarios.is_empty() {
+    for row in rows(&options)? {
+        let result = measure_row(&options, row, &contenders, &results.load_cores)?;
+        if let Some(result) = result {
+            println!("{}", describe_row(&result));
+            results.commands.push(result);
+        }
+    }
+    if results.scenarios.is_empty() && results.commands.is_empty() {
         bail!("none of the scenarios could be run with these servers");
     }
-    let text: Vec<String> = results.scenarios.iter().map(describe).collect();
+    let scenarios = results.scenarios.iter().map(describe);
+    let text: Vec<String> = scenarios.chain(results.commands.iter().map(describe_row)).collect();
     let versions: Vec<String> =
         results.versions.iter().map(|(name, version)| format!("{name} {version}")).collect();
     let markdown = format!(
@@ -288,7 +305,8 @@ fn start(
     allowed: &[usize],
 ) -> Result<Vec<Contender>> {
     let about_lanes = scenarios.iter().any(|scenario| scenario.is_about_lanes());
-    let about_servers = scenarios.iter().any(|scenario| !scenario.is_about_lanes());
+    let about_servers =
+        scenarios.iter().any(|scenario| !scenario.is_about_lanes()) || !options.commands.is_empty();
     let mut contenders = Vec::new();
     for (kind, binary) in options.choice.found()? {
         if kind != Kind::Ringlane && !about_servers {
@@ -447,4 +465,93 @@ fn describe(result: &ScenarioResult) -> String {
         None => format!("goal {:.2}: {judged} took no part", result.goal),
     };
     format!("### {}\n\n{}\n{goal}\n", result.title, table.markdown())
+}
+
+/// What a row of single commands may cost, beside redis-server.
+const ROW_GOAL: f64 = 0.6;
+
+/// Server by server, the CPU time of each round in nanoseconds per operation.
+#[derive(Serialize)]
+struct RowResult {
+    row: Row,
+    title: &'static str,
+    base: String,
+    server_cpu_ns: BTreeMap<String, Vec<f64>>,
+    per_second: BTreeMap<String, Vec<f64>>,
+    cpu_ratio: BTreeMap<String, f64>,
+}
+
+fn rows(options: &Options) -> Result<Vec<Row>> {
+    match options.commands.as_slice() {
+        [] if options.scenario.is_empty() => Ok(Row::ALL.to_vec()),
+        [] => Ok(Vec::new()),
+        [only] if only == "none" => Ok(Vec::new()),
+        [only] if only == "all" => Ok(Row::ALL.to_vec()),
+        names => names
+            .iter()
+            .map(|name| <Row as clap::ValueEnum>::from_str(name, true).map_err(anyhow::Error::msg))
+            .collect(),
+    }
+}
+
+/// All rounds of a row; None: no server of those that are here understands it.
+fn measure_row(
+    options: &Options,
+    row: Row,
+    contenders: &[Contender],
+    cores: &Cores,
+) -> Result<Option<RowResult>> {
+    let speaks = |one: &&Contender| {
+        let kind = one.server.kind();
+        one.lanes == 1 && matches!(kind, Kind::Ringlane | Kind::Redis | Kind::Valkey)
+    };
+    let taking_part: Vec<&Contender> = contenders.iter().filter(speaks).collect();
+    let Some(first) = taking_part.first() else { return Ok(None) };
+    for contender in &taking_part {
+        eprintln!("{row:?}: filling {}", contender.name);
+        commands::prepare(contender.server.address, row)?;
+    }
+    let mut cpu: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let mut per_second: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for round in 1..=options.rounds {
+        for contender in &taking_part {
+            eprintln!("{row:?} round {round} of {}, {}", options.rounds, contender.name);
+            let server = &contender.server;
+            let meter = server.meter()?;
+            let load = || commands::run(server.address, &meter, row, options.seconds);
+            let one = while_pinned(&cores.0, load)?;
+            cpu.entry(contender.name.clone()).or_default().push(one.server_cpu_ns);
+            per_second.entry(contender.name.clone()).or_default().push(one.per_second);
+        }
+    }
+    let redis = Kind::Redis.name();
+    let base = if cpu.contains_key(redis) { redis.to_owned() } else { first.name.clone() };
+    let ratio = |values: &[f64]| {
+        let pairs = values.iter().zip(&cpu[&base]);
+        median(&pairs.map(|(own, of_base)| own / of_base).collect::<Vec<_>>())
+    };
+    let cpu_ratio =
+        cpu.iter().filter_map(|(name, values)| Some((name.clone(), ratio(values)?))).collect();
+    let title = row.title();
+    Ok(Some(RowResult { row, title, base, server_cpu_ns: cpu, per_second, cpu_ratio }))
+}
+
+fn describe_row(result: &RowResult) -> String {
+    let ratio_title = format!("ratio to {}", result.base);
+    let mut table = Table::new(["server", "ops/s", "CPU ns/op", &ratio_title]);
+    for (name, values) in &result.server_cpu_ns {
+        let of = |values: &[f64]| median(values).unwrap_or(f64::NAN);
+        table.row([
+            name.clone(),
+            format!("{:.0}", of(&result.per_second[name])),
+            format!("{:.0}", of(values)),
+            result.cpu_ratio.get(name).map_or_else(String::new, |ratio| format!("{ratio:.3}")),
+        ]);
+    }
+    let goal = match result.cpu_ratio.get(Kind::Ringlane.name()) {
+        Some(ratio) if *ratio <= ROW_GOAL => format!("goal {ROW_GOAL:.2}: reached"),
+        Some(_) => format!("goal {ROW_GOAL:.2}: missed"),
+        None => format!("goal {ROW_GOAL:.2}: ringlane took no part"),
+    };
+    format!("### {}, 16 deep\n\n{}\n{goal}\n", result.title, table.markdown())
 }

@@ -1,0 +1,259 @@
+//! Commands that wait: fairness, timeouts, disconnection, transactions, keys of several lanes; on
+//! servers with 1, 2 and 4 lanes.
+
+mod support;
+
+use support::{Client, Running};
+
+const LANES: [usize; 3] = [1, 2, 4];
+
+/// Waits until so many clients wait, as INFO counts them; the time decides nothing.
+fn until_blocked(client: &mut Client, count: usize) {
+    let wanted = format!("blocked_clients:{count}\r\n");
+    while !client.say("INFO clients").contains(&wanted) {
+        std::thread::yield_now();
+    }
+}
+
+/// Keys that need not be of one lane.
+const KEYS: [&str; 4] = ["one", "two", "three", "four"];
+
+#[test]
+fn the_oldest_waiter_is_served_first() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut pusher = server.client();
+        for key in KEYS {
+            let mut waiting: Vec<Client> = Vec::new();
+            for index in 0..8 {
+                let mut client = server.client();
+                client.send_command(&["BLPOP", key, "0"]);
+                waiting.push(client);
+                until_blocked(&mut pusher, index + 1);
+            }
+            for index in 0..8 {
+                assert!(pusher.call(&["RPUSH", key, &index.to_string()]).starts_with(":1"));
+                let expected = format!("*2\r\n${}\r\n{key}\r\n$1\r\n{index}\r\n", key.len());
+                assert_eq!(waiting[index].reply(), expected, "{lanes} lanes");
+            }
+            assert_eq!(pusher.call(&["EXISTS", key]), ":0\r\n");
+        }
+    }
+}
+
+#[test]
+fn several_elements_serve_several_waiters_at_once() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut pusher = server.client();
+        let mut waiting: Vec<Client> = (0..3).map(|_| server.client()).collect();
+        for (index, client) in waiting.iter_mut().enumerate() {
+            client.send_command(&["BRPOP", "list", "0"]);
+            until_blocked(&mut pusher, index + 1);
+        }
+        pusher.say("RPUSH list a b c d");
+        for (client, element) in waiting.iter_mut().zip(["d", "c", "b"]) {
+            assert_eq!(client.reply(), format!("*2\r\n$4\r\nlist\r\n$1\r\n{element}\r\n"));
+        }
+        assert_eq!(pusher.say("LRANGE list 0 -1"), "*1\r\n$1\r\na\r\n");
+    }
+}
+
+#[test]
+fn keys_of_several_lanes_are_waited_for_together() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut pusher = server.client();
+        for (round, key) in KEYS.iter().cycle().take(40).enumerate() {
+            let mut client = server.client();
+            let mut command = vec!["BLPOP"];
+            command.extend(KEYS);
+            command.push("0");
+            client.send_command(&command);
+            until_blocked(&mut pusher, 1);
+            let element = format!("v{round}");
+            pusher.call(&["LPUSH", key, &element]);
+            let expected =
+                format!("*2\r\n${}\r\n{key}\r\n${}\r\n{element}\r\n", key.len(), element.len());
+            assert_eq!(client.reply(), expected, "{lanes} lanes");
+            until_blocked(&mut pusher, 0);
+        }
+    }
+}
+
+#[test]
+fn every_element_goes_to_exactly_one_of_many_waiters() {
+    const WAITERS: usize = 24;
+    const ELEMENTS: usize = 600;
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let address = server.address;
+        let waiters: Vec<_> = (0..WAITERS)
+            .map(|index| {
+                std::thread::spawn(move || {
+                    let mut client = Client::to(address);
+                    let mut taken = Vec::new();
+                    loop {
+                        let reply = if index % 2 == 0 {
+                            client.call(&["BLPOP", "one", "two", "three", "four", "0"])
+                        } else {
+                            client.call(&["BLPOP", KEYS[index / 2 % KEYS.len()], "0"])
+                        };
+                        let element = reply.split("\r\n").nth(4).expect("an element").to_owned();
+                        if element == "end" {
+                            return taken;
+                        }
+                        taken.push(element);
+                    }
+                })
+            })
+            .collect();
+        let mut pusher = server.client();
+        for index in 0..ELEMENTS {
+            pusher.call(&["RPUSH", KEYS[index % KEYS.len()], &index.to_string()]);
+        }
+        // Ends for each of them, on the keys in turn, until all have got theirs.
+        while waiters.iter().any(|waiter| !waiter.is_finished()) {
+            for key in KEYS {
+                pusher.call(&["RPUSH", key, "end"]);
+            }
+            std::thread::yield_now();
+        }
+        let mut taken: Vec<usize> = Vec::new();
+        for waiter in waiters {
+            let own = waiter.join().expect("no waiter fails");
+            taken.extend(own.iter().map(|element| element.parse::<usize>().expect("a number")));
+        }
+        for key in KEYS {
+            loop {
+                let reply = pusher.call(&["LPOP", key]);
+                let Some(element) = reply.split("\r\n").nth(1).filter(|it| !it.is_empty()) else {
+                    break;
+                };
+                taken.extend(element.parse::<usize>());
+            }
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, (0..ELEMENTS).collect::<Vec<_>>(), "{lanes} lanes");
+    }
+}
+
+#[test]
+fn a_wait_ends_at_its_time_with_nothing() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        assert_eq!(client.say("BLPOP one 0.01"), "*-1\r\n");
+        assert_eq!(client.say("BLPOP one two three four 0.01"), "*-1\r\n");
+        assert_eq!(client.say("BLMOVE one two LEFT RIGHT 0.01"), "*-1\r\n");
+        assert_eq!(client.say("BLMPOP 0.01 2 one two LEFT"), "*-1\r\n");
+        assert_eq!(client.say("BLPOP one -1"), "-ERR timeout is negative\r\n");
+        assert!(client.say("BLPOP one x").starts_with("-ERR timeout is not a float"));
+        until_blocked(&mut client, 0);
+    }
+}
+
+#[test]
+fn what_follows_a_waiting_command_waits_too() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut client, mut pusher) = (server.client(), server.client());
+        client.send(b"BLPOP one 0\r\nPING\r\nSET after 1\r\n");
+        until_blocked(&mut pusher, 1);
+        assert_eq!(pusher.say("EXISTS after"), ":0\r\n");
+        pusher.say("LPUSH one x");
+        assert_eq!(client.reply(), "*2\r\n$3\r\none\r\n$1\r\nx\r\n");
+        assert_eq!(client.reply(), "+PONG\r\n");
+        assert_eq!(client.reply(), "+OK\r\n");
+    }
+}
+
+#[test]
+fn who_goes_away_takes_nothing() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut pusher = server.client();
+        for command in [&["BLPOP", "one", "0"][..], &["BLPOP", "one", "two", "three", "four", "0"]]
+        {
+            for _ in 0..4 {
+                let mut client = server.client();
+                client.send_command(command);
+                until_blocked(&mut pusher, 1);
+                drop(client);
+                until_blocked(&mut pusher, 0);
+            }
+            assert_eq!(pusher.say("RPUSH one x"), ":1\r\n");
+            assert_eq!(pusher.say("LPOP one"), "$1\r\nx\r\n");
+        }
+    }
+}
+
+#[test]
+fn inside_a_transaction_nothing_waits_and_its_end_wakes_those_who_do() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut client, mut waiter) = (server.client(), server.client());
+        client.say("MULTI");
+        client.say("BLPOP one 0");
+        client.say("BLPOP one two three four 0");
+        assert_eq!(client.say("EXEC"), "*2\r\n*-1\r\n*-1\r\n");
+        waiter.send_command(&["BLPOP", "one", "two", "0"]);
+        until_blocked(&mut client, 1);
+        client.say("MULTI");
+        client.say("RPUSH two x");
+        client.say("RPUSH one y");
+        // Only what is there at the end counts.
+        client.say("LPOP one");
+        client.say("EXEC");
+        assert_eq!(waiter.reply(), "*2\r\n$3\r\ntwo\r\n$1\r\nx\r\n", "{lanes} lanes");
+    }
+}
+
+#[test]
+fn a_key_that_comes_by_rename_or_move_wakes_too() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut client, mut waiter) = (server.client(), server.client());
+        waiter.send_command(&["BLPOP", "wanted", "0"]);
+        until_blocked(&mut client, 1);
+        client.say("SET wanted text");
+        client.say("DEL wanted");
+        client.say("RPUSH other x");
+        client.say("RENAME other wanted");
+        assert_eq!(waiter.reply(), "*2\r\n$6\r\nwanted\r\n$1\r\nx\r\n");
+        waiter.send_command(&["BLMOVE", "wanted", "far", "LEFT", "LEFT", "0"]);
+        until_blocked(&mut client, 1);
+        client.say("LPUSH source y");
+        client.say("LMOVE source wanted LEFT LEFT");
+        assert_eq!(waiter.reply(), "$1\r\ny\r\n");
+        assert_eq!(client.say("LRANGE far 0 -1"), "*1\r\n$1\r\ny\r\n");
+    }
+}
+
+#[test]
+fn client_unblock_ends_a_wait() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut client, mut waiter) = (server.client(), server.client());
+        let id = waiter.say("CLIENT ID").trim_start_matches(':').trim_end().to_owned();
+        assert_eq!(client.call(&["CLIENT", "UNBLOCK", &id]), ":0\r\n");
+        for keys in [&["one"][..], &KEYS] {
+            for (how, expected) in [
+                ("TIMEOUT", "*-1\r\n"),
+                ("ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"),
+            ] {
+                let mut command = vec!["BLPOP"];
+                command.extend(keys);
+                command.push("0");
+                waiter.send_command(&command);
+                until_blocked(&mut client, 1);
+                // The command is counted as waiting when it sets out; it may be there a little later.
+                while client.call(&["CLIENT", "UNBLOCK", &id, how]) == ":1\r\n" {
+                    std::thread::yield_now();
+                }
+                assert_eq!(waiter.reply(), expected, "{lanes} lanes");
+            }
+        }
+        assert_eq!(waiter.say("PING"), "+PONG\r\n");
+    }
+}
