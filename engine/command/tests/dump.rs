@@ -58,7 +58,7 @@ fn ask(answer: &mut dyn FnMut(&[&[u8]]) -> Vec<u8>) -> Vec<String> {
         .collect();
     // In whatever order the table has them.
     let fields = show(&answer(&[b"HGETALL", b"k"]));
-    let mut fields: Vec<&str> = fields.split(' ').collect();
+    let mut fields: Vec<&str> = fields.trim_matches(['[', ']']).split(' ').collect();
     fields.sort_unstable();
     answers.push(fields.join(" "));
     answers
