@@ -74,7 +74,7 @@ fn values_keep_their_contents_wherever_they_go() {
         let mut lane = made(case);
         let expected = read(&mut lane, case, "a");
         let name = format!("{} as {}", case.type_name, case.encoding);
-        let mut same = |lane: &mut Lane, key: &str, what: &str| {
+        let same = |lane: &mut Lane, key: &str, what: &str| {
             assert_eq!(read(lane, case, key), expected, "{name}: {what}");
             assert_eq!(
                 lane.say(&format!("OBJECT ENCODING {key}")),
