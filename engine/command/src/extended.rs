@@ -66,6 +66,13 @@ impl Extended {
         }
     }
 
+    pub fn is_finite(self) -> bool {
+        match self.magnitude {
+            Magnitude::Finite { .. } => true,
+            Magnitude::Infinite => false,
+        }
+    }
+
     /// The sum, rounded; None if it is infinite or no number.
     pub fn plus(self, other: Self) -> Option<Self> {
         let (Magnitude::Finite { exponent: a, .. }, Magnitude::Finite { exponent: b, .. }) =

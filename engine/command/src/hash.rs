@@ -1,5 +1,6 @@
 //! Hashes: reading, writing, counting, walking. The expiry of fields is in `hash_expiry`.
 
+use ringlane_base::Millis;
 use ringlane_store::types::{Hash, HashView, Item};
 use ringlane_store::{Key, NoticeClasses};
 
@@ -23,7 +24,8 @@ pub(crate) fn write_item(reply: &mut dyn Reply, item: Item<'_>) {
     reply.bulk(item.bytes(&mut itoa::Buffer::new()));
 }
 
-fn write_or_null(reply: &mut dyn Reply, item: Option<Item<'_>>) {
+/// Writes a value, or that there is none.
+pub(crate) fn write_or_null(reply: &mut dyn Reply, item: Option<Item<'_>>) {
     match item {
         Some(item) => write_item(reply, item),
         None => reply.null(),
@@ -212,6 +214,9 @@ pub fn hincrby(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn hincrbyfloat(context: &mut Context<'_>) -> Result<(), CommandError> {
     const NO_FLOAT: CommandError = CommandError::Fixed("ERR hash value is not a float");
     let increment = Extended::parse(&context.args[3]).ok_or(CommandError::NotAFloat)?;
+    if !increment.is_finite() {
+        return Err(CommandError::Fixed("ERR value is NaN or Infinity"));
+    }
     let key = context.new_key(1)?;
     let field = &context.args[2];
     let after = context.store.edit::<Hash, _>(&key, growth(&[field, b"1.5"]), |hash| {
@@ -253,16 +258,31 @@ pub fn hrandfield(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Err(CommandError::Fixed("ERR value is out of range"));
     }
     let count = Count::of(count)?;
+    let now = context.store.now();
     let view = context.store.view::<Hash>(&key)?;
     let chosen = match (view, count) {
         (None, _) => Vec::new(),
-        (Some(hash), Count::Picks(count)) => {
-            (0..count).map_while(|_| hash.random(&mut dice)).collect()
-        }
+        (Some(hash), Count::Picks(count)) => pick(hash, count, now, &mut dice),
         (Some(hash), Count::Different(count)) => choose(hash, count, &mut dice),
     };
     write_chosen(context.reply, &chosen, with_values);
     Ok(())
+}
+
+/// So many fields, each of them anyone; none if there is none.
+fn pick<'a>(
+    hash: HashView<'a>,
+    count: usize,
+    now: Millis,
+    dice: &mut fastrand::Rng,
+) -> Vec<(Item<'a>, Item<'a>)> {
+    // Where fields are due that still stand, picking one may have to look for one that is not.
+    if count >= hash.len() || hash.next_expiry().is_some_and(|at| at <= now) {
+        let all: Vec<_> = hash.iter().collect();
+        let count = if all.is_empty() { 0 } else { count };
+        return (0..count).map(|_| all[dice.usize(..all.len())]).collect();
+    }
+    (0..count).map_while(|_| hash.random(dice)).collect()
 }
 
 /// Different fields by chance.

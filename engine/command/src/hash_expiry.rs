@@ -6,34 +6,52 @@ use ringlane_store::types::{Edit, Hash, HashView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::expiry::ExpireFlags;
-use crate::hash::{growth, notify_gone, write_item};
-use crate::options::{self, ExpiryOption, TimeUnit, absolute_time};
+use crate::hash::{growth, notify_gone, write_or_null};
+use crate::options::{self, TimeUnit, absolute_time};
 use crate::parse::{self, is};
 use crate::{Args, CommandError, Context};
 
 /// The latest time at which a field may be due, as in Redis: 46 bits of milliseconds.
 const EXPIRY_MAX: i64 = (1 << 46) - 1;
 
-/// The fields after `FIELDS numfields`, which stands at `at`; each is followed by its value if
-/// `step` is 2.
-fn fields(args: Args<'_>, at: usize, step: usize) -> Result<&[&[u8]], CommandError> {
-    let rest = args.from(at);
-    if !rest.first().is_some_and(|word| is(word, "fields")) {
+/// What is said of a number of fields that is none; older commands have words of their own.
+const NO_POSITIVE: CommandError =
+    CommandError::Fixed("ERR Number of fields must be a positive integer");
+const NOT_ABOVE_ZERO: CommandError =
+    CommandError::Fixed("ERR Parameter `numFields` should be greater than 0");
+
+/// The fields after `FIELDS numfields`, which stands at `at`. `refusal` is that of a bad number.
+fn fields(args: Args<'_>, at: usize, refusal: CommandError) -> Result<&[&[u8]], CommandError> {
+    let [word, rest @ ..] = args.from(at) else { return Err(CommandError::Syntax) };
+    if !is(word, "fields") {
         return Err(CommandError::Fixed(
             "ERR Mandatory argument FIELDS is missing or not at the right position",
         ));
     }
-    let [_, count, fields @ ..] = rest else { return Err(CommandError::Syntax) };
-    let count = parse::integer(count).ok().and_then(|count| usize::try_from(count).ok());
-    let count = count
-        .filter(|count| (1..=i32::MAX as usize).contains(count))
-        .ok_or(CommandError::Fixed("ERR Parameter `numFields` should be greater than 0"))?;
-    if fields.len() != count * step {
-        return Err(CommandError::Fixed(
+    let [count, fields @ ..] = rest else { return Err(refusal) };
+    match parse::integer(count) {
+        Ok(1..) if parse::integer(count) == Ok(fields.len() as i64) => Ok(fields),
+        Ok(1..) => Err(CommandError::Fixed(
             "ERR The `numfields` parameter must match the number of arguments",
-        ));
+        )),
+        Ok(_) | Err(_) => Err(refusal),
     }
-    Ok(fields)
+}
+
+/// When fields are due by this argument: not negative, and not later than `EXPIRY_MAX`. `name` is
+/// the command's, for the error.
+fn field_expiry(
+    unit: TimeUnit,
+    text: &[u8],
+    now: Millis,
+    name: &'static str,
+) -> Result<Millis, CommandError> {
+    let amount = parse::integer(text)?;
+    if amount < 0 {
+        return Err(CommandError::Fixed("ERR invalid expire time, must be >= 0"));
+    }
+    let at = absolute_time(unit, amount, now).filter(|at| *at <= EXPIRY_MAX);
+    at.map(options::millis).ok_or(CommandError::InvalidExpire(name))
 }
 
 /// `HEXPIRE key seconds [NX | XX | GT | LT] FIELDS numfields field [field …]`
@@ -61,23 +79,15 @@ fn expire(
     unit: TimeUnit,
     name: &'static str,
 ) -> Result<(), CommandError> {
-    let amount = parse::integer(&context.args[2])?;
-    if amount < 0 {
-        return Err(CommandError::Fixed("ERR invalid expire time, must be >= 0"));
-    }
-    let now = context.store.now();
-    let at = absolute_time(unit, amount, now)
-        .filter(|at| *at <= EXPIRY_MAX)
-        .ok_or(CommandError::InvalidExpire(name))?;
-    let conditional = context.args.get(3).is_some_and(|word| !is(word, "fields"));
-    let flags = if conditional {
-        ExpireFlags::parse_options(&context.args.from(3)[..1])?
-    } else {
-        ExpireFlags::default()
-    };
-    let fields = fields(context.args, 3 + usize::from(conditional), 1)?;
     let key = context.key(1);
-    let past = options::millis(at) <= now;
+    context.store.glance::<Hash>(&key)?;
+    let now = context.store.now();
+    let at = field_expiry(unit, &context.args[2], now, name)?;
+    let word = &context.args[3];
+    let conditional = ["nx", "xx", "gt", "lt"].iter().any(|condition| is(word, condition));
+    let flags = ExpireFlags::parse_options(&context.args.from(3)[..usize::from(conditional)])?;
+    let fields = fields(context.args, 3 + usize::from(conditional), NOT_ABOVE_ZERO)?;
+    let past = at <= now;
     let answers = context.store.edit::<Hash, _>(&key, fields.len() * 8, |hash| {
         let answer = |field: &&[u8]| expire_field(hash, field, flags, at, past);
         fields.iter().map(answer).collect::<Vec<i64>>()
@@ -98,18 +108,18 @@ fn expire_field(
     hash: &mut Edit<'_, Hash>,
     field: &[u8],
     flags: ExpireFlags,
-    at: i64,
+    at: Millis,
     past: bool,
 ) -> i64 {
     match hash.view().expiry(field) {
         None => -2,
-        Some(current) if !flags.allow(current, at) => 0,
+        Some(current) if !flags.allow(current, at.0 as i64) => 0,
         Some(_) if past => {
             hash.remove(field);
             2
         }
         Some(_) => {
-            hash.expire(field, Some(options::millis(at)));
+            hash.expire(field, Some(at));
             1
         }
     }
@@ -124,8 +134,9 @@ fn write_integers(context: &mut Context<'_>, integers: &[i64]) {
 
 /// `HPERSIST key FIELDS numfields field [field …]`
 pub fn hpersist(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let fields = fields(context.args, 2, 1)?;
     let key = context.key(1);
+    context.store.glance::<Hash>(&key)?;
+    let fields = fields(context.args, 2, NO_POSITIVE)?;
     let answers = context.store.edit::<Hash, _>(&key, 0, |hash| {
         let mut persist = |field: &&[u8]| match hash.view().expiry(field) {
             None => -2,
@@ -166,10 +177,10 @@ pub fn hpexpiretime(context: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 fn times(context: &mut Context<'_>, tell: fn(Millis, Millis) -> u64) -> Result<(), CommandError> {
-    let fields = fields(context.args, 2, 1)?;
     let key = context.key(1);
     let now = context.store.now();
     let view = context.store.view::<Hash>(&key)?;
+    let fields = fields(context.args, 2, NO_POSITIVE)?;
     context.reply.array(fields.len());
     for field in fields {
         context.reply.integer(match view.and_then(|hash: HashView<'_>| hash.expiry(field)) {
@@ -183,11 +194,18 @@ fn times(context: &mut Context<'_>, tell: fn(Millis, Millis) -> u64) -> Result<(
 
 /// `HGETDEL key FIELDS numfields field [field …]`
 pub fn hgetdel(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let fields = fields(context.args, 2, 1)?;
     let key = context.key(1);
-    write_values(context, &key, fields)?;
+    context.store.glance::<Hash>(&key)?;
+    let fields = fields(context.args, 2, NO_POSITIVE)?;
+    let reply = &mut *context.reply;
+    reply.array(fields.len());
+    // One after another: a field that is named twice is gone the second time.
     let removed = context.store.edit::<Hash, _>(&key, 0, |hash| {
-        fields.iter().filter(|field| hash.remove(field)).count()
+        let mut take = |field: &&&[u8]| {
+            write_or_null(reply, hash.view().get(field));
+            hash.remove(field)
+        };
+        fields.iter().filter(&mut take).count()
     })?;
     if removed > 0 {
         context.notify(NoticeClasses::HASH, "hdel", &key);
@@ -204,53 +222,50 @@ fn write_values(
     let view = context.store.view::<Hash>(key)?;
     context.reply.array(fields.len());
     for field in fields {
-        match view.and_then(|hash| hash.get(field)) {
-            Some(value) => write_item(context.reply, value),
-            None => context.reply.null(),
-        }
+        write_or_null(context.reply, view.and_then(|hash| hash.get(field)));
     }
     Ok(())
 }
 
-/// What an option says of the fields' expiry: None: nothing; `Some(None)`: they have none.
-#[allow(
-    clippy::option_option,
-    reason = "both levels have a meaning of their own, and it goes no further"
-)]
-fn wanted_expiry(
-    option: ExpiryOption<'_>,
-    now: Millis,
-    name: &'static str,
-) -> Result<Option<Option<Millis>>, CommandError> {
-    match option {
-        ExpiryOption::Unsaid | ExpiryOption::Keep => Ok(None),
-        ExpiryOption::Persist => Ok(Some(None)),
-        ExpiryOption::Given(unit, text) => {
-            let at = options::expiry_time(unit, text, now, name)?;
-            if at.0 > EXPIRY_MAX as u64 {
-                return Err(CommandError::InvalidExpire(name));
-            }
-            Ok(Some(Some(at)))
-        }
-    }
+/// The unit that a word names.
+fn time_unit(word: &[u8]) -> Option<TimeUnit> {
+    let units = [
+        ("ex", TimeUnit::Seconds),
+        ("px", TimeUnit::Milliseconds),
+        ("exat", TimeUnit::UnixSeconds),
+        ("pxat", TimeUnit::UnixMilliseconds),
+    ];
+    units.into_iter().find(|(name, _)| is(word, name)).map(|(_, unit)| unit)
+}
+
+/// What becomes of the fields' expiry.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Nothing was said.
+    Unsaid,
+    Keep,
+    Never,
+    At(Millis),
 }
 
 /// `HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field …]`
 pub fn hgetex(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let now = context.store.now();
-    let words = context.args.from(2);
-    let at = words.iter().position(|word| is(word, "fields")).unwrap_or(0);
-    let option = match &words[..at] {
-        [] => ExpiryOption::Unsaid,
-        [word] if is(word, "persist") => ExpiryOption::Persist,
-        [unit, amount] => options::given_expiry(unit, Some(amount))?,
-        _ => return Err(CommandError::Syntax),
-    };
-    let fields = fields(context.args, 2 + at, 1)?;
-    let wanted = wanted_expiry(option, now, "hgetex")?;
     let key = context.key(1);
+    context.store.glance::<Hash>(&key)?;
+    let now = context.store.now();
+    let word = &context.args[2];
+    let (wanted, at) = match time_unit(word) {
+        Some(unit) => (Wanted::At(field_expiry(unit, &context.args[3], now, "hgetex")?), 4),
+        None if is(word, "persist") => (Wanted::Never, 3),
+        None => (Wanted::Unsaid, 2),
+    };
+    let fields = fields(context.args, at, NO_POSITIVE)?;
     write_values(context, &key, fields)?;
-    let Some(expiry) = wanted else { return Ok(()) };
+    let expiry = match wanted {
+        Wanted::Unsaid | Wanted::Keep => return Ok(()),
+        Wanted::Never => None,
+        Wanted::At(at) => Some(at),
+    };
     let past = expiry.is_some_and(|at| at <= now);
     let changed = context.store.edit::<Hash, _>(&key, fields.len() * 8, |hash| {
         let mut change = |field: &&&[u8]| match hash.view().expiry(field) {
@@ -283,19 +298,79 @@ enum Presence {
     Present,
 }
 
+/// What `HSETEX` is asked for.
+struct SetRequest<'a> {
+    presence: Presence,
+    wanted: Wanted,
+    /// Fields, each followed by its value.
+    pairs: &'a [&'a [u8]],
+}
+
+impl<'a> SetRequest<'a> {
+    /// Reads the arguments from the second on.
+    fn parse(args: Args<'a>, now: Millis) -> Result<Self, CommandError> {
+        let (mut presence, mut wanted) = (Presence::Any, Wanted::Unsaid);
+        let mut at = 2;
+        while let Some(word) = args.get(at) {
+            at += 1;
+            let unit = time_unit(word);
+            let absent = is(word, "fnx");
+            if is(word, "fields") {
+                return Ok(Self { presence, wanted, pairs: Self::pairs(args, at)? });
+            } else if absent || is(word, "fxx") {
+                if presence != Presence::Any {
+                    return Err(CommandError::Fixed(
+                        "ERR Only one of FXX or FNX arguments can be specified",
+                    ));
+                }
+                presence = if absent { Presence::Absent } else { Presence::Present };
+            } else if unit.is_some() || is(word, "keepttl") {
+                if wanted != Wanted::Unsaid {
+                    return Err(CommandError::Fixed(
+                        "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+                    ));
+                }
+                wanted = Wanted::Keep;
+                if let Some(unit) = unit {
+                    let amount =
+                        args.get(at).ok_or(CommandError::Fixed("ERR missing expire time"))?;
+                    wanted = Wanted::At(field_expiry(unit, amount, now, "hsetex")?);
+                    at += 1;
+                }
+            } else {
+                let word = parse::printable(word, WORD_BYTES_MAX);
+                return Err(CommandError::Text(format!("ERR unknown argument: {word}")));
+            }
+        }
+        Err(CommandError::Syntax)
+    }
+
+    /// The pairs behind the word FIELDS, whose number stands at `at`.
+    fn pairs(args: Args<'a>, at: usize) -> Result<&'a [&'a [u8]], CommandError> {
+        let pairs = args.from(at + 1);
+        if pairs.len() < 2 {
+            return Err(CommandError::WrongArity("hsetex"));
+        }
+        let count = parse::integer(&args[at]).ok();
+        let count = count
+            .filter(|count| (1..=i64::from(i32::MAX)).contains(count))
+            .ok_or(CommandError::Fixed("ERR invalid number of fields"))?;
+        if pairs.len() as i64 != count * 2 {
+            return Err(CommandError::WrongArity("hsetex"));
+        }
+        Ok(pairs)
+    }
+}
+
+/// How much of an unknown argument an error tells.
+const WORD_BYTES_MAX: usize = 128;
+
 /// `HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value …`
 pub fn hsetex(context: &mut Context<'_>) -> Result<(), CommandError> {
     let now = context.store.now();
-    let words = context.args.from(2);
-    let at = words.iter().position(|word| is(word, "fields")).unwrap_or(0);
-    let (presence, option) = hsetex_options(&words[..at])?;
-    let pairs = fields(context.args, 2 + at, 2)?;
-    let expiry = match option {
-        ExpiryOption::Unsaid => Some(None),
-        option => wanted_expiry(option, now, "hsetex")?,
-    };
+    let SetRequest { presence, wanted, pairs } = SetRequest::parse(context.args, now)?;
     let key = context.new_key(1)?;
-    let past = expiry.flatten().is_some_and(|at| at <= now);
+    let past = matches!(wanted, Wanted::At(at) if at <= now);
     let set = context.store.edit::<Hash, _>(&key, growth(pairs), |hash| {
         let there = |pair: &[&[u8]]| hash.view().contains(pair[0]);
         let allowed = match presence {
@@ -304,52 +379,32 @@ pub fn hsetex(context: &mut Context<'_>) -> Result<(), CommandError> {
             Presence::Present => pairs.chunks_exact(2).all(there),
         };
         for pair in pairs.chunks_exact(2).filter(|_| allowed) {
-            match expiry {
-                None => {
-                    hash.set_keeping_expiry(pair[0], pair[1]);
+            let (field, value) = (pair[0], pair[1]);
+            match wanted {
+                Wanted::Keep => {
+                    hash.set_keeping_expiry(field, value);
                 }
-                Some(_) if past => {
-                    hash.remove(pair[0]);
+                Wanted::Unsaid | Wanted::Never => {
+                    hash.set(field, value);
                 }
-                Some(expiry) => {
-                    hash.set(pair[0], pair[1]);
-                    if expiry.is_some() {
-                        hash.expire(pair[0], expiry);
-                    }
+                Wanted::At(_) if past => {
+                    hash.remove(field);
+                }
+                Wanted::At(at) => {
+                    hash.set(field, value);
+                    hash.expire(field, Some(at));
                 }
             }
         }
         allowed
     })?;
     if set {
-        context.notify(NoticeClasses::HASH, if past { "hdel" } else { "hset" }, &key);
-        if expiry.flatten().is_some() && !past {
-            context.notify(NoticeClasses::HASH, "hexpire", &key);
+        context.notify(NoticeClasses::HASH, "hset", &key);
+        if let Wanted::At(_) = wanted {
+            context.notify(NoticeClasses::HASH, if past { "hdel" } else { "hexpire" }, &key);
         }
         notify_gone(context, &key);
     }
     context.reply.integer(i64::from(set));
     Ok(())
-}
-
-fn hsetex_options<'a>(words: &[&'a [u8]]) -> Result<(Presence, ExpiryOption<'a>), CommandError> {
-    let (mut presence, mut expiry) = (Presence::Any, ExpiryOption::Unsaid);
-    let mut rest = words.iter().copied();
-    while let Some(word) = rest.next() {
-        let said = if is(word, "fnx") {
-            Some(Presence::Absent)
-        } else if is(word, "fxx") {
-            Some(Presence::Present)
-        } else {
-            None
-        };
-        match said {
-            Some(_) if presence != Presence::Any => return Err(CommandError::Syntax),
-            Some(said) => presence = said,
-            None if expiry != ExpiryOption::Unsaid => return Err(CommandError::Syntax),
-            None if is(word, "keepttl") => expiry = ExpiryOption::Keep,
-            None => expiry = options::given_expiry(word, rest.next())?,
-        }
-    }
-    Ok((presence, expiry))
 }

@@ -9,36 +9,13 @@ use std::collections::BTreeSet;
 
 use ringlane_command::table;
 use ringlane_store::{Budget, NoticeClasses};
-use support::redis::Server;
-use support::{Lane, run_on, show, sorted, words};
-
-/// Commands whose answers come in no order.
-const UNORDERED: [&str; 5] = ["SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP"];
-
-/// Runs lines of `command => answer` on a fresh lane, and on a redis-server if there is one. Arrays
-/// of the commands above are given, and compared, in order of their bytes.
-fn script(lines: &str) {
-    let mut lane = Lane::default();
-    let mut server = Server::start();
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (command, expected) = line.split_once(" => ").expect("command => answer");
-        let unordered = UNORDERED.iter().any(|name| command.starts_with(&format!("{name} ")));
-        let normal = |answer: String| if unordered { sorted(&answer) } else { answer };
-        assert_eq!(normal(lane.say(command)).trim_end(), expected.trim(), "{line}");
-        if let Some(server) = &mut server {
-            let words = words(command);
-            let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            let theirs = normal(show(&server.run(&args)));
-            assert_eq!(theirs.trim_end(), expected.trim(), "redis-server: {line}");
-        }
-    }
-}
+use support::{Lane, compared, run_on, said, words};
 
 const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
 #[test]
 fn add_ask_and_remove() {
-    script(
+    compared(
         r#"
         SADD s a b c a => :3
         SADD s a d => :1
@@ -113,14 +90,14 @@ fn another_type_is_refused_by_every_command() {
     ]
     .map(lines)
     .concat();
-    script(&format!(
+    compared(&format!(
         "SET x v => +OK\nSADD s a => :1\nSMOVE none x a => :0\n{table}EXISTS d => :0\nGET x => \"v\"\nSMEMBERS s => [\"a\"]"
     ));
 }
 
 #[test]
 fn move_and_pop() {
-    script(
+    compared(
         r#"
         SADD a 1 2 => :2
         SADD b 2 x => :2
@@ -161,7 +138,7 @@ fn move_and_pop() {
 
 #[test]
 fn choose_by_chance() {
-    script(
+    compared(
         r#"
         SADD s x => :1
         SRANDMEMBER s => "x"
@@ -191,7 +168,7 @@ fn choose_by_chance() {
 
 #[test]
 fn intersections_unions_and_differences() {
-    script(
+    compared(
         r#"
         SADD a 1 2 3 x => :4
         SADD b 2 3 4 y => :4
@@ -255,7 +232,7 @@ fn intersections_unions_and_differences() {
 
 #[test]
 fn walking() {
-    script(
+    compared(
         r#"
         SADD s 1 2 3 => :3
         SSCAN s 0 => ["0" ["1" "2" "3"]]
@@ -451,16 +428,6 @@ fn keys_are_found_in_every_form() {
     assert_eq!(positions("SINTERCARD 9 a b"), [0; 0]);
     assert_eq!(positions("SMOVE a b member"), [1, 2]);
     assert_eq!(positions("SADD a member"), [1]);
-}
-
-/// Runs the command and gives `event key` of everything that was said, comma-separated.
-fn said(lane: &mut Lane, command: &str) -> String {
-    lane.say(command);
-    let notices = lane.store.take_notices();
-    let tell = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
-    let told: Vec<_> =
-        notices.iter().map(|notice| format!("{} {}", notice.event, tell(&notice.key))).collect();
-    told.join(",")
 }
 
 #[test]

@@ -259,7 +259,7 @@ impl Store {
     }
 
     /// A step of the fields of a hash that are due; what it cost. The item comes again while there
-    /// are others with an expiry.
+    /// are others with an expiry: in the same upkeep if they are due too.
     pub(crate) fn expire_fields(&mut self, found: Found, item: Item) -> usize {
         let entry = self.entry(found);
         let Some(database) = self.databases.logical(entry.header().physical()) else { return 1 };
@@ -272,10 +272,11 @@ impl Store {
             self.stats.expired_fields += gone as u64;
             self.notify(NoticeClasses::HASH, "hexpired", &key);
         }
-        match self.find(&key).and_then(|found| soonest(self.entry(found))) {
-            Some(at) => self.wheel.schedule(at, item),
+        match self.find(&key).map(|found| soonest(self.entry(found))) {
+            Some(Some(at)) if at <= self.now => self.upkeep.due_fields.push(item),
+            Some(Some(at)) => self.wheel.schedule(at, item),
             None if gone > 0 => self.notify(NoticeClasses::GENERIC, "del", &key),
-            None => {}
+            Some(None) | None => {}
         }
         gone + 1
     }

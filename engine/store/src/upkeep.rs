@@ -53,6 +53,8 @@ pub struct Upkeep {
     segments: Vec<Segment>,
     /// Large collections that no key has any more.
     large: Vec<Arc<Collection>>,
+    /// Hashes with fields that are due, in no order: at most one for each item of the wheel.
+    pub(crate) due_fields: Vec<Item>,
     /// Where the search for entries of flushed databases stands.
     sweep: (usize, Position),
     /// The page being emptied, and from which cell on.
@@ -143,6 +145,7 @@ impl Store {
     fn has_backlog(&self) -> bool {
         self.upkeep.has_graves()
             || !self.upkeep.large.is_empty()
+            || !self.upkeep.due_fields.is_empty()
             || self.databases.dead() > 0
             || self.upkeep.rewheel.is_some()
             || self.wheel.has_trash()
@@ -189,21 +192,35 @@ impl Store {
                 self.prefetch_item(*item);
             }
             for item in &items[..count] {
-                if let Some((found, at)) = self.find_item(*item) {
-                    if at > self.now {
-                        self.wheel.schedule(at, *item);
-                    } else if self.entry(found).is_due(self.now) {
-                        let outside = self.entry(found).charged();
-                        used += outside / OUTSIDE_BYTES_UNIT;
-                        self.remove_found(found, Removal::Expired);
-                    } else {
-                        used += self.expire_fields(found, *item);
-                    }
-                }
+                used += self.expire_item(*item);
             }
-            used += count;
+        }
+        while used < budget
+            && let Some(item) = self.upkeep.due_fields.pop()
+        {
+            used += match self.find_item(item) {
+                Some((found, _)) => self.expire_fields(found, item),
+                None => 1,
+            };
         }
         used
+    }
+
+    /// Removes what an item names if it is due, schedules it again if it is not, leaves it to a step
+    /// of its own if it has fields that are; what that cost.
+    fn expire_item(&mut self, item: Item) -> usize {
+        let Some((found, at)) = self.find_item(item) else { return 1 };
+        if at > self.now {
+            self.wheel.schedule(at, item);
+            return 1;
+        }
+        if self.entry(found).is_due(self.now) {
+            let outside = self.entry(found).charged();
+            self.remove_found(found, Removal::Expired);
+            return outside / OUTSIDE_BYTES_UNIT + 1;
+        }
+        self.upkeep.due_fields.push(item);
+        1
     }
 
     /// Frees what was flushed.

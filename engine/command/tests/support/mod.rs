@@ -245,6 +245,40 @@ pub fn run_on(lane: &mut Lane, lines: &str) {
     }
 }
 
+/// Commands whose answers come in no order.
+const UNORDERED: [&str; 5] = ["SMEMBERS", "SINTER", "SUNION", "SDIFF", "SPOP"];
+
+/// Runs lines of `command => answer` on a fresh lane and, as far as Redis 7.0 knows them, on a
+/// redis-server if there is one. Arrays that come in no order are given in that of their bytes.
+pub fn compared(lines: &str) {
+    let mut lane = Lane::default();
+    let mut server = redis::Server::start();
+    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (command, expected) = line.split_once(" => ").expect("command => answer");
+        let words = words(command);
+        let name = String::from_utf8_lossy(&words[0]).into_owned();
+        let unordered = UNORDERED.contains(&name.as_str());
+        let normal = |answer: String| if unordered { sorted(&answer) } else { answer };
+        assert_eq!(normal(lane.say(command)).trim_end(), expected.trim(), "{line}");
+        let known = table::lookup(&words[0]).is_some_and(|spec| spec.since < "7.2");
+        if let (Some(server), true) = (&mut server, known) {
+            let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let theirs = normal(show(&server.run(&args)));
+            assert_eq!(theirs.trim_end(), expected.trim(), "redis-server: {line}");
+        }
+    }
+}
+
+/// Runs the command and gives `event key` of everything that was said, comma-separated.
+pub fn said(lane: &mut Lane, command: &str) -> String {
+    lane.say(command);
+    let notices = lane.store.take_notices();
+    let tell = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
+    let told: Vec<_> =
+        notices.iter().map(|notice| format!("{} {}", notice.event, tell(&notice.key))).collect();
+    told.join(",")
+}
+
 /// Words apart by blanks; `"…"` holds blanks, or nothing; `\xNN` a byte, only within quotes.
 pub fn words(line: &str) -> Vec<Vec<u8>> {
     let mut words = Vec::new();
