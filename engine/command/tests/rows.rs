@@ -78,7 +78,7 @@ fn rows_do_not_contradict_themselves() {
             }
             Merge::Ordered | Merge::Sum => assert_eq!(spec.keys, Keys::All, "{name}"),
             Merge::Together => {
-                assert!(spec.keys != Keys::None && spec.keys != Keys::First, "{name}")
+                assert!(spec.keys != Keys::None && spec.keys != Keys::First, "{name}");
             }
             Merge::SpreadSum
             | Merge::SpreadOk
