@@ -7,10 +7,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
-use ringlane_store::types::{List, SortedSet};
+use ringlane_store::types::{Hash, List, Set, SortedSet};
 use ringlane_store::{
-    Budget, CollectionType, Effect, EffectSink, Exported, Limits, Options, OwnedEffect, OwnedValue,
-    PackLimits, Policy, Stats, Store, TypeName,
+    Budget, CollectionType, Effect, EffectSink, Exported, Limits, Options, OwnedCollection,
+    OwnedEffect, OwnedValue, PackLimits, Policy, Stats, Store, TypeName,
 };
 use support::{Lane, NOW, words};
 
@@ -47,7 +47,7 @@ fn random_line(random: &mut fastrand::Rng) -> String {
     if random.u8(..4) == 0 {
         return list_line(random, k, l);
     }
-    match random.u8(..56) {
+    match random.u8(..60) {
         0 | 1 => format!("SET {k} {number}"),
         2 => format!("SET {k} value-{number} PX {}", random.u32(1..30_000)),
         3 => format!("SET {k} {l} NX GET EXAT {}", at / 1000),
@@ -104,7 +104,42 @@ fn random_line(random: &mut fastrand::Rng) -> String {
         50 => format!("GEOADD {k} {}.5 {} place{}", number % 180, number % 80, number % 7),
         51 => format!("GEOSEARCHSTORE {k} {l} FROMLONLAT 10 10 BYRADIUS 5000 km"),
         52 => format!("DEL {k}"),
-        _ => format!("GET {k}"),
+        53 => format!("GET {k}"),
+        54..57 => hash_line(random, k),
+        _ => set_line(random, k, l),
+    }
+}
+
+fn hash_line(random: &mut fastrand::Rng, key: &str) -> String {
+    let (field, number) = (random.u8(..12), random.i32(-50..200));
+    let wait = random.u32(..6_000);
+    match random.u8(..12) {
+        0..3 => format!("HSET {key} f{field} {number} g{number} x"),
+        3 => format!("HSETEX {key} PX {wait} FIELDS 2 f{field} {number} e{number} y"),
+        4 => format!("HSETEX {key} KEEPTTL FIELDS 1 f{field} {number}"),
+        5 => format!("HPEXPIRE {key} {wait} FIELDS 2 f{field} g{number}"),
+        6 => format!("HPERSIST {key} FIELDS 1 f{field}"),
+        7 => format!("HINCRBY {key} f{field} {number}"),
+        8 => format!("HINCRBYFLOAT {key} f{field} 0.5"),
+        9 => format!("HGETDEL {key} FIELDS 2 f{field} f{number}"),
+        10 => format!("HGETEX {key} PX {wait} FIELDS 1 f{field}"),
+        _ => format!("HDEL {key} f{field} g{number}"),
+    }
+}
+
+fn set_line(random: &mut fastrand::Rng, key: &str, other: &str) -> String {
+    let (member, number) = (random.u8(..12), random.i32(-50..200));
+    match random.u8(..12) {
+        0..3 => format!("SADD {key} m{member} {number} {member}"),
+        3 => format!("SADD {key} {number} {member}"),
+        4 => format!("SREM {key} m{member} {number}"),
+        5 => format!("SPOP {key}"),
+        6 => format!("SPOP {key} {}", member / 2),
+        7 => format!("SMOVE {key} {other} {member}"),
+        8 => format!("SUNIONSTORE {key} {key} {other}"),
+        9 => format!("SINTERSTORE c {key} {other}"),
+        10 => format!("SDIFFSTORE {other} {other} {key}"),
+        _ => format!("SADD {other} {number} m{member}"),
     }
 }
 
@@ -135,23 +170,39 @@ fn list_line(random: &mut fastrand::Rng, k: &str, l: &str) -> String {
 }
 
 /// The value as a client sees it: `12` may be stored as a number or, when APPEND made it, as text.
-fn as_text(exported: Exported) -> (Vec<u8>, Option<Millis>) {
+fn as_text(exported: Exported, now: Millis) -> (Vec<u8>, Option<Millis>) {
     let text = match exported.value {
         OwnedValue::Text(text) => text.into_vec(),
         OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
         OwnedValue::Blob(blob) => blob.to_vec(),
-        OwnedValue::Collection(collection) if collection.type_name == TypeName::List => {
-            let list = List::view(collection.view().body, NOW);
-            format!("{:?}", list.iter().map(|item| item.to_vec()).collect::<Vec<_>>()).into_bytes()
-        }
-        OwnedValue::Collection(collection) => {
-            assert_eq!(collection.type_name, TypeName::SortedSet, "no other type is made here");
-            let set = SortedSet::view(collection.view().body, NOW);
-            let members = set.iter().map(|(member, score)| (member.to_vec(), score));
-            format!("{:?}", members.collect::<Vec<_>>()).into_bytes()
-        }
+        OwnedValue::Collection(collection) => members_of(&collection, now).into_bytes(),
     };
     (text, exported.expiry)
+}
+
+/// All that a collection holds, in an order that does not depend on how it is stored.
+fn members_of(collection: &OwnedCollection, now: Millis) -> String {
+    let body = collection.view().body;
+    let mut members: Vec<String> = match collection.type_name {
+        TypeName::SortedSet => SortedSet::view(body, now)
+            .iter()
+            .map(|(member, score)| format!("{:?} {score}", member.to_vec()))
+            .collect(),
+        TypeName::Hash => Hash::view(body, now)
+            .fields()
+            .map(|of| format!("{:?} {:?} {:?}", of.field.to_vec(), of.value.to_vec(), of.expiry))
+            .collect(),
+        TypeName::Set => {
+            Set::view(body, now).iter().map(|member| format!("{:?}", member.to_vec())).collect()
+        }
+        TypeName::List => {
+            let list = List::view(body, now);
+            return format!("{:?}", list.iter().map(|item| item.to_vec()).collect::<Vec<_>>());
+        }
+        TypeName::String | TypeName::Stream => panic!("none is made here"),
+    };
+    members.sort();
+    format!("{:?} {members:?}", collection.type_name)
 }
 
 fn assert_equal(leader: &mut Store, follower: &mut Store, context: &str) {
@@ -160,8 +211,8 @@ fn assert_equal(leader: &mut Store, follower: &mut Store, context: &str) {
             let name = &words(name)[0];
             let key = leader.key(database, name);
             assert_eq!(
-                leader.export(&key).map(as_text),
-                follower.export(&key).map(as_text),
+                leader.export(&key).map(|exported| as_text(exported, leader.now())),
+                follower.export(&key).map(|exported| as_text(exported, follower.now())),
                 "{context}: key {:?} of database {database:?}",
                 name.escape_ascii().to_string()
             );
@@ -179,10 +230,13 @@ fn replay(seed: u64, limits: Limits) -> Stats {
     lane.store.set_limits(limits);
     lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
     let mut copy = follower();
-    // Sorted sets and lists of both forms.
+    // Collections of both forms.
     let packed = PackLimits {
         zset_max_listpack_entries: 6,
         list_max_listpack_size: -1,
+        hash_max_listpack_entries: 6,
+        set_max_listpack_entries: 6,
+        set_max_intset_entries: 6,
         ..PackLimits::default()
     };
     lane.store.set_pack_limits(packed);
@@ -194,7 +248,7 @@ fn replay(seed: u64, limits: Limits) -> Stats {
             applied += 1;
         }
     };
-    for step in 0..2_000 {
+    for step in 0..3_000 {
         let command = random_line(&mut random);
         if random.u8(..4) == 0 {
             lane.wait(random.u64(..1_500));

@@ -484,10 +484,10 @@ fn notices() {
 }
 
 /// The readable elements of an array.
-fn array(lane: &mut Lane, line: &str) -> Vec<Vec<u8>> {
-    let answer = lane.say(line);
+fn array(lane: &mut Lane, command: &str) -> Vec<Vec<u8>> {
+    let answer = lane.say(command);
     let list = answer.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    words(list.unwrap_or_else(|| panic!("{line}: {answer}")))
+    words(list.unwrap_or_else(|| panic!("{command}: {answer}")))
 }
 
 fn fill(lane: &mut Lane, key: &str, count: usize) {
@@ -591,10 +591,24 @@ fn step(random: &mut fastrand::Rng, lane: &mut Lane, model: &mut Model, most: u3
     let now = lane.store.now().0;
     model.retain(|_, (_, at)| at.is_none_or(|at| at > now));
     let field = format!("f{}", random.u32(..most));
+    let (command, expected) = match random.u8(..16) {
+        0..10 => write(random, model, field, now),
+        _ => expire(random, model, &field, now),
+    };
+    assert_eq!(lane.say(&command), expected, "{command}");
+}
+
+/// A command that is about values, and its answer.
+fn write(
+    random: &mut fastrand::Rng,
+    model: &mut Model,
+    field: String,
+    now: u64,
+) -> (String, String) {
     let number = random.i32(-9..10);
     let there = model.contains_key(&field);
     let flag = |yes: bool| format!(":{}", u8::from(yes));
-    let (line, expected) = match random.u8(..16) {
+    match random.u8(..10) {
         0..=3 => {
             model.insert(field.clone(), (number.to_string(), None));
             (format!("HSET h {field} {number}"), flag(!there))
@@ -615,42 +629,12 @@ fn step(random: &mut fastrand::Rng, lane: &mut Lane, model: &mut Model, most: u3
             model.remove(&field);
             (format!("HDEL h {field}"), flag(there))
         }
-        7..=10 => {
-            let wait = random.u64(0..3000);
-            let answer = match model.get_mut(&field) {
-                None => -2,
-                Some(_) if wait == 0 => 2,
-                Some((_, at)) => {
-                    *at = Some(now + wait);
-                    1
-                }
-            };
-            if answer == 2 {
-                model.remove(&field);
-            }
-            (format!("HPEXPIRE h {wait} FIELDS 1 {field}"), format!("[:{answer}]"))
-        }
-        11 => {
-            let answer = match model.get_mut(&field) {
-                None => -2,
-                Some((_, at)) => at.take().map_or(-1, |_| 1),
-            };
-            (format!("HPERSIST h FIELDS 1 {field}"), format!("[:{answer}]"))
-        }
-        12 => {
-            let answer = match model.get(&field) {
-                None => -2,
-                Some((_, None)) => -1,
-                Some((_, Some(at))) => (at - now) as i64,
-            };
-            (format!("HPTTL h FIELDS 1 {field}"), format!("[:{answer}]"))
-        }
-        13 => {
+        7 => {
             let before = model.get(&field).and_then(|(_, at)| *at);
             model.insert(field.clone(), (number.to_string(), before));
             (format!("HSETEX h KEEPTTL FIELDS 1 {field} {number}"), ":1".into())
         }
-        14 => {
+        8 => {
             let value = model.get_mut(&field).map(|(value, at)| {
                 *at = Some(now + 700);
                 value.clone()
@@ -663,8 +647,48 @@ fn step(random: &mut fastrand::Rng, lane: &mut Lane, model: &mut Model, most: u3
             let value = gone.map_or("nil".into(), |(value, _)| format!("\"{value}\""));
             (format!("HGETDEL h FIELDS 1 {field}"), format!("[{value}]"))
         }
-    };
-    assert_eq!(lane.say(&line), expected, "{line}");
+    }
+}
+
+/// A command that is about expiry, and its answer.
+fn expire(
+    random: &mut fastrand::Rng,
+    model: &mut Model,
+    field: &str,
+    now: u64,
+) -> (String, String) {
+    match random.u8(..6) {
+        0..=3 => {
+            let wait = random.u64(0..3000);
+            let answer = match model.get_mut(field) {
+                None => -2,
+                Some(_) if wait == 0 => 2,
+                Some((_, at)) => {
+                    *at = Some(now + wait);
+                    1
+                }
+            };
+            if answer == 2 {
+                model.remove(field);
+            }
+            (format!("HPEXPIRE h {wait} FIELDS 1 {field}"), format!("[:{answer}]"))
+        }
+        4 => {
+            let answer = match model.get_mut(field) {
+                None => -2,
+                Some((_, at)) => at.take().map_or(-1, |_| 1),
+            };
+            (format!("HPERSIST h FIELDS 1 {field}"), format!("[:{answer}]"))
+        }
+        _ => {
+            let answer = match model.get(field) {
+                None => -2,
+                Some((_, None)) => -1,
+                Some((_, Some(at))) => (at - now) as i64,
+            };
+            (format!("HPTTL h FIELDS 1 {field}"), format!("[:{answer}]"))
+        }
+    }
 }
 
 #[test]

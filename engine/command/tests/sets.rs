@@ -259,13 +259,13 @@ fn walking() {
 fn a_set_is_packed_until_a_limit_and_stored_results_begin_anew() {
     let mut lane = Lane::default();
     let members = |range: std::ops::Range<u32>| -> String {
-        range.map(|number| format!(" {number}")).collect()
+        range.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
     };
-    lane.check(&format!("SADD i{}", members(0..512)), ":512");
+    lane.check(&format!("SADD i {}", members(0..512)), ":512");
     lane.check("OBJECT ENCODING i", "\"intset\"");
     lane.check("SADD i 512", ":1");
     lane.check("OBJECT ENCODING i", "\"hashtable\"");
-    lane.check(&format!("SADD l a{}", members(0..127)), ":128");
+    lane.check(&format!("SADD l a {}", members(0..127)), ":128");
     lane.check("OBJECT ENCODING l", "\"listpack\"");
     lane.check("SADD l b", ":1");
     lane.check("OBJECT ENCODING l", "\"hashtable\"");
@@ -279,17 +279,19 @@ fn a_set_is_packed_until_a_limit_and_stored_results_begin_anew() {
     lane.check("OBJECT ENCODING d", "\"listpack\"");
 }
 
+type Members = BTreeSet<Vec<u8>>;
+
 /// The members that a command answers.
-fn members(lane: &mut Lane, line: &str) -> Vec<Vec<u8>> {
-    let answer = lane.say(line);
+fn members(lane: &mut Lane, command: &str) -> Vec<Vec<u8>> {
+    let answer = lane.say(command);
     let list = answer.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    words(list.unwrap_or_else(|| panic!("{line}: {answer}")))
+    words(list.unwrap_or_else(|| panic!("{command}: {answer}")))
 }
 
-fn set(lane: &mut Lane, line: &str) -> BTreeSet<Vec<u8>> {
-    let all = members(lane, line);
+fn set(lane: &mut Lane, command: &str) -> Members {
+    let all = members(lane, command);
     let set: BTreeSet<_> = all.iter().cloned().collect();
-    assert_eq!(set.len(), all.len(), "{line}: each member once");
+    assert_eq!(set.len(), all.len(), "{command}: each member once");
     set
 }
 
@@ -375,12 +377,12 @@ fn operations_are_those_of_mathematics() {
     for seed in 1..=12 {
         let mut random = fastrand::Rng::with_seed(seed);
         let mut lane = Lane::default();
-        let mut model: Vec<BTreeSet<Vec<u8>>> = Vec::new();
+        let mut model: Vec<Members> = Vec::new();
         for key in ["a", "b", "c", "d"] {
             // From nothing to a table, integers or words, so that they overlap in part.
             let most = [1, 20, 200, 1500][random.usize(..4)];
             let word = ["", "m:"][random.usize(..2)];
-            let set: BTreeSet<Vec<u8>> = (0..random.usize(..most))
+            let set: Members = (0..random.usize(..most))
                 .map(|_| format!("{word}{}", random.usize(..most * 2)).into_bytes())
                 .collect();
             for member in &set {
@@ -393,7 +395,7 @@ fn operations_are_those_of_mathematics() {
             let chosen: Vec<usize> = (0..count).map(|_| random.usize(..4)).collect();
             let keys: Vec<_> = chosen.iter().map(|at| ["a", "b", "c", "d"][*at]).collect();
             let keys = keys.join(" ");
-            let fold = |of: fn(&BTreeSet<Vec<u8>>, &BTreeSet<Vec<u8>>) -> BTreeSet<Vec<u8>>| {
+            let fold = |of: fn(&Members, &Members) -> Members| {
                 let first = model[chosen[0]].clone();
                 chosen[1..].iter().fold(first, |set, at| of(&set, &model[*at]))
             };
