@@ -592,50 +592,45 @@ fn step(random: &mut fastrand::Rng, lane: &mut Lane, model: &mut Model, most: u3
     model.retain(|_, (_, at)| at.is_none_or(|at| at > now));
     let field = format!("f{}", random.u32(..most));
     let (command, expected) = match random.u8(..16) {
-        0..10 => write(random, model, field, now),
+        0..10 => write(random, model, &field, now),
         _ => expire(random, model, &field, now),
     };
     assert_eq!(lane.say(&command), expected, "{command}");
 }
 
 /// A command that is about values, and its answer.
-fn write(
-    random: &mut fastrand::Rng,
-    model: &mut Model,
-    field: String,
-    now: u64,
-) -> (String, String) {
+fn write(random: &mut fastrand::Rng, model: &mut Model, field: &str, now: u64) -> (String, String) {
     let number = random.i32(-9..10);
-    let there = model.contains_key(&field);
+    let there = model.contains_key(field);
     let flag = |yes: bool| format!(":{}", u8::from(yes));
     match random.u8(..10) {
         0..=3 => {
-            model.insert(field.clone(), (number.to_string(), None));
+            model.insert(field.to_owned(), (number.to_string(), None));
             (format!("HSET h {field} {number}"), flag(!there))
         }
         4 => {
             if !there {
-                model.insert(field.clone(), ("1".into(), None));
+                model.insert(field.to_owned(), ("1".into(), None));
             }
             (format!("HSETNX h {field} 1"), flag(!there))
         }
         5 => {
-            let (value, _) = model.entry(field.clone()).or_insert(("0".into(), None));
+            let (value, _) = model.entry(field.to_owned()).or_insert(("0".into(), None));
             let sum = value.parse::<i32>().unwrap() + number;
             *value = sum.to_string();
             (format!("HINCRBY h {field} {number}"), format!(":{sum}"))
         }
         6 => {
-            model.remove(&field);
+            model.remove(field);
             (format!("HDEL h {field}"), flag(there))
         }
         7 => {
-            let before = model.get(&field).and_then(|(_, at)| *at);
-            model.insert(field.clone(), (number.to_string(), before));
+            let before = model.get(field).and_then(|(_, at)| *at);
+            model.insert(field.to_owned(), (number.to_string(), before));
             (format!("HSETEX h KEEPTTL FIELDS 1 {field} {number}"), ":1".into())
         }
         8 => {
-            let value = model.get_mut(&field).map(|(value, at)| {
+            let value = model.get_mut(field).map(|(value, at)| {
                 *at = Some(now + 700);
                 value.clone()
             });
@@ -643,7 +638,7 @@ fn write(
             (format!("HGETEX h PX 700 FIELDS 1 {field}"), format!("[{value}]"))
         }
         _ => {
-            let gone = model.remove(&field);
+            let gone = model.remove(field);
             let value = gone.map_or("nil".into(), |(value, _)| format!("\"{value}\""));
             (format!("HGETDEL h FIELDS 1 {field}"), format!("[{value}]"))
         }
