@@ -288,6 +288,11 @@ impl Store {
         type_name: TypeName,
         changes: &[Change],
     ) -> Result<(), OutOfMemory> {
+        // Its time has come since the changes were made on a copy of it: they go with it.
+        if self.find(key).is_some_and(|found| self.entry(found).is_due(self.now)) {
+            self.remove(key, Removal::Expired);
+            return Ok(());
+        }
         let result = match type_name {
             TypeName::String => unreachable!("a string is set, not edited"),
             TypeName::List => self.edit::<List, _>(key, 0, |list| {
@@ -420,5 +425,31 @@ mod tests {
         store.edit::<List, _>(&b, 8, |list| list.pop(End::Back)).expect("it shrinks");
         assert_eq!(elements(&mut store, b"a").len(), 10_000);
         assert_eq!(elements(&mut store, b"b").len(), 9_999);
+    }
+
+    #[test]
+    fn what_is_pinned_stays_and_changes_come_to_what_they_were_made_on() {
+        let mut store = store();
+        let key = store.key(Database(0), b"list");
+        store.edit::<List, _>(&key, 8, |list| list.push(End::Back, b"a")).expect("it fits");
+        store.set_expiry(&key, Some(Millis(2000)));
+        store.pin(key.slot);
+        store.begin_turn(Millis(3000));
+        while store.work(Budget { units: 100 }).more {
+            if store.find(&key).is_none() {
+                break;
+            }
+            let next = store.now().0 + 20;
+            store.begin_turn(Millis(next));
+            if next > 4000 {
+                break;
+            }
+        }
+        assert!(store.find(&key).is_some(), "due, but pinned");
+        // A change made before its time is over comes after it: all of it is gone.
+        let push = Change::ListPush { end: End::Back, element: (*b"b").into() };
+        store.repeat_changes(&key, TypeName::List, &[push]).expect("it fits");
+        assert!(store.find(&key).is_none());
+        store.unpin(key.slot);
     }
 }

@@ -48,6 +48,8 @@ pub struct Store {
     pub(crate) pack_limits: PackLimits,
     /// Where packed blocks are changed.
     pub(crate) spare_block: Vec<u8>,
+    /// A bit for each slot whose entries stay: copies of them are at work elsewhere.
+    pinned: Vec<u64>,
     /// How many hashes have fields with an expiry.
     pub(crate) fielded: usize,
     /// `set_excerpt`.
@@ -120,6 +122,7 @@ impl Store {
             sink: None,
             pack_limits: PackLimits::default(),
             spare_block: Vec::new(),
+            pinned: vec![0; options.slots.len().div_ceil(64)],
             fielded: 0,
             excerpt: false,
             traceless: false,
@@ -192,6 +195,23 @@ impl Store {
     pub(crate) fn slot_index(&self, slot: Slot) -> usize {
         debug_assert!(slot.number() >= self.first_slot, "the slot belongs to another lane");
         slot.index() - usize::from(self.first_slot)
+    }
+
+    /// Until `unpin`, no entry of the slot is evicted or goes because its time has come, unless it is
+    /// looked for: copies of them are at work elsewhere, and their changes are still to come.
+    pub fn pin(&mut self, slot: Slot) {
+        let index = self.slot_index(slot);
+        self.pinned[index / 64] |= 1 << (index % 64);
+    }
+
+    pub fn unpin(&mut self, slot: Slot) {
+        let index = self.slot_index(slot);
+        self.pinned[index / 64] &= !(1 << (index % 64));
+    }
+
+    #[inline]
+    pub(crate) fn is_pinned(&self, slot_index: usize) -> bool {
+        self.pinned[slot_index / 64] >> (slot_index % 64) & 1 == 1
     }
 
     #[inline]

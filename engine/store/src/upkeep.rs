@@ -199,6 +199,10 @@ impl Store {
             && let Some(item) = self.upkeep.due_fields.pop()
         {
             used += match self.find_item(item) {
+                Some((found, at)) if self.is_pinned(found.slot) => {
+                    self.wheel.schedule(at, item);
+                    1
+                }
                 Some((found, _)) => self.expire_fields(found, item),
                 None => 1,
             };
@@ -210,7 +214,7 @@ impl Store {
     /// of its own if it has fields that are; what that cost.
     fn expire_item(&mut self, item: Item) -> usize {
         let Some((found, at)) = self.find_item(item) else { return 1 };
-        if at > self.now {
+        if at > self.now || self.is_pinned(found.slot) {
             self.wheel.schedule(at, item);
             return 1;
         }

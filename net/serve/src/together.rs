@@ -407,6 +407,9 @@ impl Core {
     pub fn take_lock_request(&mut self, from: LaneId, request: Box<LockRequest>, next: usize) {
         let Some(request) = self.locks.acquire(from, request, next) else { return };
         let request = *request;
+        if let Holder::Together(_) = request.holder {
+            request.slots.iter().for_each(|slot| self.store.pin(*slot));
+        }
         let touched = request.watch.is_some_and(|watch| self.unwatch(watch));
         let entries = if touched { Vec::new() } else { self.export(request.keys) };
         let grant = Grant { holder: request.holder, entries, touched };
@@ -638,6 +641,7 @@ impl Core {
         }
         let mut free = Vec::new();
         for slot in &release.slots {
+            self.store.unpin(*slot);
             self.locks.release(*slot, &mut free);
         }
         self.tracking.writer = release.writer;

@@ -34,6 +34,9 @@ const VICTIMS_AT_ONCE: usize = 8;
 /// Units of eviction and compaction that a write in debt does itself.
 const DEBT_UNITS: usize = 500;
 
+/// Victims in pinned slots that are passed over before nothing may go.
+const PINNED_TRIES_MAX: u32 = 256;
+
 impl Store {
     /// Bytes that count against the limit.
     #[inline]
@@ -161,7 +164,17 @@ impl Store {
 
     /// Evicts what the policy says should go first; false if nothing may.
     pub(crate) fn evict_one(&mut self) -> bool {
-        let Some(found) = self.victim() else { return false };
+        let mut tries = PINNED_TRIES_MAX;
+        let found = loop {
+            let Some(found) = self.victim() else { return false };
+            if !self.is_pinned(found.slot) {
+                break found;
+            }
+            tries -= 1;
+            if tries == 0 {
+                return false;
+            }
+        };
         let header = self.entry(found).header();
         if self.limits.policy == Policy::Adaptive {
             let origin = if header.clock() & MAIN == 0 { Origin::Probation } else { Origin::Main };
