@@ -8,6 +8,7 @@ pub mod client;
 pub mod cluster;
 pub mod protocol;
 
+pub mod collections;
 pub mod commands;
 pub mod cpu;
 pub mod latency;

@@ -5,6 +5,8 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ringlane_perf::{
+    client::Reply,
+    collections::Collection,
     cpu::{Cores, allowed_cores, settled_resident_bytes},
     keyspace::{Shape, ValueSizes},
     load::{self, Lifetimes, Pace, Plan, Target, Work},
@@ -39,6 +41,13 @@ struct Options {
     /// Measure only items without (no) or with (yes) a lifetime
     #[arg(long, value_name = "yes|no")]
     ttl: Option<Ttl>,
+    /// Measure collections of ten elements instead, a hash, two sets, a list, a sorted set: resident
+    /// bytes per key in all. memcached has none
+    #[arg(long)]
+    collections: bool,
+    /// Keys to store with --collections
+    #[arg(long, default_value_t = 300_000)]
+    collection_keys: u64,
     /// Lanes of Ringlane, threads of the others
     #[arg(long, default_value_t = 1)]
     lanes: usize,
@@ -82,6 +91,9 @@ fn run() -> Result<()> {
         bail!("--items: 1 to {ITEMS_MAX}");
     }
     let servers = options.choice.found()?;
+    if options.collections {
+        return run_collections(&options, &servers);
+    }
     let lifetimes: &[bool] = match options.ttl {
         None => &[false, true],
         Some(Ttl::No) => &[false],
@@ -110,6 +122,118 @@ fn run() -> Result<()> {
         Some(path) => Saved::new("memory", markdown, &cells)?.write(path),
         None => Ok(()),
     }
+}
+
+#[derive(Serialize)]
+struct CollectionCell {
+    server: Kind,
+    version: String,
+    collection: Collection,
+    keys: u64,
+    before_bytes: u64,
+    after_bytes: u64,
+    /// Bytes of a key and its elements as text.
+    payload_bytes: f64,
+    /// Resident bytes per key in all.
+    bytes: f64,
+    /// Whether the resident size stood still at both readings.
+    settled: bool,
+}
+
+fn run_collections(options: &Options, servers: &[(Kind, PathBuf)]) -> Result<()> {
+    if options.collection_keys == 0 || options.collection_keys > ITEMS_MAX {
+        bail!("--collection-keys: 1 to {ITEMS_MAX}");
+    }
+    let mut cells = Vec::new();
+    for collection in Collection::ALL {
+        for (kind, binary) in servers.iter().filter(|(kind, _)| *kind != Kind::Memcached) {
+            let cell = measure_collection(options, *kind, binary.clone(), collection)
+                .with_context(|| format!("{}: {}", kind.name(), collection.name()))?;
+            println!(
+                "{:<14} {:<18}  {:>7.1} bytes per key in all{}",
+                kind.name(),
+                collection.name(),
+                cell.bytes,
+                if cell.settled { "" } else { "  (not settled)" }
+            );
+            cells.push(cell);
+        }
+    }
+    let heads = Collection::ALL.map(|collection| {
+        let payload = cells.iter().find(|cell| cell.collection == collection);
+        format!("{} ({:.0})", collection.name(), payload.map_or(0.0, |cell| cell.payload_bytes))
+    });
+    let mut table = Table::new([String::from("server")].into_iter().chain(heads));
+    for (kind, _) in servers {
+        let own: Vec<_> = cells.iter().filter(|cell| cell.server == *kind).collect();
+        let Some(first) = own.first() else { continue };
+        let name = format!("{} {}", kind.name(), first.version);
+        let figures = own.iter().map(|cell| format!("{:.0}", cell.bytes));
+        table.row([name].into_iter().chain(figures));
+    }
+    let markdown = format!(
+        "Resident bytes per key in all, {} keys of {} bytes (payload in parentheses)\n\n{}",
+        options.collection_keys,
+        options.key_size,
+        table.markdown()
+    );
+    println!("\n{markdown}");
+    match &options.json {
+        Some(path) => Saved::new("memory-collections", markdown, &cells)?.write(path),
+        None => Ok(()),
+    }
+}
+
+fn measure_collection(
+    options: &Options,
+    kind: Kind,
+    binary: PathBuf,
+    collection: Collection,
+) -> Result<CollectionCell> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// Commands that are sent before their answers are read.
+    const DEPTH: u64 = 64;
+    let cores = allowed_cores()?;
+    let setup = Setup { lanes: options.lanes, ..Setup::new(kind, binary, &cores) };
+    let server = Server::start(&setup)?;
+    let shape = Shape {
+        keys: options.collection_keys,
+        key_bytes: options.key_size,
+        value_bytes: ValueSizes { min: 1, max: 1 },
+    };
+    shape.check().map_err(anyhow::Error::msg)?;
+    let mut client = server.client()?;
+    let (before_bytes, settled_before) = settled_resident_bytes(server.pid(), PATIENCE)?;
+    let (mut payload, mut requests) = (0, Vec::new());
+    for start in (0..shape.keys).step_by(DEPTH as usize) {
+        let keys = start..(start + DEPTH).min(shape.keys);
+        requests.clear();
+        for key in keys.clone() {
+            payload += collection.push(&shape, key, &mut requests);
+        }
+        client.send(&requests)?;
+        for key in keys {
+            let answer = client.read()?;
+            if answer != Reply::Integer(collection.answer()) {
+                bail!("key {key} was answered {answer:?}");
+            }
+        }
+    }
+    drop(client);
+    let (after_bytes, settled_after) = settled_resident_bytes(server.pid(), PATIENCE)?;
+    check_count(&server, shape.keys)?;
+    let keys = shape.keys as f64;
+    Ok(CollectionCell {
+        server: kind,
+        version: server.version.clone(),
+        collection,
+        keys: shape.keys,
+        before_bytes,
+        after_bytes,
+        payload_bytes: payload as f64 / keys,
+        bytes: (after_bytes as f64 - before_bytes as f64) / keys,
+        settled: settled_before && settled_after,
+    })
 }
 
 fn measure(
