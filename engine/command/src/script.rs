@@ -53,16 +53,19 @@ pub type Scripts<'a> = Option<&'a mut (dyn ScriptHost + 'static)>;
 
 fn ask(context: &mut Context<'_>, command: ScriptCommand) -> Result<(), CommandError> {
     const NONE_HERE: CommandError = CommandError::Fixed("ERR scripts cannot be run here");
-    if let ScriptCommand::Run { .. } = command {
-        check_keys(context)?;
+    if let ScriptCommand::Run { source, .. } = command {
+        check_keys(context, source)?;
     }
     let host = context.scripts.take().ok_or(NONE_HERE)?;
     host.run(context, command)
 }
 
 /// The number of keys, as far as the arguments can tell.
-fn check_keys(context: &Context<'_>) -> Result<(), CommandError> {
-    let keys = parse::integer(&context.args[2])?;
+fn check_keys(context: &Context<'_>, source: ScriptSource) -> Result<(), CommandError> {
+    let keys = parse::integer(&context.args[2]).map_err(|error| match source {
+        ScriptSource::Text | ScriptSource::Sha1 => error,
+        ScriptSource::Function => CommandError::Fixed("ERR Bad number of keys provided"),
+    })?;
     if keys < 0 {
         return Err(CommandError::Fixed("ERR Number of keys can't be negative"));
     }

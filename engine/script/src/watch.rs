@@ -57,7 +57,8 @@ impl Watch {
         self.overdue.take().is_some()
     }
 
-    /// Another so many instructions have run: whether the script must end.
+    /// Another so many instructions have run, or large blocks were made, which count as much: whether
+    /// the script must end.
     pub fn after_instructions(&mut self) -> Option<Overdue> {
         self.instructions += INSTRUCTIONS_PER_LOOK as u64;
         if self.limits.instructions > 0 && self.instructions > self.limits.instructions {
@@ -73,8 +74,7 @@ impl Watch {
         if self.calls % CALLS_PER_LOOK == 0 { self.look() } else { self.overdue }
     }
 
-    /// Looks at the clock.
-    pub fn look(&mut self) -> Option<Overdue> {
+    fn look(&mut self) -> Option<Overdue> {
         if self.limits.cpu_ns > 0 && self.overdue.is_none() {
             let now = (self.clocks.cpu_ns)();
             let begun = *self.begun_ns.get_or_insert(now);

@@ -41,3 +41,215 @@ fn values_become_replies_as_in_redis() {
         lane.check(script, expected);
     }
 }
+
+/// A script's SHA-1 and place stand behind every error; `…` stands for the SHA-1 here.
+fn told(lane: &mut Lane, script: &str) -> String {
+    let answer = lane.eval(script, &[], &[]);
+    let digits = |word: &str| word.len() == 41 && word.ends_with(',');
+    answer
+        .split(' ')
+        .map(|word| if digits(word) { "…," } else { word })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn errors_are_told_as_in_redis() {
+    let mut lane = Lane::new();
+    lane.say("SET text abc");
+    for (script, expected) in [
+        (
+            "return foo",
+            "-ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: …, on @user_script:1.",
+        ),
+        (
+            "foo=1",
+            "-ERR user_script:1: Attempt to modify a readonly table script: …, on @user_script:1.",
+        ),
+        (
+            "redis.call=1",
+            "-ERR user_script:1: Attempt to modify a readonly table script: …, on @user_script:1.",
+        ),
+        (
+            "rawset(_G,'x',1)",
+            "-ERR Attempt to modify a readonly table script: …, on @user_script:1.",
+        ),
+        (
+            "table.insert(redis,1)",
+            "-ERR Attempt to modify a readonly table script: …, on @user_script:1.",
+        ),
+        (
+            "setmetatable(string,{})",
+            "-ERR Attempt to modify a readonly table script: …, on @user_script:1.",
+        ),
+        ("\n\nerror('boom')", "-ERR user_script:3: boom script: …, on @user_script:3."),
+        ("error({err='My boom'})", "-My boom script: …, on @user_script:1."),
+        ("error()", "-ERR nil script: …, on @user_script:1."),
+        (
+            "return redis.call('nosuch')",
+            "-ERR Unknown Redis command called from script script: …, on @user_script:1.",
+        ),
+        (
+            "return redis.call('get')",
+            "-ERR Wrong number of args calling Redis command from script script: …, on @user_script:1.",
+        ),
+        (
+            "return redis.call()",
+            "-ERR Please specify at least one argument for this redis lib call script: …, on @user_script:1.",
+        ),
+        (
+            "return redis.call('get',{})",
+            "-ERR Lua redis lib command arguments must be strings or integers script: …, on @user_script:1.",
+        ),
+        (
+            "return redis.call('eval','a','0')",
+            "-ERR This Redis command is not allowed from script script: …, on @user_script:1.",
+        ),
+        (
+            "return redis.call('incr','text')",
+            "-ERR value is not an integer or out of range script: …, on @user_script:1.",
+        ),
+        ("return redis.pcall('incr','text')", "-ERR value is not an integer or out of range"),
+        (
+            "local ok,e=pcall(redis.call,'incr','text') return {type(e),e}",
+            "*[\"string\" \"ERR value is not an integer or out of range\"]",
+        ),
+        (
+            "syntax err",
+            "-ERR Error compiling script (new function): user_script:1: '=' expected near 'err'",
+        ),
+        ("return redis.error_reply('x')", "-ERR x"),
+        ("return redis.error_reply('-CODE y')", "-CODE y"),
+        (
+            "local function f(n) return 1+f(n+1) end return f(1)",
+            "-ERR user_script:1: stack overflow script: …, on @user_script:1.",
+        ),
+        (
+            "coroutine.yield(1)",
+            "-ERR attempt to yield across metamethod/C-call boundary script: …, on @user_script:1.",
+        ),
+        (
+            "#!lua flags=no-writes\nreturn redis.call('set','x','y')",
+            "-ERR Write commands are not allowed from read-only scripts. script: …, on @user_script:2.",
+        ),
+        ("#!lua flags=nosuch\nreturn 1", "-ERR Unexpected flag in script shebang: nosuch"),
+        ("return loadstring(string.dump(function() return 5 end)) == nil", ":1"),
+    ] {
+        assert_eq!(told(&mut lane, script), expected, "{script}");
+    }
+}
+
+#[test]
+fn nothing_outside_of_the_sandbox_is_there() {
+    let mut lane = Lane::new();
+    for name in [
+        "os", "io", "debug", "package", "require", "module", "dofile", "loadfile", "print",
+        "getfenv", "setfenv", "newproxy",
+    ] {
+        let answer = lane.eval(&format!("return {name}"), &[], &[]);
+        assert!(answer.contains("nonexistent global variable"), "{name}: {answer}");
+    }
+    lane.check("return getmetatable('') or 1", ":1");
+    lane.check("local n=0 for _ in pairs(redis) do n=n+1 end return n > 20", ":1");
+    lane.check("return next(string) ~= nil", ":1");
+    lane.check("return redis == server", ":1");
+}
+
+#[test]
+fn a_runaway_script_is_stopped_and_the_next_one_runs() {
+    let mut lane = Lane::new();
+    for script in [
+        "while true do end",
+        "while true do pcall(function() while true do end end) end",
+        "local function f() return pcall(f) end while true do f() end",
+        "local c = coroutine.wrap(function() while true do pcall(function() while true do end end) end end) c()",
+        "while true do redis.pcall('get','x') end",
+        "return xpcall(function() while true do end end, function() while true do end end)",
+        "repeat local s = string.rep('x', 1000000) until false",
+    ] {
+        let answer = lane.eval(script, &[], &[]);
+        assert!(answer.starts_with("-ERR"), "{script}: {answer}");
+        assert!(
+            answer.contains("Script interrupted") || answer.contains("error in error handling"),
+            "{script}: {answer}"
+        );
+        lane.check("local n=0 for i=1,100000 do n=n+i end return n", ":5000050000");
+    }
+    assert_eq!(lane.scripts.interrupted, 7);
+}
+
+#[test]
+fn a_script_that_wants_too_much_memory_fails_alone() {
+    let mut lane = Lane::new();
+    for script in [
+        "local t={} for i=1,1e9 do t[i]=tostring(i)..'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx' end",
+        "local s='x' while true do s=s..s end",
+        "return string.rep('x', 1e9)",
+        "local t={} for i=1,24 do t={t,t} end return t",
+        "local t={} for i=1,24 do t={t,t} end return cjson.encode(t)",
+        "local s=string.rep('x',1000000) local t={} for i=1,1000 do t[i]=s end return t",
+    ] {
+        let answer = lane.eval(script, &[], &[]);
+        assert!(answer.starts_with("-ERR"), "{script}: {}", &answer[..answer.len().min(100)]);
+        lane.check("return string.len(string.rep('x',1000000))", ":1000000");
+        assert!(lane.scripts.memory_bytes() < 80 << 20);
+    }
+}
+
+#[test]
+fn keys_out_of_reach_are_refused_by_name() {
+    let mut lane = Lane::new();
+    let mut limits = support::limits();
+    limits.undeclared = false;
+    lane.scripts.set_limits(limits);
+    assert_eq!(lane.eval("return redis.call('set',KEYS[1],'v')", &["{a}1"], &[]), "+OK");
+    assert_eq!(lane.eval("return redis.call('get','{a}1')", &["{a}2"], &[]), "\"v\"");
+    let answer = lane.eval("return redis.call('get','other')", &["{a}1"], &[]);
+    assert!(
+        answer.starts_with("-ERR Script attempted to access undeclared key 'other'"),
+        "{answer}"
+    );
+    lane.set_place(ringlane_script::Place::Scratch);
+    let answer = lane.eval("return redis.call('get','{a}1')", &["{a}2", "b"], &[]);
+    assert!(answer.contains("undeclared key '{a}1'"), "{answer}");
+    assert_eq!(lane.eval("return redis.call('get',KEYS[1])", &["{a}1", "b"], &[]), "\"v\"");
+}
+
+#[test]
+fn scripts_are_known_to_all_lanes_and_forgotten_together() {
+    let registry = std::sync::Arc::default();
+    let mut lane = Lane::sharing(std::sync::Arc::clone(&registry));
+    let mut other = Lane::sharing(registry);
+    let sha1 = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+    let missing = "-NOSCRIPT No matching script. Please use EVAL.";
+    assert_eq!(other.say(&format!("EVALSHA {sha1} 0")), missing);
+    lane.check("return 1", ":1");
+    assert_eq!(other.say(&format!("EVALSHA {sha1} 0")), ":1");
+    assert_eq!(other.say(&format!("EVALSHA {} 0", sha1.to_uppercase())), ":1");
+    assert_eq!(other.say(&format!("SCRIPT EXISTS {sha1} x")), "*[:1 :0]");
+    assert_eq!(lane.say("SCRIPT FLUSH"), "+OK");
+    assert_eq!(other.say(&format!("EVALSHA {sha1} 0")), missing);
+    assert_eq!(lane.say(&format!("EVALSHA {sha1} 0")), missing);
+    other.check("return 1", ":1");
+    assert_eq!(lane.say(&format!("EVALSHA {sha1} 0")), ":1");
+}
+
+#[test]
+fn of_evaluated_scripts_the_least_used_go_and_loaded_ones_stay() {
+    let mut lane = Lane::new();
+    assert_eq!(lane.run(&[b"SCRIPT", b"LOAD", b"return 'kept'"]).len(), 42);
+    lane.check("return 'used'", "\"used\"");
+    lane.check("return 'first'", "\"first\"");
+    let sha1 = |text: &str| {
+        String::from_utf8_lossy(&ringlane_script::registry::sha1_hex(text.as_bytes())).into_owned()
+    };
+    for number in 0..ringlane_script::registry::EVALUATED_MAX {
+        lane.check(&format!("return {number}"), &format!(":{number}"));
+        lane.check("return 'used'", "\"used\"");
+    }
+    let known: Vec<_> = ["return 'kept'", "return 'used'", "return 'first'"]
+        .iter()
+        .map(|text| lane.say(&format!("SCRIPT EXISTS {}", sha1(text))))
+        .collect();
+    assert_eq!(known, ["*[:1]", "*[:1]", "*[:0]"]);
+}

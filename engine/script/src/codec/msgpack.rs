@@ -190,7 +190,8 @@ impl Reader<'_> {
             0xcc => Item::Integer(i64::from(self.take::<1>()?[0])),
             0xcd => Item::Integer(i64::from(u16::from_be_bytes(self.take()?))),
             0xce => Item::Integer(i64::from(u32::from_be_bytes(self.take()?))),
-            0xcf => Item::Number(u64::from_be_bytes(self.take()?) as f64),
+            // Numbers from 2^63 on come out negative, as from the library.
+            0xcf => Item::Integer(i64::from_be_bytes(self.take()?)),
             0xd0 => Item::Integer(i64::from(self.take::<1>()?[0] as i8)),
             0xd1 => Item::Integer(i64::from(i16::from_be_bytes(self.take()?))),
             0xd2 => Item::Integer(i64::from(i32::from_be_bytes(self.take()?))),

@@ -94,6 +94,8 @@ pub unsafe extern "C-unwind" fn protected_call(state: *mut lua_State) -> i32 {
     unsafe {
         ffi::luaL_checkany(state, 1);
         let status = ffi::lua_pcall(state, ffi::lua_gettop(state) - 1, ffi::LUA_MULTRET, 0);
+        // The results may have filled the stack to its end.
+        ffi::luaL_checkstack_(state, 2, c"too many results".as_ptr());
         if status != ffi::LUA_OK && ffi::lua_type(state, -1) == ffi::LUA_TTABLE {
             push_bytes(state, b"err");
             ffi::lua_rawget_(state, -2);
@@ -105,6 +107,32 @@ pub unsafe extern "C-unwind" fn protected_call(state: *mut lua_State) -> i32 {
         }
         ffi::lua_pushboolean(state, i32::from(status == ffi::LUA_OK));
         ffi::lua_insert(state, 1);
+        ffi::lua_gettop(state)
+    }
+}
+
+/// `xpcall(function, handler)`. The handler runs when the error has left the function: were it called
+/// where the error is raised, it would not be watched when that is in the watch itself, and could
+/// run for ever. What Lua gives handlers beyond that, a look at the stack, scripts do not have.
+pub unsafe extern "C-unwind" fn handled_call(state: *mut lua_State) -> i32 {
+    // SAFETY: called by Lua; values are moved about on its stack alone.
+    unsafe {
+        ffi::luaL_checkany(state, 2);
+        ffi::lua_settop(state, 2);
+        ffi::lua_insert(state, 1);
+        let fine = ffi::lua_pcall(state, 0, ffi::LUA_MULTRET, 0) == ffi::LUA_OK;
+        ffi::luaL_checkstack_(state, 2, c"too many results".as_ptr());
+        if !fine {
+            ffi::lua_settop(state, 2);
+            ffi::lua_pushvalue(state, 1);
+            ffi::lua_insert(state, 2);
+            if ffi::lua_pcall(state, 1, 1, 0) != ffi::LUA_OK {
+                push_bytes(state, b"error in error handling");
+                ffi::lua_replace(state, 2);
+            }
+        }
+        ffi::lua_pushboolean(state, i32::from(fine));
+        ffi::lua_replace(state, 1);
         ffi::lua_gettop(state)
     }
 }

@@ -8,8 +8,8 @@ use std::ptr;
 use mlua::ffi::{self, lua_CFunction, lua_Debug, lua_State};
 
 use super::base::{
-    bit, collect_garbage, insert, is_protected, load, load_string, next, pairs, protected_call,
-    random, random_seed, raw_get, raw_set, repeat, set_metatable,
+    bit, collect_garbage, handled_call, insert, is_protected, load, load_string, next, pairs,
+    protected_call, random, random_seed, raw_get, raw_set, repeat, set_metatable,
 };
 use super::stack::{self, Dress, Shape, bytes_at, push_bytes, push_field};
 use super::{Argument, Bridge, Function, Registered, bridge};
@@ -22,6 +22,7 @@ type Functions = &'static [(&'static CStr, lua_CFunction)];
 
 pub const GLOBALS: Functions = &[
     (c"pcall", protected_call),
+    (c"xpcall", handled_call),
     (c"pairs", pairs),
     (c"next", next),
     (c"rawget", raw_get),
@@ -254,12 +255,7 @@ unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
         let bridge = &mut *ffi::lua_touserdata(state, -1).cast::<Bridge>();
         ffi::lua_settop(state, -2);
         let step = ffi::lua_gethookcount(state);
-        let overdue = if step == INSTRUCTIONS_PER_LOOK {
-            bridge.watch.after_instructions()
-        } else {
-            bridge.watch.look()
-        };
-        match overdue {
+        match bridge.watch.after_instructions() {
             None if step != INSTRUCTIONS_PER_LOOK => watch_on(state),
             None => {}
             Some(why) => {
