@@ -38,7 +38,7 @@ fn shown(text: &[u8]) -> String {
 
 /// The words of a first line, apart by blanks.
 fn words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    line.split(|byte| byte.is_ascii_whitespace()).filter(|word| !word.is_empty())
+    line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty())
 }
 
 /// What stands before the first line break, and where that is; None: there is no line break.

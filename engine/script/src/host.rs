@@ -11,7 +11,7 @@ use ringlane_command::{CommandError, Context, ScriptCommand, ScriptHost, ScriptS
 
 use crate::flags::{self, ScriptFlags};
 use crate::registry::{Registry, Script, sha1_hex};
-use crate::run::{Place, Reach, Run};
+use crate::run::{Place, Published, Reach, Run};
 use crate::vm::{Failure, Function, Style, Vm};
 use crate::watch::{Clocks, TimeLimits, Watch};
 
@@ -45,6 +45,7 @@ pub struct LaneScripts {
     by_text: HashMap<u64, Rc<Compiled>>,
     /// `Registry::departures` when this lane last looked.
     departures: u64,
+    published: Vec<Published>,
     pub(crate) functions: crate::functions::LaneFunctions,
     /// Scripts and functions that were run.
     pub runs: u64,
@@ -72,6 +73,7 @@ impl LaneScripts {
             by_sha1: HashMap::new(),
             by_text: HashMap::new(),
             departures: 0,
+            published: Vec::new(),
             functions: crate::functions::LaneFunctions::default(),
             runs: 0,
             interrupted: 0,
@@ -93,6 +95,17 @@ impl LaneScripts {
     /// Whose entries the store of the commands to come holds.
     pub fn set_place(&mut self, place: Place) {
         self.place = place;
+    }
+
+    /// Whether scripts have published messages since they were taken last.
+    #[inline]
+    pub fn has_published(&self) -> bool {
+        !self.published.is_empty()
+    }
+
+    /// The messages that scripts have published, to be sent now.
+    pub fn take_published(&mut self) -> Vec<Published> {
+        std::mem::take(&mut self.published)
     }
 
     /// Bytes that the interpreter holds.
@@ -180,12 +193,11 @@ impl LaneScripts {
         flags: ScriptFlags,
         function: Option<Function>,
     ) -> Result<Rc<Compiled>, CommandError> {
-        let function = match function {
-            Some(function) => function,
-            None => {
-                let (_, start) = flags::of_script(&script.text)?;
-                self.compile(&script.text[start..])?
-            }
+        let function = if let Some(function) = function {
+            function
+        } else {
+            let (_, start) = flags::of_script(&script.text)?;
+            self.compile(&script.text[start..])?
         };
         let sha1 = script.sha1;
         let compiled = Rc::new(Compiled { script, function, flags });
@@ -253,12 +265,14 @@ impl LaneScripts {
         }
         let count = parse::integer(&context.args[2]).map_or(0, |count| count as usize);
         let (keys, arguments) = context.args.from(3).split_at(count);
+        let reach = self.reach(keys);
         let mut run = Run {
             database: context.database,
             limits: context.limits,
             read_only: no_writes,
             resp3: false,
-            reach: self.reach(keys),
+            reach,
+            published: &mut self.published,
             wrote: false,
             store: context.store,
         };

@@ -32,6 +32,7 @@ fn without_zeros(text: &str) -> &str {
 
 /// The integer that a double is, if it is one of 64 bits.
 #[inline]
+#[allow(clippy::float_cmp, reason = "whether it is exactly an integer is the question")]
 pub fn exact_integer(value: f64) -> Option<i64> {
     // 2^63 itself is out of range; the cast saturates, so the comparison tells.
     let integer = value as i64;

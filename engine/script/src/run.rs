@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use ringlane_base::{Database, Slot};
 use ringlane_command::spec::Handler;
 use ringlane_command::{
@@ -41,6 +42,18 @@ pub struct Reach<'a> {
     pub undeclared: bool,
 }
 
+/// A message that a script has published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    pub channel: Bytes,
+    pub payload: Bytes,
+    /// By SPUBLISH.
+    pub sharded: bool,
+}
+
+/// How many messages of scripts may wait to be sent, of one turn of a lane.
+const PUBLISHED_MAX: usize = 10_000;
+
 /// One run of a script.
 pub struct Run<'a> {
     pub store: &'a mut Store,
@@ -50,6 +63,7 @@ pub struct Run<'a> {
     /// `redis.setresp(3)` was called.
     pub resp3: bool,
     pub reach: Reach<'a>,
+    pub published: &'a mut Vec<Published>,
     /// Whether a command that writes has run.
     pub wrote: bool,
 }
@@ -181,6 +195,25 @@ impl Run<'_> {
         })
     }
 
+    /// Keeps a message that is sent when the script has ended.
+    fn publish(
+        &mut self,
+        channel: &[u8],
+        payload: &[u8],
+        sharded: bool,
+    ) -> Result<(), CommandError> {
+        if self.published.len() >= PUBLISHED_MAX {
+            return Err(CommandError::Fixed("ERR too many messages published by scripts"));
+        }
+        let channel = Bytes::copy_from_slice(channel);
+        self.published.push(Published {
+            channel,
+            payload: Bytes::copy_from_slice(payload),
+            sharded,
+        });
+        Ok(())
+    }
+
     /// The few commands about the server that make sense within a script.
     fn serve(
         &mut self,
@@ -200,6 +233,11 @@ impl Run<'_> {
                 reply.array(2);
                 reply.bulk(itoa::Buffer::new().format(now / US).as_bytes());
                 reply.bulk(itoa::Buffer::new().format(now % US).as_bytes());
+            }
+            (ServeCommand::Publish | ServeCommand::Spublish, [channel, payload]) => {
+                self.publish(channel, payload, command == ServeCommand::Spublish)?;
+                // Who receives it shows only when it is sent, after the script.
+                reply.integer(0);
             }
             (ServeCommand::Select, [number]) => {
                 self.database = parse::database(number, self.limits.databases)?;

@@ -12,12 +12,6 @@ pub struct Text {
     end: usize,
 }
 
-impl Text {
-    pub fn len(self) -> usize {
-        self.end - self.start
-    }
-}
-
 /// One item. An aggregate is followed by its elements.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Item {

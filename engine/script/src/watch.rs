@@ -71,7 +71,7 @@ impl Watch {
     #[inline]
     pub fn after_call(&mut self) -> Option<Overdue> {
         self.calls += 1;
-        if self.calls % CALLS_PER_LOOK == 0 { self.look() } else { self.overdue }
+        if self.calls.is_multiple_of(CALLS_PER_LOOK) { self.look() } else { self.overdue }
     }
 
     fn look(&mut self) -> Option<Overdue> {

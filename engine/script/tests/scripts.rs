@@ -54,6 +54,7 @@ fn told(lane: &mut Lane, script: &str) -> String {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn errors_are_told_as_in_redis() {
     let mut lane = Lane::new();
     lane.say("SET text abc");

@@ -130,6 +130,8 @@ impl Encoder<'_> {
     }
 
     fn number(&mut self, value: f64) -> Option<()> {
+        // The common case is spelled without a detour; both agree below 10^precision.
+        const SHORT: f64 = 1e9;
         if !value.is_finite() {
             match self.options.encode_invalid_numbers {
                 Invalid::Refused => return None,
@@ -140,8 +142,6 @@ impl Encoder<'_> {
                 }
             }
         }
-        // The common case spelled without the detour; both agree below 10^precision.
-        const SHORT: f64 = 1e9;
         match number::exact_integer(value) {
             Some(integer) if value.abs() < SHORT && self.options.number_precision >= 10 => {
                 self.out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());

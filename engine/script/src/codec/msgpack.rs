@@ -1,4 +1,4 @@
-//! cmsgpack: MessagePack as the Lua library of that name writes and reads it.
+//! cmsgpack: `MessagePack` as the Lua library of that name writes and reads it.
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
 use super::{Desk, Fault};
@@ -190,12 +190,11 @@ impl Reader<'_> {
             0xcc => Item::Integer(i64::from(self.take::<1>()?[0])),
             0xcd => Item::Integer(i64::from(u16::from_be_bytes(self.take()?))),
             0xce => Item::Integer(i64::from(u32::from_be_bytes(self.take()?))),
-            // Numbers from 2^63 on come out negative, as from the library.
-            0xcf => Item::Integer(i64::from_be_bytes(self.take()?)),
             0xd0 => Item::Integer(i64::from(self.take::<1>()?[0] as i8)),
             0xd1 => Item::Integer(i64::from(i16::from_be_bytes(self.take()?))),
             0xd2 => Item::Integer(i64::from(i32::from_be_bytes(self.take()?))),
-            0xd3 => Item::Integer(i64::from_be_bytes(self.take()?)),
+            // Unsigned numbers from 2^63 on come out negative, as from the library.
+            0xcf | 0xd3 => Item::Integer(i64::from_be_bytes(self.take()?)),
             0xc4 | 0xd9 => {
                 let length = self.take::<1>()?[0];
                 return self.text(usize::from(length));

@@ -204,13 +204,13 @@ fn pack_text(desk: &mut Desk, piece: Piece, next: usize, out: &mut Vec<u8>) -> R
             spelled = text;
             &spelled[..]
         }
-        item => match desk.input.text_of(item) {
-            Some(text) => text,
-            None => {
+        item => {
+            let Some(text) = desk.input.text_of(item) else {
                 let got = if matches!(item, Item::Bool(_)) { "boolean" } else { "nil" };
                 return Err(desk.bad_argument(next - 1, format!("string expected, got {got}")));
-            }
-        },
+            };
+            text
+        }
     };
     let size = if piece.size == 0 { text.len() } else { piece.size };
     if text.len() < size {

@@ -108,6 +108,11 @@ impl Failure {
     }
 }
 
+/// The limit of the allocator for scripts that may use so many bytes, 0 for no limit.
+fn allocator_limit(bytes_max: usize) -> usize {
+    if bytes_max == 0 { 0 } else { bytes_max.saturating_add(BARE_STATE_BYTES) }
+}
+
 /// A state of Lua.
 pub struct Vm {
     state: *mut lua_State,
@@ -171,7 +176,7 @@ impl Vm {
         };
         bridge.main = state;
         let mut vm = Self { state, bridge, memory };
-        vm.memory.limit = vm.limit(memory_bytes_max);
+        vm.memory.limit = allocator_limit(memory_bytes_max);
         // SAFETY: the state lives and nothing runs on it.
         unsafe { natives::watch_on(vm.state) };
         vm
@@ -182,16 +187,11 @@ impl Vm {
         self.memory.used
     }
 
-    /// The limit of the allocator for scripts that may use so many bytes, 0 for no limit.
-    fn limit(&self, bytes_max: usize) -> usize {
-        if bytes_max == 0 { 0 } else { bytes_max.saturating_add(BARE_STATE_BYTES) }
-    }
-
     /// New limits, from the next script on.
     pub fn set_limits(&mut self, watch: Watch, memory_bytes_max: usize) {
         self.bridge.watch = watch;
         self.bridge.bytes_max = memory_bytes_max;
-        self.memory.limit = self.limit(memory_bytes_max);
+        self.memory.limit = allocator_limit(memory_bytes_max);
     }
 
     /// Whether the last script was stopped by a limit.

@@ -354,17 +354,14 @@ unsafe fn command(state: *mut lua_State, raise: bool) -> i32 {
                 None
             }
         };
-        let failed = match dress {
-            Some(dress) => {
-                stack::push_item(state, &bridge.reply, 0, dress);
-                matches!(bridge.reply.items[0], crate::tape::Item::Error(_))
-            }
-            None => {
-                push_field(state, c"err", &bridge.message);
-                ffi::lua_pushboolean(state, 1);
-                ffi::lua_setfield(state, -2, c"ignore_error_stats_update".as_ptr());
-                true
-            }
+        let failed = if let Some(dress) = dress {
+            stack::push_item(state, &bridge.reply, 0, dress);
+            matches!(bridge.reply.items[0], crate::tape::Item::Error(_))
+        } else {
+            push_field(state, c"err", &bridge.message);
+            ffi::lua_pushboolean(state, 1);
+            ffi::lua_setfield(state, -2, c"ignore_error_stats_update".as_ptr());
+            true
         };
         if failed && raise {
             ffi::lua_error(state)

@@ -25,8 +25,8 @@ const DENIED: [&CStr; 12] = [
 ];
 
 /// The version of Redis whose scripting this is.
-pub const REDIS_VERSION: &CStr = c"7.2.0";
-const REDIS_VERSION_NUMBER: f64 = 0x0007_0200 as f64;
+pub const REDIS_VERSION: &CStr = c"7.4.0";
+const REDIS_VERSION_NUMBER: f64 = 0x0007_0400 as f64;
 
 /// Builds everything in a new state. Argument 1 is the bridge.
 ///
@@ -259,10 +259,8 @@ unsafe fn push_redis(state: *mut lua_State, bridge: *mut Bridge, for_functions: 
             ffi::lua_pushnumber(state, value);
             ffi::lua_setfield(state, table, name.as_ptr());
         }
-        for (name, text) in [(c"REDIS_VERSION", REDIS_VERSION)] {
-            super::stack::push_bytes(state, text.to_bytes());
-            ffi::lua_setfield(state, table, name.as_ptr());
-        }
+        super::stack::push_bytes(state, REDIS_VERSION.to_bytes());
+        ffi::lua_setfield(state, table, c"REDIS_VERSION".as_ptr());
         protect(state, bridge);
     }
 }

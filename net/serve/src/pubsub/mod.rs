@@ -87,6 +87,8 @@ pub enum Note {
         message: Message,
         return_to: ReturnTo,
     },
+    /// To the channel's home, from a script: nobody waits for the number of receivers.
+    Announce(Message),
     Published {
         return_to: ReturnTo,
         receivers: u32,
@@ -193,6 +195,7 @@ impl Core {
                 Note::Publish { message, return_to } => {
                     self.publish_from(from, message, return_to);
                 }
+                Note::Announce(message) => self.announce(&message),
                 Note::Published { return_to, receivers } => {
                     self.answer_publisher(return_to, receivers);
                 }

@@ -1,10 +1,11 @@
 //! Keyspace notices: what this lane's store has said of its keys becomes messages in the channels
-//! that `notify-keyspace-events` asks for. Every lane knows who listens to those.
+//! that `notify-keyspace-events` asks for; every lane knows who listens to those. And what scripts
+//! have published.
 
 use bytes::Bytes;
 use ringlane_store::{Notice, NoticeClasses};
 
-use super::{Kind, Message};
+use super::{Kind, Message, Note};
 use crate::core::Core;
 
 /// What the names of all such channels begin with.
@@ -16,6 +17,31 @@ impl Core {
     pub fn publish_notices(&mut self) {
         if self.store.has_notices() {
             self.publish_all();
+        }
+        if self.scripts.has_published() {
+            self.publish_of_scripts();
+        }
+    }
+
+    /// Sends what scripts have published to the homes of its channels.
+    #[cold]
+    fn publish_of_scripts(&mut self) {
+        for published in self.scripts.take_published() {
+            let kind = if published.sharded { Kind::Shard } else { Kind::Channel };
+            let home = self.home_of(&published.channel);
+            let message = Message { kind, channel: published.channel, payload: published.payload };
+            if home == self.lane {
+                self.announce(&message);
+            } else {
+                self.post_note(home, Note::Announce(message));
+            }
+        }
+    }
+
+    /// Sends a message that nobody waits for from its channel's home, which this lane is.
+    pub fn announce(&mut self, message: &Message) {
+        if !self.publish_unanswered(message) {
+            self.stats.notices_dropped += 1;
         }
     }
 

@@ -1,0 +1,98 @@
+//! Scripts through the front door, on one lane and on several: the classic ones, from any
+//! connection, over several lanes, and those that must be stopped.
+
+mod support;
+
+use support::Running;
+
+const NO_SCRIPT: &str = "-NOSCRIPT No matching script. Please use EVAL.\r\n";
+
+#[test]
+fn the_classic_scripts_work_on_any_number_of_lanes() {
+    let unlock = "if redis.call('get',KEYS[1]) == ARGV[1] then return redis.call('del',KEYS[1]) else return 0 end";
+    let bucket = "local used = tonumber(redis.call('get', KEYS[1]) or '0') \
+        if used + 1 > tonumber(ARGV[1]) then return 0 end \
+        redis.call('incr', KEYS[1]) redis.call('pexpire', KEYS[1], ARGV[2]) return 1";
+    for lanes in [1, 2, 4] {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        for number in 0..32 {
+            let key = format!("lock:{number}");
+            client.call(&["SET", &key, "mine", "NX", "PX", "30000"]);
+            assert_eq!(client.call(&["EVAL", unlock, "1", &key, "other"]), ":0\r\n");
+            assert_eq!(client.call(&["EVAL", unlock, "1", &key, "mine"]), ":1\r\n");
+            assert_eq!(client.call(&["EXISTS", &key]), ":0\r\n");
+            let key = format!("bucket:{number}");
+            for expected in [":1\r\n", ":1\r\n", ":0\r\n"] {
+                assert_eq!(client.call(&["EVAL", bucket, "1", &key, "2", "60000"]), expected);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_script_is_known_from_every_connection_and_lane() {
+    let server = Running::with(4, &[]);
+    let (mut first, mut second) = (server.client(), server.client());
+    let text = "return redis.call('incr',KEYS[1])";
+    assert_eq!(first.call(&["EVAL", text, "1", "a"]), ":1\r\n");
+    let sha1 = first.call(&["SCRIPT", "LOAD", text]);
+    let sha1 = sha1.lines().nth(1).expect("a bulk string").to_owned();
+    for number in 0..32 {
+        let key = format!("counter:{number}");
+        assert_eq!(second.call(&["EVALSHA", &sha1, "1", &key]), ":1\r\n");
+    }
+    assert_eq!(first.call(&["SCRIPT", "FLUSH"]), "+OK\r\n");
+    for number in 0..32 {
+        let key = format!("counter:{number}");
+        assert_eq!(second.call(&["EVALSHA", &sha1, "1", &key]), NO_SCRIPT);
+    }
+}
+
+#[test]
+fn a_script_over_several_lanes_is_one_step() {
+    let swap = "local a, b = redis.call('get',KEYS[1]), redis.call('get',KEYS[2]) \
+        redis.call('set',KEYS[1],b) redis.call('set',KEYS[2],a) return {a,b}";
+    let server = Running::with(4, &[]);
+    let mut client = server.client();
+    for number in 0..32 {
+        let (one, two) = (format!("one:{number}"), format!("two:{number}"));
+        client.call(&["MSET", &one, "x", &two, "y"]);
+        let answer = client.call(&["EVAL", swap, "2", &one, &two]);
+        assert_eq!(answer, "*2\r\n$1\r\nx\r\n$1\r\ny\r\n");
+        assert_eq!(client.call(&["MGET", &one, &two]), "*2\r\n$1\r\ny\r\n$1\r\nx\r\n");
+    }
+    let answer = client.call(&["EVAL", "return redis.call('get','elsewhere')", "2", "a", "b"]);
+    assert!(answer.contains("undeclared key 'elsewhere'"), "{answer}");
+}
+
+#[test]
+fn a_runaway_script_ends_and_its_lane_goes_on() {
+    let server = Running::with(2, &[("script-time-limit", "5")]);
+    let mut client = server.client();
+    for key in ["a", "b", "c", "d"] {
+        let answer = client.call(&["EVAL", "while true do end", "1", key]);
+        assert!(answer.starts_with("-ERR Script interrupted"), "{answer}");
+        assert_eq!(client.call(&["SET", key, "v"]), "+OK\r\n");
+    }
+    assert_eq!(client.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.\r\n");
+}
+
+#[test]
+fn functions_are_known_to_every_lane_and_messages_leave_scripts() {
+    let server = Running::with(4, &[]);
+    let (mut client, mut listener) = (server.client(), server.client());
+    let library = "#!lua name=counters\nredis.register_function('bump', \
+        function(keys, args) return redis.call('incrby', keys[1], args[1]) end)";
+    assert_eq!(client.call(&["FUNCTION", "LOAD", library]), "$8\r\ncounters\r\n");
+    for number in 0..16 {
+        let key = format!("key:{number}");
+        assert_eq!(client.call(&["FCALL", "bump", "1", &key, "3"]), ":3\r\n");
+    }
+    listener.call(&["SUBSCRIBE", "news"]);
+    assert_eq!(
+        client.call(&["EVAL", "return redis.call('publish','news','hello')", "0"]),
+        ":0\r\n"
+    );
+    assert!(listener.reply().ends_with("$4\r\nnews\r\n$5\r\nhello\r\n"));
+}
