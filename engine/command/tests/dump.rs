@@ -2,6 +2,7 @@
 
 mod support;
 
+use ringlane_command::dump::with_footer;
 use ringlane_store::TypeName;
 use support::redis::Server;
 use support::{Lane, run_on, show, words};
@@ -37,15 +38,80 @@ fn makers() -> Vec<(String, Vec<Vec<u8>>)> {
         add("hash of integers", many("HSET", count, &|at| format!("{at} {}", -(at as i64))));
         add("sorted", many("ZADD", count, &|at| format!("{} member{at}", at as f64 / 4.0)));
     }
-    add("long elements", many("RPUSH", 20, &|at| "x".repeat(at * 900)));
+    add("long elements", many("RPUSH", 20, &|at| "x".repeat(1 + at * 900)));
     add("negative integers", many("RPUSH", 64, &|at| format!("{}", -(1i64 << at.min(62)))));
     add("infinite scores", vec!["ZADD k inf a -inf b 0 c".to_owned()]);
+    streams(&mut add);
     makers
 }
 
+/// Streams: with names alike and not, long and odd values, gaps, nothing, and groups.
+fn streams(add: &mut dyn FnMut(&str, Vec<String>)) {
+    for count in [1, 3, 99, 100, 101, 2500] {
+        let alike = |at| format!("XADD k 5-{} name value{at}", at + 1);
+        add("stream", (0..count).map(alike).collect());
+        let other =
+            |at: i64| format!("XADD k {}-{} name{} {} b {at}", at + 7, 9 * at % 4, at % 3, -at);
+        add("stream of different names", (0..count).map(other).collect());
+    }
+    for value in [0, 127, 128, 4095, 4096, -4096, -4097, 32767, -32768, 32768, 8_388_607] {
+        add("stream of an integer", vec![format!("XADD k 1-1 f {value}")]);
+    }
+    for value in [-8_388_608, 8_388_608, i64::from(i32::MAX), 1 << 31, i64::MAX, i64::MIN] {
+        add("stream of an integer", vec![format!("XADD k 1-1 f {value}")]);
+    }
+    // Lengths at which the encoding of a string, and that of the way back, change.
+    for length in [63, 64, 126, 127, 4095, 4096, 16_379, 16_380, 2_097_145, 2_097_146] {
+        let value = "v".repeat(length);
+        add("stream of a string", vec![format!("XADD k 1-1 f {value}"), "XADD k 1-2 f 1".into()]);
+    }
+    let far = ["XADD k 5-18446744073709551615 a 1", "XADD k 18446744073709551614-3 a 2"];
+    add("stream of far ids", far.map(str::to_owned).to_vec());
+    let mut lines: Vec<String> = (1..=300).map(|at| format!("XADD k 1-{at} f {at}")).collect();
+    lines.extend((50..=260).step_by(3).map(|at| format!("XDEL k 1-{at}")));
+    lines.push("XTRIM k MAXLEN = 190".to_owned());
+    add("stream with gaps", lines.clone());
+    for line in [
+        "XGROUP CREATE k early 0",
+        "XGROUP CREATE k late $ ENTRIESREAD 300",
+        "XGROUP CREATE k unknown 1-120",
+        "XGROUP CREATECONSUMER k late idler",
+        "XREADGROUP GROUP early alice COUNT 20 STREAMS k >",
+        "XREADGROUP GROUP early bob COUNT 120 STREAMS k >",
+        "XREADGROUP GROUP early carol COUNT 1 STREAMS k >",
+        "XREADGROUP GROUP unknown alice COUNT 3 STREAMS k >",
+        "XDEL k 1-121",
+        "XACK k early 1-112 1-113",
+        "XCLAIM k early carol 0 1-114 1-115",
+    ] {
+        lines.push(line.to_owned());
+    }
+    add("stream with groups", lines);
+    add("stream without entries", vec!["XGROUP CREATE k g $ MKSTREAM".to_owned()]);
+    add("stream that is emptied", vec!["XADD k 3-3 a b".to_owned(), "XDEL k 3-3".to_owned()]);
+}
+
 /// What both servers answer alike about a value.
-const QUESTIONS: [&str; 6] =
-    ["TYPE k", "GET k", "LRANGE k 0 -1", "SORT k ALPHA", "ZRANGE k 0 -1 WITHSCORES", "PTTL k"];
+const QUESTIONS: [&str; 8] = [
+    "TYPE k",
+    "GET k",
+    "LRANGE k 0 -1",
+    "SORT k ALPHA",
+    "ZRANGE k 0 -1 WITHSCORES",
+    "PTTL k",
+    "XRANGE k - +",
+    "XINFO GROUPS k",
+];
+
+/// All about a stream but how it is packed, and what Redis 7.0 does not know.
+fn about_stream(full: &str) -> String {
+    let words: Vec<&str> = full.split(' ').collect();
+    let own = ["radix-tree-keys", "radix-tree-nodes", "active-time"];
+    let is_own = |at: usize| own.contains(&words[at].trim_matches(['[', ']', '"']));
+    let shown = |at: usize| !is_own(at) && (at == 0 || !is_own(at - 1));
+    let kept: Vec<&str> = (0..words.len()).filter(|at| shown(*at)).map(|at| words[at]).collect();
+    kept.join(" ")
+}
 
 fn ask(answer: &mut dyn FnMut(&[&[u8]]) -> Vec<u8>) -> Vec<String> {
     let mut answers: Vec<String> = QUESTIONS
@@ -62,18 +128,22 @@ fn ask(answer: &mut dyn FnMut(&[&[u8]]) -> Vec<u8>) -> Vec<String> {
     fields.sort_unstable();
     answers.push(fields.join(" "));
     answers
+        .push(about_stream(&show(&answer(&[b"XINFO", b"STREAM", b"k", b"FULL", b"COUNT", b"0"]))));
+    answers
 }
 
 #[test]
 fn values_travel_to_redis_and_back() {
     let Some(mut redis) = Server::start() else { return };
+    redis.run(&[b"CONFIG", b"SET", b"sanitize-dump-payload", b"yes"]);
     for (name, lines) in makers() {
         redis.run(&[b"FLUSHALL"]);
         for line in &lines {
             let line = std::str::from_utf8(line).expect("text");
             let words = words(line);
             let slices: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-            redis.run(&slices);
+            let answer = redis.run(&slices);
+            assert_ne!(answer[0], b'-', "{line}: {}", show(&answer));
         }
         let theirs = ask(&mut |args| redis.run(args));
         let payload = bulk(&redis.run(&[b"DUMP", b"k"]));
@@ -100,6 +170,135 @@ fn fields_keep_their_expiry() {
     let payload = bulk(&lane.run(&[b"DUMP", b"k"]));
     assert_eq!(lane.run(&[b"RESTORE", b"l", b"0", &payload]), b"+OK\r\n");
     assert_eq!(lane.say("HPEXPIRETIME l FIELDS 3 a b c"), before);
+}
+
+/// A stream without entries, but with a group that has read up to 3-1 and a consumer, in this form.
+fn stream_of_form(form: u8) -> Vec<u8> {
+    let seen = 1_600_000_000_000u64.to_le_bytes();
+    let mut body = vec![form, 0, 0, 3, 1];
+    if form != 15 {
+        body.extend([0, 0, 2, 2, 7]); // First, deleted, added.
+    }
+    body.extend([1, 1, b'g', 3, 1]);
+    if form != 15 {
+        body.push(6); // Read.
+    }
+    body.extend([1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1]);
+    body.extend(seen);
+    body.extend([4, 1, 1, b'c']);
+    body.extend(seen);
+    if form == 21 {
+        body.extend((-1i64).to_le_bytes());
+    }
+    body.extend([1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1]);
+    body
+}
+
+#[test]
+fn streams_of_every_form_are_read() {
+    for (form, read, lag, deleted, active) in [
+        (15, ":0", ":0", "0-0", ":1600000000000"),
+        (19, ":6", ":0", "2-2", ":1600000000000"),
+        (21, ":6", ":0", "2-2", ":-1"),
+    ] {
+        let mut lane = Lane::default();
+        let payload = with_footer(&stream_of_form(form), 11);
+        assert_eq!(lane.run(&[b"RESTORE", b"k", b"0", &payload]), b"+OK\r\n", "form {form}");
+        let groups = lane.say("XINFO GROUPS k");
+        let expected = format!(
+            "[[\"name\" \"g\" \"consumers\" :1 \"pending\" :1 \"last-delivered-id\" \"3-1\" \
+             \"entries-read\" {read} \"lag\" {lag}]]"
+        );
+        assert_eq!(groups, expected, "form {form}");
+        let full = lane.say("XINFO STREAM k FULL");
+        assert!(full.contains(&format!("\"max-deleted-entry-id\" \"{deleted}\"")), "{full}");
+        assert!(full.contains(&format!("\"active-time\" {active}")), "{full}");
+        assert!(full.contains("[\"3-1\" :1600000000000 :4]"), "{full}");
+    }
+}
+
+#[test]
+fn broken_streams_are_refused_or_read_but_never_more() {
+    let mut lane = Lane::default();
+    for line in [
+        "XADD k 1-1 name 1 other 300",
+        "XADD k 1-2 name 70000 other text",
+        "XADD k 2-1 third 1",
+        "XGROUP CREATE k g 0",
+        "XREADGROUP GROUP g c STREAMS k >",
+    ] {
+        let answer = lane.say(line);
+        assert!(!answer.starts_with('-'), "{line}: {answer}");
+    }
+    let payload = bulk(&lane.run(&[b"DUMP", b"k"]));
+    let body = &payload[..payload.len() - 10];
+    let mut refused = 0;
+    for at in 1..body.len() {
+        assert!(
+            show(&lane.run(&[b"RESTORE", b"cut", b"0", &with_footer(&body[..at], 10)]))
+                .contains("Bad data format"),
+            "cut off before byte {at}"
+        );
+        for flip in [0x01, 0x02, 0x80, 0xFF] {
+            let mut broken = body.to_vec();
+            broken[at] ^= flip;
+            let broken = with_footer(&broken, 10);
+            let answer = show(&lane.run(&[b"RESTORE", b"l", b"0", &broken, b"REPLACE"]));
+            if answer == "+OK" {
+                // Whatever it is now, it is whole.
+                let again = bulk(&lane.run(&[b"DUMP", b"l"]));
+                assert_eq!(lane.run(&[b"RESTORE", b"m", b"0", &again, b"REPLACE"]), b"+OK\r\n");
+                assert!(!lane.say("XINFO STREAM m FULL").starts_with('-'));
+            } else {
+                assert!(answer.contains("Bad data format"), "byte {at}: {answer}");
+                refused += 1;
+            }
+        }
+    }
+    assert!(refused > body.len(), "only {refused} of {} were refused", 4 * body.len());
+}
+
+/// A stream of one node: a name of this many bytes, 2^14 or more, for 700 entries of a few bytes.
+fn stream_of_a_long_name(length: usize) -> Vec<u8> {
+    let name = "n".repeat(length);
+    let mut node = vec![0xF1];
+    node.extend(700u16.to_le_bytes());
+    node.push(3);
+    node.extend([0, 1, 1, 1]);
+    node.push(0xF0);
+    node.extend((name.len() as u32).to_le_bytes());
+    node.extend(name.as_bytes());
+    node.extend([0x40, 0x80 | 5, 0, 1]);
+    let length = name.len() + 5;
+    let place = node.len() - 4;
+    node.splice(
+        place..place + 2,
+        [(length >> 14) as u8, (length >> 7) as u8 & 0x7F | 0x80, length as u8 & 0x7F | 0x80],
+    );
+    for at in 0..700u16 {
+        node.extend([2, 1, 0, 1]);
+        node.extend([0xC0 | (at >> 8) as u8, at as u8, 2]);
+        node.extend([1, 1, 4, 1]);
+    }
+    let mut listpack = (node.len() as u32 + 7).to_le_bytes().to_vec();
+    listpack.extend((700u16 * 5 + 5).to_le_bytes());
+    listpack.extend(node);
+    listpack.push(0xFF);
+    let mut body = vec![19, 1, 16, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0x80];
+    body.extend((listpack.len() as u32).to_be_bytes());
+    body.extend(listpack);
+    body.extend([0x42, 0xBC, 1, 0x43, 0xFF, 1, 1, 0, 0, 0x42, 0xBC, 0]);
+    body
+}
+
+#[test]
+fn names_that_unfold_without_end_are_refused() {
+    let mut lane = Lane::default();
+    for (length, expected) in [(20_000, "+OK"), (1 << 20, "-ERR Bad data format")] {
+        let payload = with_footer(&stream_of_a_long_name(length), 10);
+        assert_eq!(show(&lane.run(&[b"RESTORE", b"k", b"0", &payload, b"REPLACE"])), expected);
+    }
+    assert_eq!(lane.say("XLEN k"), ":700", "a payload that is refused replaces nothing");
 }
 
 #[test]

@@ -6,11 +6,12 @@
 
 mod packed;
 mod read;
+mod stream;
 mod write;
 
 use crc::{CRC_64_REDIS, Crc};
 use ringlane_base::Millis;
-use ringlane_store::types::{Hash, List, Set, SortedSet};
+use ringlane_store::types::{Hash, List, Set, SortedSet, Stream};
 use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, Removal};
 
 use self::read::Restored;
@@ -179,6 +180,10 @@ fn put(
                 }
             }
         })?,
+        Restored::Stream(restored) => {
+            let room = room.max(restored.bytes);
+            store.edit::<Stream, _>(key, room, |stream| restored.put(stream))?;
+        }
     }
     Ok(())
 }

@@ -5,6 +5,8 @@
 //! ziplist:  | bytes 4 | tail 4 | elements 2 | entry … | 0xFF |, an entry: | previous 1 or 5 | encoding | data |
 //! intset:   | width 4 | elements 4 | integers |
 
+use ringlane_store::types::Item;
+
 use super::read::Bytes;
 
 /// The number of elements in a header that says that there are more.
@@ -37,6 +39,81 @@ fn back_bytes(length: usize) -> usize {
         16_383..=2_097_150 => 3,
         2_097_151..=268_435_454 => 4,
         _ => 5,
+    }
+}
+
+/// A listpack that is written element after element.
+#[derive(Default)]
+pub struct Listpack {
+    entries: Vec<u8>,
+    count: usize,
+}
+
+impl Listpack {
+    /// Bytes so far.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub fn item(&mut self, item: Item<'_>) {
+        match item {
+            Item::Integer(integer) => self.integer(integer),
+            Item::Text(text) => self.text(text),
+        }
+    }
+
+    /// In the shortest encoding that holds it.
+    pub fn integer(&mut self, integer: i64) {
+        let bytes = integer.to_le_bytes();
+        match integer {
+            0..=127 => self.entry(&[bytes[0]], &[]),
+            // 13 bits, the higher ones first.
+            -4096..=4095 => self.entry(&[0xC0 | bytes[1] & 0x1F, bytes[0]], &[]),
+            -0x8000..=0x7FFF => self.entry(&[0xF1], &bytes[..2]),
+            -0x80_0000..=0x7F_FFFF => self.entry(&[0xF2], &bytes[..3]),
+            -0x8000_0000..=0x7FFF_FFFF => self.entry(&[0xF3], &bytes[..4]),
+            _ => self.entry(&[0xF4], &bytes),
+        }
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        // No argument is as long as 4 GiB.
+        let length = (text.len() as u32).to_le_bytes();
+        match text.len() {
+            0..=63 => self.entry(&[0x80 | length[0]], text),
+            64..=4095 => self.entry(&[0xE0 | length[1], length[0]], text),
+            _ => self.entry(&[0xF0, length[0], length[1], length[2], length[3]], text),
+        }
+    }
+
+    fn entry(&mut self, head: &[u8], data: &[u8]) {
+        self.entries.extend_from_slice(head);
+        self.entries.extend_from_slice(data);
+        let length = head.len() + data.len();
+        // Seven bits a byte, the highest first; all but the first are marked.
+        for place in (0..back_bytes(length)).rev() {
+            let mark = if place + 1 == back_bytes(length) { 0 } else { 0x80 };
+            self.entries.push((length >> (7 * place)) as u8 & 0x7F | mark);
+        }
+        self.count += 1;
+    }
+
+    /// The elements of another behind these.
+    pub fn append(&mut self, other: &Self) {
+        self.entries.extend_from_slice(&other.entries);
+        self.count += other.count;
+    }
+
+    /// The whole block.
+    pub fn finish(self) -> Vec<u8> {
+        let length = (self.entries.len() + 7) as u32;
+        let count = u16::try_from(self.count).unwrap_or(UNCOUNTED);
+        let mut block = Vec::with_capacity(self.entries.len() + 7);
+        block.extend_from_slice(&length.to_le_bytes());
+        block.extend_from_slice(&count.to_le_bytes());
+        block.extend_from_slice(&self.entries);
+        block.push(END);
+        block
     }
 }
 

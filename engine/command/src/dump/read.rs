@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use ringlane_base::Millis;
 
+use super::stream::{self, RestoredStream};
 use super::{VERSION_VALKEY, packed};
 
 /// A value that was read.
@@ -15,13 +16,14 @@ pub enum Restored {
     Set(Vec<Vec<u8>>),
     Sorted(Vec<(Vec<u8>, f64)>),
     Hash(Vec<Field>),
+    Stream(Box<RestoredStream>),
 }
 
 /// Field, value, and when the field is due.
 pub type Field = (Vec<u8>, Vec<u8>, Option<Millis>);
 
 /// A string may unfold to this many bytes at most.
-const TEXT_BYTES_MAX: usize = 512 << 20;
+pub const TEXT_BYTES_MAX: usize = 512 << 20;
 
 /// Bytes that are read from their beginning. Every method gives None where they end too early.
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -59,7 +61,7 @@ impl<'a> Bytes<'a> {
     }
 
     /// How many elements follow, each of at least so many bytes: never more than there can be.
-    fn count(&mut self, bytes_min: usize) -> Option<usize> {
+    pub fn count(&mut self, bytes_min: usize) -> Option<usize> {
         let count = usize::try_from(self.length()?).ok()?;
         (count.checked_mul(bytes_min)? <= self.0.len()).then_some(count)
     }
@@ -96,9 +98,9 @@ pub fn value(body: &[u8], version: u16) -> Option<Restored> {
     let mut bytes = Bytes(body);
     let kind = bytes.byte()?;
     let restored = typed(kind, version, &mut bytes)?;
-    // Redis knows no empty collections, and nothing may follow.
+    // Redis knows no empty collections but streams, and nothing may follow.
     let empty = match &restored {
-        Restored::Text(_) => false,
+        Restored::Text(_) | Restored::Stream(_) => false,
         Restored::List(elements) | Restored::Set(elements) => elements.is_empty(),
         Restored::Sorted(members) => members.is_empty(),
         Restored::Hash(fields) => fields.is_empty(),
@@ -126,6 +128,9 @@ fn typed(kind: u8, version: u16, bytes: &mut Bytes<'_>) -> Option<Restored> {
             2 => packed::listpack(&bytes.string()?),
             _ => None,
         })?,
+        form @ (stream::FORM_5 | stream::FORM_7_0 | stream::FORM_7_2) => {
+            Restored::Stream(Box::new(stream::read(form, bytes)?))
+        }
         20 => distinct_set(packed::listpack(&bytes.string()?)?)?,
         // Valkey 9's own form, by a number that Redis had used before its 7.4 was out.
         22 if version == VERSION_VALKEY => valkey_hash(bytes)?,

@@ -1,10 +1,11 @@
-//! Values in Redis's form: the plain types, which every version reads and packs as it likes.
+//! Values in Redis's form: the plain types, which every version reads and packs as it likes. Streams
+//! have no plain type, and a file of their own (`stream`).
 
 use ringlane_base::Millis;
-use ringlane_store::types::{CollectionType, Hash, HashView, Item, List, Set, SortedSet};
+use ringlane_store::types::{CollectionType, Hash, HashView, Item, List, Set, SortedSet, Stream};
 use ringlane_store::{CollectionView, TypeName, Value};
 
-use super::{VERSION, VERSION_WITH_FIELD_EXPIRY};
+use super::{VERSION, VERSION_WITH_FIELD_EXPIRY, stream};
 use crate::CommandError;
 
 pub const TEXT: u8 = 0;
@@ -17,7 +18,7 @@ pub const HASH_WITH_EXPIRY: u8 = 24;
 /// Writes type and value; returns the version of the form.
 ///
 /// # Errors
-/// A value of a type that has no such form.
+/// A stream with an entry that is too long for the form.
 pub fn value(value: Value<'_>, now: Millis, out: &mut Vec<u8>) -> Result<u16, CommandError> {
     match value {
         Value::Text(bytes) => write_text(bytes, out),
@@ -65,7 +66,8 @@ fn collection(
         }
         TypeName::Hash => return Ok(hash(Hash::view(view.body, now), out)),
         TypeName::Stream => {
-            return Err(CommandError::Fixed("ERR DUMP of a stream is not supported"));
+            out.push(stream::FORM_7_0);
+            stream::write(Stream::view(view.body, now), out)?;
         }
     }
     Ok(VERSION)
@@ -99,7 +101,8 @@ fn item(item: Item<'_>, out: &mut Vec<u8>) {
     string(item.bytes(&mut itoa::Buffer::new()), out);
 }
 
-fn string(bytes: &[u8], out: &mut Vec<u8>) {
+/// A string behind its length.
+pub fn string(bytes: &[u8], out: &mut Vec<u8>) {
     length(bytes.len() as u64, out);
     out.extend_from_slice(bytes);
 }

@@ -129,7 +129,12 @@ impl Group {
             (consumer.seen, consumer.active) = (seen, active);
             return consumer.number;
         }
-        let free = self.names.iter().position(Option::is_none);
+        // Looked for only if there is one: many consumers may come at once.
+        let free = if self.names.len() > self.consumers.len() {
+            self.names.iter().position(Option::is_none)
+        } else {
+            None
+        };
         let number = free.unwrap_or_else(|| {
             self.bytes -= heap_bytes(self.names.capacity() * size_of::<Option<Box<[u8]>>>());
             self.names.push(None);
