@@ -42,7 +42,7 @@ fn get_batch(store: &mut Store, batch: &[[u8; 16]], access: Access) -> usize {
     }
     let mut bytes = 0;
     for key in &keys {
-        bytes += store.get(key).map_or(0, |value| value.len());
+        bytes += store.get(key).and_then(|value| value.text_len()).unwrap_or(0);
     }
     bytes
 }

@@ -3,6 +3,7 @@
 //! server waits for the other. Where it stands is kept in a file, to go on after an interruption.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -223,7 +224,7 @@ impl Tally {
             (self.gone, "went before they could be read"),
         ] {
             if count > 0 {
-                text += &format!(", {count} {what}");
+                write!(text, ", {count} {what}").expect("a string takes it");
             }
         }
         if self.refused == 0 {
@@ -248,10 +249,10 @@ impl Progress {
     fn to_text(&self, from: &str) -> String {
         let mut text = format!("from {}\n", without_password(from));
         for database in &self.done {
-            text += &format!("{database} done\n");
+            writeln!(text, "{database} done").expect("a string takes it");
         }
         for (database, cursor) in &self.cursors {
-            text += &format!("{database} {cursor}\n");
+            writeln!(text, "{database} {cursor}").expect("a string takes it");
         }
         text
     }

@@ -153,16 +153,16 @@ impl Row {
     /// Fills what it reads.
     fn prepare(self, client: &mut Client) -> Result<()> {
         let mut requests = Vec::new();
-        let mut sent = 0;
+        let mut waiting = 0;
         let mut send = |client: &mut Client, arguments: &[&[u8]], last: bool| -> Result<()> {
             if !arguments.is_empty() {
                 push_command(arguments, &mut requests);
-                sent += 1;
+                waiting += 1;
             }
-            if sent >= 1000 || last {
+            if waiting >= 1000 || last {
                 client.send(&requests)?;
                 requests.clear();
-                for _ in 0..std::mem::take(&mut sent) {
+                for _ in 0..std::mem::take(&mut waiting) {
                     client.read()?;
                 }
             }
@@ -175,37 +175,36 @@ impl Row {
                     send(client, &[b"LPUSH", list.as_bytes(), VALUE], false)?;
                 }
             }
-            Self::Hash | Self::Set | Self::Sorted => {
+            Self::Hash => {
                 for index in 0..COLLECTIONS * MEMBERS {
-                    let (collection, member) = (index % COLLECTIONS, index / COLLECTIONS);
-                    let (hash, field) = (format!("hash:{collection}"), format!("field:{member}"));
-                    let (set, member) = (format!("set:{collection}"), format!("member:{member}"));
-                    let board = format!("board:{collection}");
-                    let score = (index * 7919 % 1_000_000).to_string();
-                    match self {
-                        Self::Hash => {
-                            let args: [&[u8]; 4] =
-                                [b"HSET", hash.as_bytes(), field.as_bytes(), VALUE];
-                            send(client, &args, false)?;
-                        }
-                        Self::Set => {
-                            send(client, &[b"SADD", set.as_bytes(), member.as_bytes()], false)?;
-                        }
-                        _ => {
-                            let args: [&[u8]; 4] =
-                                [b"ZADD", board.as_bytes(), score.as_bytes(), member.as_bytes()];
-                            send(client, &args, false)?;
-                        }
-                    }
+                    let hash = format!("hash:{}", index % COLLECTIONS);
+                    let field = format!("field:{}", index / COLLECTIONS);
+                    send(client, &[b"HSET", hash.as_bytes(), field.as_bytes(), VALUE], false)?;
                 }
             }
-            Self::Counter => {}
+            Self::Set => {
+                for index in 0..COLLECTIONS * MEMBERS {
+                    let set = format!("set:{}", index % COLLECTIONS);
+                    let member = format!("member:{}", index / COLLECTIONS);
+                    send(client, &[b"SADD", set.as_bytes(), member.as_bytes()], false)?;
+                }
+            }
+            Self::Sorted => {
+                for index in 0..COLLECTIONS * MEMBERS {
+                    let board = format!("board:{}", index % COLLECTIONS);
+                    let member = format!("member:{}", index / COLLECTIONS);
+                    let score = (index * 7919 % 1_000_000).to_string();
+                    let args: [&[u8]; 4] =
+                        [b"ZADD", board.as_bytes(), score.as_bytes(), member.as_bytes()];
+                    send(client, &args, false)?;
+                }
+            }
+            Self::Counter | Self::Publish => {}
             Self::Script | Self::Transaction => {
                 for index in 0..KEYS {
                     send(client, &[b"SET", format!("key:{index}").as_bytes(), VALUE], false)?;
                 }
             }
-            Self::Publish => {}
         }
         send(client, &[], true)
     }
@@ -227,7 +226,7 @@ pub fn prepare(address: SocketAddr, row: Row) -> Result<()> {
 }
 
 /// Loads a server for so many seconds from this thread.
-pub fn run(address: SocketAddr, meter: &CpuMeter, row: Row, seconds: f64) -> Result<Measured> {
+pub fn run(address: SocketAddr, meter: CpuMeter, row: Row, seconds: f64) -> Result<Measured> {
     match row {
         Row::Publish => publish(address, meter, seconds),
         Row::List
@@ -307,7 +306,7 @@ fn reply_length(input: &[u8]) -> Result<Option<usize>> {
     }
 }
 
-fn closed_loop(address: SocketAddr, meter: &CpuMeter, row: Row, seconds: f64) -> Result<Measured> {
+fn closed_loop(address: SocketAddr, meter: CpuMeter, row: Row, seconds: f64) -> Result<Measured> {
     let mut random = Random::new(7);
     let mut pipes = (0..CONNECTIONS).map(|_| Pipe::connect(address)).collect::<Result<Vec<_>>>()?;
     let mut requests = Vec::new();
@@ -335,7 +334,7 @@ fn closed_loop(address: SocketAddr, meter: &CpuMeter, row: Row, seconds: f64) ->
     while begun.elapsed().as_secs_f64() < seconds {
         operations += round(&mut pipes)?;
     }
-    measured(operations, begun.elapsed(), meter.read()? - cpu)
+    measured(operations, begun.elapsed(), meter.read()?.saturating_sub(cpu))
 }
 
 fn measured(operations: u64, time: Duration, cpu: Duration) -> Result<Measured> {
@@ -345,7 +344,7 @@ fn measured(operations: u64, time: Duration, cpu: Duration) -> Result<Measured> 
 }
 
 /// Messages to 1,000 subscribers, which a thread of their own reads.
-fn publish(address: SocketAddr, meter: &CpuMeter, seconds: f64) -> Result<Measured> {
+fn publish(address: SocketAddr, meter: CpuMeter, seconds: f64) -> Result<Measured> {
     let mut subscribers = Vec::with_capacity(SUBSCRIBERS);
     for _ in 0..SUBSCRIBERS {
         let mut client = Client::connect(address, PATIENCE)?;
@@ -387,7 +386,8 @@ fn publish(address: SocketAddr, meter: &CpuMeter, seconds: f64) -> Result<Measur
     while bytes.load(Ordering::Relaxed) < all && patience.elapsed() < PATIENCE {
         std::thread::yield_now();
     }
-    let result = measured(sent * SUBSCRIBERS as u64, begun.elapsed(), meter.read()? - cpu);
+    let used = meter.read()?.saturating_sub(cpu);
+    let result = measured(sent * SUBSCRIBERS as u64, begun.elapsed(), used);
     stop.store(true, Ordering::Relaxed);
     reader.join().expect("the reader does not panic")?;
     if bytes.load(Ordering::Relaxed) < all {

@@ -88,7 +88,7 @@ pub struct Blocked {
     gone: HashSet<(LaneId, ReturnTo)>,
     /// Of each key that is waited for, who waits, the oldest first.
     queues: HashMap<OwnedKey, BTreeSet<Number>>,
-    timeouts: BTreeMap<(Millis, Number), ()>,
+    timeouts: BTreeSet<(Millis, Number)>,
     /// Clients of this lane whose command may be waiting, here or elsewhere, by their ids.
     clients: HashMap<u64, ConnectionId>,
     /// Keys that changed while their slot was held.
@@ -161,7 +161,7 @@ impl Core {
     pub fn run_blocking(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
         let parcel = alone(request, args);
         if let Some((parcel, wait)) = self.attempt(from, parcel, Attempt::First) {
-            self.block(from, parcel, wait);
+            self.block(from, parcel, *wait);
         }
     }
 
@@ -221,7 +221,7 @@ impl Core {
     }
 
     /// Puts a command into the queues of its keys.
-    fn block(&mut self, from: LaneId, parcel: Box<Parcel>, wait: Box<Wait>) {
+    fn block(&mut self, from: LaneId, parcel: Box<Parcel>, wait: Wait) {
         let now = self.store.now();
         if wait.until.is_some_and(|until| until <= now) {
             self.attempt(from, parcel, Attempt::Last);
@@ -256,7 +256,7 @@ impl Core {
             self.interest.want(&mut self.store, Party::Blocked, &key.as_key());
         }
         if let Some(until) = waiter.until {
-            self.blocked.timeouts.insert((until, number), ());
+            self.blocked.timeouts.insert((until, number));
         }
         self.blocked.waiters.insert(number, waiter);
     }
@@ -360,7 +360,7 @@ impl Core {
     }
 
     /// A command of several lanes has found nothing and waits for these keys of this lane.
-    pub fn watch_for(&mut self, waits: Waits) {
+    pub fn watch_for(&mut self, waits: &Waits) {
         let own =
             |(database, bytes): &(Database, Box<[u8]>)| self.store.key(*database, bytes).into();
         let keys: Vec<OwnedKey> = waits.keys.iter().map(own).collect();
@@ -402,7 +402,7 @@ impl Core {
         let (until, expired) =
             before.map_or((wait.until, false), |leader| (leader.until, leader.expired));
         if let Some(until) = until {
-            self.blocked.timeouts.insert((until, number), ());
+            self.blocked.timeouts.insert((until, number));
         }
         let commands = Some(commands);
         let leader = Leader { connection, sequence, commands, lanes, until, expired };
@@ -465,7 +465,7 @@ impl Core {
             .blocked
             .timeouts
             .range(..=(now, Number::MAX))
-            .map(|((_, number), ())| *number)
+            .map(|(_, number)| *number)
             // Those whose keys are held are looked at again with the next tick.
             .filter(|number| !self.is_held(*number))
             .collect();

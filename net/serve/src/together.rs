@@ -637,7 +637,7 @@ impl Core {
             self.interest.release();
         }
         if let Some(waits) = release.waits {
-            self.watch_for(waits);
+            self.watch_for(&waits);
         }
         let mut free = Vec::new();
         for slot in &release.slots {

@@ -31,10 +31,10 @@ fn the_oldest_waiter_is_served_first() {
                 waiting.push(client);
                 until_blocked(&mut pusher, index + 1);
             }
-            for index in 0..8 {
+            for (index, client) in waiting.iter_mut().enumerate() {
                 assert!(pusher.call(&["RPUSH", key, &index.to_string()]).starts_with(":1"));
                 let expected = format!("*2\r\n${}\r\n{key}\r\n$1\r\n{index}\r\n", key.len());
-                assert_eq!(waiting[index].reply(), expected, "{lanes} lanes");
+                assert_eq!(client.reply(), expected, "{lanes} lanes");
             }
             assert_eq!(pusher.call(&["EXISTS", key]), ":0\r\n");
         }

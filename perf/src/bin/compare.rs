@@ -213,16 +213,8 @@ fn main() -> std::process::ExitCode {
 }
 
 fn run() -> Result<()> {
-    let mut options = Options::parse();
+    let options = options()?;
     signals::catch()?;
-    if options.quick {
-        options.rounds = options.rounds.min(3);
-        options.seconds = options.seconds.min(1.0);
-        options.keys = options.keys.min(200_000);
-    }
-    if options.rounds == 0 || options.rounds > 1000 {
-        bail!("--rounds: 1 to 1000");
-    }
     let scenarios = if options.scenario.is_empty() && options.commands.is_empty() {
         Scenario::ALL.to_vec()
     } else {
@@ -291,6 +283,20 @@ fn run() -> Result<()> {
         Some(path) => Saved::new("compare", markdown, &results)?.write(path),
         None => Ok(()),
     }
+}
+
+/// What was asked for; less of it for a quick run.
+fn options() -> Result<Options> {
+    let mut options = Options::parse();
+    if options.quick {
+        options.rounds = options.rounds.min(3);
+        options.seconds = options.seconds.min(1.0);
+        options.keys = options.keys.min(200_000);
+    }
+    if options.rounds == 0 || options.rounds > 1000 {
+        bail!("--rounds: 1 to 1000");
+    }
+    Ok(options)
 }
 
 fn shape(options: &Options) -> Shape {
@@ -518,7 +524,7 @@ fn measure_row(
             eprintln!("{row:?} round {round} of {}, {}", options.rounds, contender.name);
             let server = &contender.server;
             let meter = server.meter()?;
-            let load = || commands::run(server.address, &meter, row, options.seconds);
+            let load = || commands::run(server.address, meter, row, options.seconds);
             let one = while_pinned(&cores.0, load)?;
             cpu.entry(contender.name.clone()).or_default().push(one.server_cpu_ns);
             per_second.entry(contender.name.clone()).or_default().push(one.per_second);
