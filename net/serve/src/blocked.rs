@@ -3,7 +3,7 @@
 //! whose keys live on several lanes is kept at its connection's lane, which each of those lanes tells
 //! of changes. Runs handlers; knows nothing of what they take.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Millis};
