@@ -34,7 +34,8 @@ pub(crate) fn write_or_null(reply: &mut dyn Reply, item: Option<Item<'_>>) {
 
 /// Says that the key went, if it did.
 pub(crate) fn notify_gone(context: &mut Context<'_>, key: &Key<'_>) {
-    if context.store.peek(key).is_none() {
+    let heard = context.store.is_noticed(NoticeClasses::GENERIC);
+    if heard && context.store.peek(key).is_none() {
         context.notify(NoticeClasses::GENERIC, "del", key);
     }
 }

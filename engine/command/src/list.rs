@@ -4,6 +4,7 @@
 use ringlane_store::types::{Item, List, ListView};
 use ringlane_store::{CollectionType, End, Key, NoticeClasses, Removal, Store, TypeName, Value};
 
+use crate::hash::notify_gone;
 use crate::parse::{self, is};
 use crate::{CommandError, Context, Reply};
 
@@ -69,9 +70,7 @@ pub(crate) fn notify_taken(context: &mut Context<'_>, key: &Key<'_>, end: End) {
 /// Says `event`, and that the key went if nothing is left.
 pub(crate) fn notify_shrunk(context: &mut Context<'_>, key: &Key<'_>, event: &'static str) {
     context.notify(NoticeClasses::LIST, event, key);
-    if context.store.peek(key).is_none() {
-        context.notify(NoticeClasses::GENERIC, "del", key);
-    }
+    notify_gone(context, key);
 }
 
 /// `LPUSH key element [element …]`
@@ -134,13 +133,11 @@ fn pop(context: &mut Context<'_>, end: End, name: &'static str) -> Result<(), Co
         [count] => Some(positive(count, "ERR value is out of range, must be positive")?),
         [..] => return Err(CommandError::WrongArity(name)),
     };
-    let present = peek(context.store, &key)?.is_some();
-    match count {
-        None if !present => context.reply.null(),
-        Some(_) if !present => context.reply.null_array(),
-        Some(0) => context.reply.array(0),
-        None => pop_one(context, &key, end)?,
-        Some(count) => pop_several(context, &key, end, count)?,
+    let Some(count) = count else { return pop_one(context, &key, end) };
+    match peek(context.store, &key)? {
+        None => context.reply.null_array(),
+        Some(_) if count == 0 => context.reply.array(0),
+        Some(_) => pop_several(context, &key, end, count)?,
     }
     Ok(())
 }
@@ -151,17 +148,20 @@ pub(crate) fn positive(text: &[u8], refusal: &'static str) -> Result<usize, Comm
     number.ok_or(CommandError::Fixed(refusal))
 }
 
-/// Answers the element at the end of a list that is there, and takes it away.
+/// Answers the element at the end of a list and takes it away; null if there is no list.
 pub(crate) fn pop_one(
     context: &mut Context<'_>,
     key: &Key<'_>,
     end: End,
 ) -> Result<(), CommandError> {
     let reply = &mut *context.reply;
-    context.store.edit::<List, _>(key, 0, |list| {
-        list.pop_with(end, |item| write_item(reply, item));
-    })?;
-    notify_taken(context, key, end);
+    let popped = context
+        .store
+        .edit::<List, _>(key, 0, |list| list.pop_with(end, |item| write_item(reply, item)))?;
+    match popped {
+        Some(()) => notify_taken(context, key, end),
+        None => context.reply.null(),
+    }
     Ok(())
 }
 

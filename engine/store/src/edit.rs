@@ -149,8 +149,12 @@ impl Store {
         };
         let result = edit(&mut editing);
         let empty = value.is_empty();
+        let mut stands = None;
         match (value.into_body(), before.charged) {
-            (Body::Large(large), Some(charged)) => self.put_back(&before, large, charged),
+            (Body::Large(large), Some(charged)) => {
+                self.put_back(&before, large, charged);
+                stands = before.found;
+            }
             (body @ Body::Packed(_), Some(charged)) => {
                 // It has become small. What was taken out is still in the books.
                 let found = before.found.expect("it was taken out of an entry");
@@ -164,10 +168,13 @@ impl Store {
             let effect = Effect::Edit { key: *key, type_name: T::TYPE, changes: &changes };
             self.say(|sink| sink.effect(&effect));
         }
-        if let Some(found) = self.find(key) {
+        // Only an entry that was written anew may stand elsewhere.
+        let is_hash = T::TYPE == TypeName::Hash;
+        let stands = if empty || is_hash { stands.or_else(|| self.find(key)) } else { None };
+        if let Some(found) = stands {
             if empty {
                 self.remove_found(found, Removal::Deleted);
-            } else if T::TYPE == TypeName::Hash {
+            } else if is_hash {
                 self.schedule_fields(key, found, before.fields);
             }
         }
@@ -199,6 +206,8 @@ impl Store {
     fn put_back(&mut self, before: &Before, large: Arc<Collection>, charged: usize) {
         let found = before.found.expect("it was taken out of an entry");
         let new_charge = large.bytes();
+        // A change is a use.
+        self.mark(found);
         let clock = self.entry(found).header().clock();
         let handle = handle_at(&mut self.slots, found);
         entry::put_large(&self.slab, handle, large, charged);

@@ -181,6 +181,12 @@ impl Store {
         self.notices.say(class, event, key.bytes, key.database);
     }
 
+    /// Whether anyone wants to hear of events of this class.
+    #[inline]
+    pub fn is_noticed(&self, class: NoticeClasses) -> bool {
+        self.notices.wants(class)
+    }
+
     /// Whether `take_notices` has something to give.
     #[inline]
     pub fn has_notices(&self) -> bool {

@@ -13,7 +13,7 @@ use crate::notices::{NoticeClasses, Notices};
 use crate::segment::{TableMemory, prefetch};
 use crate::slab::{Handle, Slab};
 use crate::slot_table::{Piece, Rehash, SlotTable};
-use crate::types::PackLimits;
+use crate::types::{Collection, PackLimits};
 use crate::upkeep::Upkeep;
 use crate::wheel::{Item, Wheel};
 use crate::{
@@ -191,6 +191,36 @@ impl Store {
         }
     }
 
+    /// The collection that is, as a rule, the key's: of the first entry whose tag matches.
+    #[inline]
+    fn hinted(&self, slot: Slot, hash: KeyHash) -> Option<&Collection> {
+        let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
+        let table = &self.slots[self.slot_index(slot)];
+        let (piece, hash) = table.piece(hash, || hash);
+        let handle = table.segment(piece).table.find(hash, |_| true)?;
+        match Entry::of(&self.slab, handle).value() {
+            Value::Collection(view) => view.large.map(|large| &**large),
+            Value::Text(_) | Value::Integer(_) | Value::Blob(_) => None,
+        }
+    }
+
+    /// Fourth stage, of commands on a field or member: begins to load the place of a large hash's or
+    /// set's table where it would be. `member` is its `member_hash`.
+    #[inline]
+    pub fn prefetch_member(&self, slot: Slot, hash: KeyHash, member: u64) {
+        if let Some(thin) = self.hinted(slot, hash).and_then(|large| large.hint(member)) {
+            prefetch(std::ptr::from_ref(thin).cast());
+        }
+    }
+
+    /// Fifth stage: begins to load the field or member itself.
+    #[inline]
+    pub fn prefetch_record(&self, slot: Slot, hash: KeyHash, member: u64) {
+        if let Some(thin) = self.hinted(slot, hash).and_then(|large| large.hint(member)) {
+            thin.prefetch();
+        }
+    }
+
     #[inline]
     pub(crate) fn slot_index(&self, slot: Slot) -> usize {
         debug_assert!(slot.number() >= self.first_slot, "the slot belongs to another lane");
@@ -275,7 +305,7 @@ impl Store {
     }
 
     #[inline]
-    fn mark(&mut self, found: Found) {
+    pub(crate) fn mark(&mut self, found: Found) {
         let header = self.entry(found).header();
         let clock = self.eviction.used(header.clock(), &mut self.dice);
         if clock != header.clock() {

@@ -311,7 +311,7 @@ impl Lane {
         }
         let any = !batch.sources.is_empty();
         if batch.commands.len() > 1 {
-            self.core.prefetch(&batch);
+            self.core.prefetch(&batch, &self.ring);
         }
         self.core.execute_batch(&batch, &self.ring);
         self.core.settle(&mut batch, &mut self.ring);

@@ -3,8 +3,12 @@
 
 use bytes::Bytes;
 use ringlane_base::{KeyHash, LaneId, Slot};
-use ringlane_command::{CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table};
+use ringlane_command::{
+    Categories, CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table,
+};
 use ringlane_resp::{Arg, Limits, ProtocolError, Step};
+use ringlane_store::types::member_hash;
+use smallvec::SmallVec;
 
 use crate::connection::Phase;
 use crate::core::Core;
@@ -13,6 +17,9 @@ use crate::ring::{ConnectionId, Ring};
 
 /// Commands that are planned, and their memory fetched, before the first of them runs.
 pub const BATCH_COMMANDS_MAX: usize = 128;
+
+/// Which argument names a field or member, in commands on hashes and sets.
+const MEMBER: u32 = 2;
 
 /// Where a command's bytes are until it has run.
 pub enum Place {
@@ -131,6 +138,18 @@ impl Batch {
         let blobs = &mut self.blobs[command.blobs.0 as usize..command.blobs.1 as usize];
         let blobs = blobs.iter_mut().map(std::mem::take).collect();
         OwnedCommand { input, start, args, blobs }
+    }
+
+    /// One argument of a command, if it has so many.
+    #[inline]
+    fn argument<'a>(&'a self, command: &Planned, ring: &'a Ring, index: u32) -> Option<&'a [u8]> {
+        let at = command.args.0 + index;
+        if at >= command.args.1 {
+            return None;
+        }
+        let input = &self.input(command.source, ring)[command.start as usize..];
+        let blobs = &self.blobs[command.blobs.0 as usize..command.blobs.1 as usize];
+        Some(self.args[at as usize].resolve(input, blobs))
     }
 
     pub fn clear(&mut self) {
@@ -259,7 +278,7 @@ impl Core {
 
     /// Gets the memory of a planned batch on its way: first the slots, then
     /// their tables, then the entries.
-    pub fn prefetch(&self, batch: &Batch) {
+    pub fn prefetch(&self, batch: &Batch, ring: &Ring) {
         let local = || {
             batch.commands.iter().filter_map(|command| match command.action {
                 Action::Command { target: Target::Here, routed: Some(routed), .. } => Some(routed),
@@ -274,6 +293,27 @@ impl Core {
         }
         for routed in local() {
             self.store.prefetch_entry(routed.slot, routed.hash);
+        }
+        self.prefetch_members(batch, ring);
+    }
+
+    /// The same for what commands name within large hashes and sets.
+    fn prefetch_members(&self, batch: &Batch, ring: &Ring) {
+        let mut members: SmallVec<[(RoutedKey, u64); BATCH_COMMANDS_MAX]> = SmallVec::new();
+        for command in &batch.commands {
+            if let Action::Command { spec, target: Target::Here, routed: Some(routed) } =
+                command.action
+                && spec.categories.has(Categories::HASH.and(Categories::SET))
+                && let Some(member) = batch.argument(command, ring, MEMBER)
+            {
+                members.push((routed, member_hash(member)));
+            }
+        }
+        for (routed, member) in &members {
+            self.store.prefetch_member(routed.slot, routed.hash, *member);
+        }
+        for (routed, member) in &members {
+            self.store.prefetch_record(routed.slot, routed.hash, *member);
         }
     }
 

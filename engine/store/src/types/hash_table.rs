@@ -214,6 +214,12 @@ impl HashTable {
         Some(record.parts())
     }
 
+    /// Where the record of this hash is, as a rule.
+    #[inline]
+    pub fn hint(&self, hash: u64) -> Option<&Thin> {
+        self.table.hint(hash).map(|record| &record.0)
+    }
+
     /// Sets a field. Gives what it was before, None if it was not there.
     pub fn put(&mut self, field: &[u8], value: &[u8], on_put: OnPut) -> Option<Before> {
         let hash = hash_bytes(field);

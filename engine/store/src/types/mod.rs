@@ -40,6 +40,7 @@ pub use self::stream::{
 };
 pub use self::stream_change::StreamChange;
 pub use self::stream_groups::{Consumer, Group, Pending};
+pub use self::table::hash_bytes as member_hash;
 use crate::TypeName;
 use crate::memory::size_class;
 
@@ -96,6 +97,16 @@ pub enum Collection {
 }
 
 impl Collection {
+    /// Where the field or member of this hash is, as a rule, in a hash or a set.
+    #[inline]
+    pub(crate) fn hint(&self, hash: u64) -> Option<&thin::Thin> {
+        match self {
+            Self::Hash(table) => table.hint(hash),
+            Self::Set(table) => table.hint(hash),
+            Self::List(_) | Self::Sorted(_) | Self::Stream(_) => None,
+        }
+    }
+
     /// Heap bytes by usable size, this value's own allocation included. Takes constant time.
     pub fn bytes(&self) -> usize {
         // With the two counters of its `Arc`.

@@ -35,6 +35,12 @@ fn hash_of(member: &Thin) -> u64 {
 }
 
 impl SetTable {
+    /// Where the member of this hash is, as a rule.
+    #[inline]
+    pub fn hint(&self, hash: u64) -> Option<&Thin> {
+        self.table.hint(hash)
+    }
+
     /// An empty one with room for so many members.
     pub fn with_capacity(members: usize) -> Self {
         Self { table: Segmented::with_capacity(members), members_bytes: 0 }

@@ -234,6 +234,13 @@ impl<T> Segmented<T> {
         self.segments.at(self.number(hash)).table.find(inner(hash), eq)
     }
 
+    /// The first element whose tag matches, not compared: where the element is, as a rule, if it is
+    /// there at all.
+    #[inline]
+    pub fn hint(&self, hash: u64) -> Option<&T> {
+        self.segments.at(self.number(hash)).table.find(inner(hash), |_| true)
+    }
+
     #[inline]
     pub fn find_mut(&mut self, hash: u64, eq: impl FnMut(&T) -> bool) -> Option<&mut T> {
         let number = self.number(hash);

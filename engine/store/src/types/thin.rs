@@ -61,6 +61,16 @@ fn layout(len: usize) -> Layout {
 }
 
 impl Thin {
+    /// Begins to load the bytes, if they are outside.
+    #[inline]
+    pub fn prefetch(&self) {
+        if !self.is_inside() {
+            // SAFETY: as `is_inside` said.
+            let address = unsafe { self.place.outside };
+            crate::segment::prefetch(address.as_ptr());
+        }
+    }
+
     /// A copy of the bytes.
     ///
     /// # Panics
