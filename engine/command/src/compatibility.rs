@@ -428,6 +428,13 @@ const ABSENT: &[(&str, &str)] = &[
     ("xcfgset", "not there yet"),
 ];
 
+const NO_SNAPSHOT: &str =
+    "over several lanes, or more than 256 keys, not one snapshot; it is in MULTI";
+const SCRIPTS: &str =
+    "reaches keys in the slots of those it names, and ends after `script-time-limit`";
+const ENDED: &str = "NOTBUSY: what runs too long is ended by itself";
+const PATTERNS: &str = "with several lanes, patterns name keys of the sorted key's slot";
+
 /// What differs in commands that are there. Everything else answers as Redis does, letter by letter,
 /// as far as the differential tests go.
 const DIFFERENT: &[(&str, &str)] = &[
@@ -437,19 +444,34 @@ const DIFFERENT: &[(&str, &str)] = &[
         "SAT of values far below a field's range gives the lowest, not what 64 bits wrap to",
     ),
     ("debug", "only what tests of clients need"),
+    ("del", NO_SNAPSHOT),
     ("dump", "the plain form of each type, which every version reads; not compressed"),
+    ("eval", SCRIPTS),
+    ("eval_ro", SCRIPTS),
+    ("evalsha", SCRIPTS),
+    ("evalsha_ro", SCRIPTS),
+    ("exists", NO_SNAPSHOT),
+    ("fcall", SCRIPTS),
+    ("fcall_ro", SCRIPTS),
     ("flushall", "SYNC and ASYNC are the same: gone at once, freed in slices"),
     ("flushdb", "SYNC and ASYNC are the same: gone at once, freed in slices"),
+    ("function|kill", ENDED),
     ("hscan", "the order is the table's own"),
     ("info", "its own fields beside Redis's; figures that have no meaning here are 0"),
     ("keys", "the order is the table's own"),
     ("memory|usage", "what the value really takes here"),
+    ("mget", NO_SNAPSHOT),
     ("object|freq", "as far as the eviction's two bits tell"),
     ("object|idletime", "as far as the eviction's two bits tell"),
     ("object|refcount", "always 1: nothing is shared"),
     ("restore", "IDLETIME and FREQ are read and not kept"),
     ("scan", "order and cursors are the table's own; COUNT is at most 2048"),
+    ("script|kill", ENDED),
+    ("sort", PATTERNS),
+    ("sort_ro", PATTERNS),
     ("sscan", "the order is the table's own"),
+    ("touch", NO_SNAPSHOT),
+    ("unlink", NO_SNAPSHOT),
     ("wait", "answers 0: there are no replicas yet"),
     ("xreadgroup", "CLAIM is not there; a consumer's name always makes the consumer, as from 7.2"),
     ("zscan", "the order is the table's own"),

@@ -20,7 +20,7 @@ def server():
 
 
 def test_the_readme_has_its_examples():
-    assert [kind for kind, _ in EXAMPLES] == ["sh", "python", "js", "python"]
+    assert [kind for kind, _ in EXAMPLES] == ["sh", "python", "js", "python", "python", "python"]
 
 
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES)
