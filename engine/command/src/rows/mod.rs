@@ -12,6 +12,8 @@ pub mod tip {
     pub const SUM: &str = "response_policy:agg_sum";
     pub const MIN: &str = "response_policy:agg_min";
     pub const SUCCEEDED: &str = "response_policy:all_succeeded";
+    pub const ANY_SUCCEEDED: &str = "response_policy:one_succeeded";
+    pub const ALL_TRUE: &str = "response_policy:agg_logical_and";
     pub const SPECIAL: &str = "response_policy:special";
     pub const VARIES: &str = "nondeterministic_output";
     pub const UNORDERED: &str = "nondeterministic_output_order";

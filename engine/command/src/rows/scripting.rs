@@ -39,7 +39,7 @@ commands! { SCRIPTING from super::geo::GEO_END, up to SCRIPTING_END;
 commands! { SCRIPT from super::subcommands::XINFO_END, up to SCRIPT_END;
     "script|exists" AtLeast(3) Neither None Single => Store(script::script_exists),
         "sha1 [sha1 ...]"
-        [NOSCRIPT] [SCRIPTING] [] []
+        [NOSCRIPT] [SCRIPTING] [] [ALL_SHARDS ALL_TRUE]
         Scripting "2.6.0" "O(N) in the scripts asked for" "Tells which scripts the server knows.";
     "script|flush" AtLeast(2) Neither None Single => Store(script::script_flush), "[ASYNC | SYNC]"
         [NOSCRIPT] [SCRIPTING] [] [ALL_NODES SUCCEEDED]
@@ -48,7 +48,7 @@ commands! { SCRIPT from super::subcommands::XINFO_END, up to SCRIPT_END;
         [LOADING STALE] [SCRIPTING] [] []
         Scripting "5.0.0" "O(1)" "Prints this help.";
     "script|kill" Exactly(2) Neither None Single => Store(script::kill), ""
-        [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] []
+        [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] [ALL_SHARDS ANY_SUCCEEDED]
         Scripting "2.6.0" "O(1)" "Ends the script that runs; none ever does when this is read.";
     "script|load" Exactly(3) Neither None Single => Store(script::script_load), "script"
         [NOSCRIPT STALE] [SCRIPTING] [] [ALL_NODES SUCCEEDED]
@@ -72,7 +72,7 @@ commands! { FUNCTION from SCRIPT_END, up to FUNCTION_END;
         [LOADING STALE] [SCRIPTING] [] []
         Scripting "7.0.0" "O(1)" "Prints this help.";
     "function|kill" Exactly(2) Neither None Single => Store(script::kill), ""
-        [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] []
+        [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] [ALL_SHARDS ANY_SUCCEEDED]
         Scripting "7.0.0" "O(1)" "Ends the function that runs; none ever does when this is read.";
     "function|list" AtLeast(2) Neither None Single => Store(script::function_list),
         "[LIBRARYNAME pattern] [WITHCODE]"
