@@ -26,6 +26,8 @@ use crate::{
 pub const DEPTH: usize = 16;
 /// Connections of every row but PUBLISH.
 pub const CONNECTIONS: usize = 50;
+/// Different batches of requests, sent in turn.
+const BATCHES: usize = 4096 + 1;
 /// Clients that listen to the channel.
 pub const SUBSCRIBERS: usize = 1000;
 
@@ -309,16 +311,18 @@ fn reply_length(input: &[u8]) -> Result<Option<usize>> {
 fn closed_loop(address: SocketAddr, meter: CpuMeter, row: Row, seconds: f64) -> Result<Measured> {
     let mut random = Random::new(7);
     let mut pipes = (0..CONNECTIONS).map(|_| Pipe::connect(address)).collect::<Result<Vec<_>>>()?;
-    let mut requests = Vec::new();
-    let mut turn = 0;
+    // Made beforehand: the server, not the load, is to be what is waited for.
+    let batches: Vec<Vec<u8>> = (0..BATCHES)
+        .map(|_| {
+            let mut requests = Vec::new();
+            (0..DEPTH as u64).for_each(|turn| row.push(turn, &mut random, &mut requests));
+            requests
+        })
+        .collect();
+    let mut next = batches.iter().cycle();
     let mut round = |pipes: &mut [Pipe]| -> Result<u64> {
         for pipe in pipes.iter_mut() {
-            requests.clear();
-            for _ in 0..DEPTH {
-                row.push(turn, &mut random, &mut requests);
-                turn += 1;
-            }
-            pipe.stream.write_all(&requests)?;
+            pipe.stream.write_all(next.next().expect("they go round"))?;
         }
         for pipe in pipes.iter_mut() {
             pipe.read(DEPTH * row.replies())?;
