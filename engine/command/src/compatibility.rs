@@ -235,6 +235,12 @@ const KNOWN: &[(&str, &str)] = &[
     ("multi", "Redis"),
     ("object", "Redis"),
     ("object|encoding", "Redis"),
+    ("msetnx", "as MSET"),
+    ("mset", "half a pair is refused when it is queued in a transaction, not when that runs"),
+    (
+        "object|encoding",
+        "SORT leaves a sorted set as it is; strings that are short again are `embstr` again",
+    ),
     ("object|freq", "Redis"),
     ("object|idletime", "Redis"),
     ("object|refcount", "Redis"),
@@ -331,6 +337,11 @@ const KNOWN: &[(&str, &str)] = &[
     ("unlink", "Redis"),
     ("unsubscribe", "Redis"),
     ("unwatch", "Redis"),
+    ("sort", SORT_PATTERNS),
+    ("sort_ro", SORT_PATTERNS),
+    ("eval", SCRIPT_KEYS),
+    ("evalsha", SCRIPT_KEYS),
+    ("fcall", SCRIPT_KEYS),
     ("wait", "Redis"),
     ("waitaof", "Redis 7.2"),
     ("watch", "Redis"),
@@ -476,6 +487,11 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("xreadgroup", "CLAIM is not there; a consumer's name always makes the consumer, as from 7.2"),
     ("zscan", "the order is the table's own"),
 ];
+
+const SORT_PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY and GET name keys \
+    by a pattern only if its hash tag keeps them in the sorted key's slot, as in a cluster";
+const SCRIPT_KEYS: &str = "keys that are not named in KEYS are refused unless they share a slot with one \
+    that is; with several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused";
 
 /// The page, in Markdown.
 pub fn page() -> String {

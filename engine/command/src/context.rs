@@ -103,6 +103,17 @@ impl Default for HandlerLimits {
     }
 }
 
+/// Whether a command that finds nothing may wait for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waiting {
+    /// It may answer `CommandError::Blocked`.
+    Allowed,
+    /// It has waited; its time is over.
+    Over,
+    /// It may not: inside a transaction or a script.
+    Never,
+}
+
 /// One command at its lane: what it may read, change and say. The time is the store's
 /// (`Store::now`), set once a turn.
 pub struct Context<'a> {
@@ -112,9 +123,7 @@ pub struct Context<'a> {
     /// The connection's selected database.
     pub database: Database,
     pub limits: HandlerLimits,
-    /// Whether a command that finds nothing may answer `CommandError::Blocked`; otherwise (inside a
-    /// transaction or script, or when its time is over) it answers what it answers at its timeout.
-    pub may_block: bool,
+    pub waiting: Waiting,
     /// The lane's interpreter, for the commands that run scripts. None inside a script.
     pub scripts: Scripts<'a>,
     pub reply: &'a mut dyn Reply,

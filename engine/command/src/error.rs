@@ -41,7 +41,7 @@ pub enum CommandError {
     OutOfMemory,
     /// The command's name in lower case.
     WrongArity(&'static str),
-    /// No refusal: there is nothing to take yet and `Context::may_block` allows to wait. The
+    /// No refusal: there is nothing to take yet and `Context::waiting` allows it. The
     /// connection waits until a key of the command changes, and the command runs again.
     Blocked(Box<Wait>),
     /// Any other fixed text, with its code: `ERR …`.

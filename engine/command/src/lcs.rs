@@ -53,9 +53,9 @@ impl LcsOptions {
 
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN]`
 pub fn lcs(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let options = LcsOptions::parse(context.args)?;
     let a = text_of(context, 1)?;
     let b = text_of(context, 2)?;
+    let options = LcsOptions::parse(context.args)?;
     let steps = a.len().saturating_mul(b.len().div_ceil(WORD_BITS));
     if steps > STEPS_MAX || a.len().max(b.len()) > BYTES_MAX {
         return Err(CommandError::Fixed("ERR String too long for LCS"));

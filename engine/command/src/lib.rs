@@ -56,7 +56,7 @@ pub mod parse;
 mod registers;
 mod score;
 
-pub use context::{Args, Context, HandlerLimits, RoutedKey};
+pub use context::{Args, Context, HandlerLimits, RoutedKey, Waiting};
 pub use error::{CommandError, Wait};
 pub use reply::Reply;
 pub use script::{ScriptCommand, ScriptHost, ScriptSource};

@@ -8,7 +8,7 @@ use ringlane_store::{End, Key, NoticeClasses};
 
 use crate::list::{self, growth, parse_end, peek, pop_one, pop_several, push_event};
 use crate::parse::is;
-use crate::{CommandError, Context, Wait};
+use crate::{CommandError, Context, Wait, Waiting};
 
 /// When a command that waits gives up; None: never.
 ///
@@ -31,10 +31,9 @@ pub(crate) fn timeout(text: &[u8], now: Millis) -> Result<Option<Millis>, Comman
 
 /// That there is nothing to take yet; where waiting is not allowed, the answer is that of a timeout.
 pub(crate) fn wait(context: &mut Context<'_>, until: Option<Millis>) -> Result<(), CommandError> {
-    if context.may_block {
+    if context.waiting == Waiting::Allowed {
         return Err(CommandError::Blocked(Box::new(Wait { until, arguments: None })));
     }
-    // BLMOVE too: Redis answers its timeout as an array that is not there.
     context.reply.null_array();
     Ok(())
 }
@@ -89,6 +88,12 @@ fn move_element(
     let Some(element) = element.map(|item| item.to_vec()) else {
         return match otherwise {
             Otherwise::Answer => {
+                context.reply.null();
+                Ok(())
+            }
+            // BLMOVE's timeout is an array that is not there, as that of the others; inside a
+            // transaction it is LMOVE.
+            Otherwise::Wait(_) if context.waiting == Waiting::Never => {
                 context.reply.null();
                 Ok(())
             }

@@ -42,8 +42,10 @@ fn named(reply: &mut dyn Reply, name: &str) {
 
 /// `XINFO STREAM key [FULL [COUNT count]]`
 pub fn stream(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let full = full_count(context)?;
     let key = context.key(2);
+    // Before the options: as Redis does it.
+    context.store.view::<Stream>(&key)?.ok_or(CommandError::NoSuchKey)?;
+    let full = full_count(context)?;
     let stream = context.store.view::<Stream>(&key)?.ok_or(CommandError::NoSuchKey)?;
     let reply = &mut *context.reply;
     reply.map(if full.is_some() { 9 } else { 10 });

@@ -6,7 +6,7 @@ use ringlane_store::{Key, NoticeClasses};
 
 use crate::parse::{self, is};
 use crate::stream::{id, write_entries, write_entry, write_id};
-use crate::{Args, CommandError, Context, Reply, Wait};
+use crate::{Args, CommandError, Context, Reply, Wait, Waiting};
 
 /// What is to be done where there is nothing to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,9 +178,10 @@ fn nothing(
     block: Block,
     made_absolute: &[(usize, StreamId)],
 ) -> Result<(), CommandError> {
+    let may_wait = context.waiting == Waiting::Allowed;
     let until = match block {
-        Block::ForEver if context.may_block => None,
-        Block::Until(at) if context.may_block => Some(at),
+        Block::ForEver if may_wait => None,
+        Block::Until(at) if may_wait => Some(at),
         Block::No | Block::ForEver | Block::Until(_) => {
             context.reply.null_array();
             return Ok(());
@@ -223,7 +224,8 @@ pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
             idle.push(options.first + index);
         }
     }
-    let waits = served.is_empty() && options.block != Block::No && context.may_block;
+    let waits =
+        served.is_empty() && options.block != Block::No && context.waiting == Waiting::Allowed;
     see_consumer(context, &options, &idle, waits)?;
     if served.is_empty() {
         return nothing(context, options.block, &[]);

@@ -102,10 +102,12 @@ pub fn getdel(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn getex(context: &mut Context<'_>) -> Result<(), CommandError> {
     let option = options::parse_getex(context.args)?;
     let key = context.key(1);
-    if !context.store.contains(&key) {
+    // As Redis does it: the option's form, the key and its type, then the time.
+    if context.store.peek(&key).is_none() {
         context.reply.null();
         return Ok(());
     }
+    length_of(context.store.peek(&key))?;
     let expiry = match option {
         ExpiryOption::Unsaid | ExpiryOption::Keep => None,
         ExpiryOption::Persist => Some(None),
@@ -322,7 +324,13 @@ pub fn append(context: &mut Context<'_>) -> Result<(), CommandError> {
     if length.saturating_add(suffix.len()) > context.limits.value_bytes_max {
         return Err(CommandError::StringTooLong);
     }
-    let length = context.store.append(&key, suffix)?;
+    let length = length + suffix.len();
+    if context.store.contains(&key) {
+        context.store.append(&key, suffix)?;
+    } else {
+        // Also a number is kept as SET keeps it.
+        context.store.set(&key, new_value(context.args, 2), Expiry::Never)?;
+    }
     context.notify(NoticeClasses::STRING, "append", &key);
     context.reply.integer(length as i64);
     Ok(())

@@ -7,7 +7,7 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
-use ringlane_command::{Args, CommandError, Context, Run, Wait, table};
+use ringlane_command::{Args, CommandError, Context, Run, Wait, Waiting, table};
 use ringlane_store::types::{Stream, StreamId};
 use ringlane_store::{Effect, EffectSink, NoticeClasses, Options, OwnedEffect, Store};
 use support::{Lane, NOW, Resp2, words};
@@ -181,7 +181,7 @@ fn wait_of(lane: &mut Lane, command: &str) -> Option<Wait> {
         routed: None,
         database: Database(0),
         limits: lane.limits,
-        may_block: true,
+        waiting: Waiting::Allowed,
         scripts: None,
         reply: &mut reply,
     });

@@ -7,7 +7,7 @@ use ringlane_base::{Database, Slot};
 use ringlane_command::spec::Handler;
 use ringlane_command::{
     Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, Reply,
-    RoutedKey, Run as Runs, ServeCommand, introspect, parse, table,
+    RoutedKey, Run as Runs, ServeCommand, Waiting, introspect, parse, table,
 };
 use ringlane_store::Store;
 use smallvec::SmallVec;
@@ -189,7 +189,7 @@ impl Run<'_> {
             routed,
             database: self.database,
             limits: self.limits,
-            may_block: false,
+            waiting: Waiting::Never,
             scripts: None,
             reply,
         })

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Millis};
-use ringlane_command::{Args, CommandError, Context, Flags, Run, Wait};
+use ringlane_command::{Args, CommandError, Context, Flags, Run, Wait, Waiting};
 use ringlane_store::{Key, OwnedKey, Store};
 
 use crate::core::Core;
@@ -583,7 +583,7 @@ pub fn run_waiting(
         routed: request.routed,
         database: manner.database,
         limits: manner.limits,
-        may_block: attempt != Attempt::Last,
+        waiting: if attempt == Attempt::Last { Waiting::Over } else { Waiting::Allowed },
         scripts: None,
         reply: &mut reply,
     };

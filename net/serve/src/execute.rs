@@ -6,7 +6,7 @@ use ringlane_command::script::Scripts;
 use ringlane_command::spec::Handler;
 use ringlane_command::{
     Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
-    ServeCommand, table,
+    ServeCommand, Waiting, table,
 };
 use ringlane_resp::Version;
 use ringlane_script::LaneScripts;
@@ -65,7 +65,7 @@ pub fn run_handler(
         routed,
         database: manner.database,
         limits: manner.limits,
-        may_block: false,
+        waiting: Waiting::Never,
         scripts,
         reply: &mut reply,
     };
@@ -721,7 +721,7 @@ pub fn run_here(
                     routed: None,
                     database: manner.database,
                     limits: manner.limits,
-                    may_block: false,
+                    waiting: Waiting::Never,
                     scripts: None,
                     reply: &mut sum,
                 };

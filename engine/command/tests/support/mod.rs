@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_command::{
     Args, CommandError, CommandSpec, Context, Handler, HandlerLimits, Merge, Reply, RoutedKey, Run,
-    ServeCommand, introspect, table,
+    ServeCommand, Waiting, introspect, table,
 };
 use ringlane_store::{Options, Store};
 
@@ -201,7 +201,7 @@ impl Lane {
             routed,
             database: self.database,
             limits: self.limits,
-            may_block: self.may_block,
+            waiting: if self.may_block { Waiting::Allowed } else { Waiting::Never },
             scripts: None,
             reply,
         })

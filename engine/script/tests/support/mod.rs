@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
-use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, Run, table};
+use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, Run, Waiting, table};
 use ringlane_script::{Clocks, LaneScripts, Place, Registry, ScriptLimits, TimeLimits};
 use ringlane_store::{Options, Store};
 
@@ -86,7 +86,7 @@ impl Lane {
             routed: None,
             database: self.database,
             limits: HandlerLimits::default(),
-            may_block: false,
+            waiting: Waiting::Never,
             scripts: Some(&mut self.scripts),
             reply,
         })

@@ -1,0 +1,63 @@
+//! A redis-server of the test's own, to compare with.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// How many ports are tried: another process may take one before the server does.
+const PORTS_TRIED_MAX: usize = 20;
+/// How often, 25 ms apart, a server that starts is asked whether it accepts.
+const KNOCKS_MAX: usize = 400;
+
+/// Stopped when dropped.
+pub struct Redis {
+    process: Child,
+    pub address: SocketAddr,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        // A server that is gone already is as good as one that was stopped.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Redis {
+    /// Starts it on a free port; None if there is no such program.
+    pub fn start() -> Option<Self> {
+        let found = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+        if found.is_err() {
+            println!("skipped: redis-server is not installed");
+            return None;
+        }
+        for _ in 0..PORTS_TRIED_MAX {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+            let address = listener.local_addr().expect("it is bound");
+            drop(listener);
+            let process = Command::new("redis-server")
+                .args(["--port", &address.port().to_string(), "--save", "", "--appendonly", "no"])
+                .stdout(Stdio::null())
+                .spawn()
+                .expect("redis-server starts");
+            let mut redis = Self { process, address };
+            if redis.accepts() {
+                return Some(redis);
+            }
+        }
+        panic!("redis-server did not come up on any of {PORTS_TRIED_MAX} ports");
+    }
+
+    fn accepts(&mut self) -> bool {
+        for _ in 0..KNOCKS_MAX {
+            if TcpStream::connect(self.address).is_ok() {
+                return true;
+            }
+            if self.process.try_wait().expect("our own child").is_some() {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        false
+    }
+}
