@@ -137,15 +137,13 @@ pub fn same(words: &[Vec<u8>], ours: &Value, theirs: &Value) -> bool {
         return true;
     }
     let name = String::from_utf8_lossy(&words[0]).to_ascii_lowercase();
+    // Redis 7.0 looks for the key first, and answers as for an empty string or refuses its type; from
+    // 7.2 on malformed arguments are refused whatever the key.
+    if matches!(ours, Value::Error(_)) && ["bitcount", "bitpos"].contains(&&name[..]) {
+        return matches!(theirs, Value::Integer(0 | -1) | Value::Error(_));
+    }
     if let (Value::Error(ours), Value::Error(theirs)) = (ours, theirs) {
         return reworded(&name, ours, theirs);
-    }
-    // Redis 7.0 looks for the key first, and answers as for an empty string; from 7.2 on malformed
-    // arguments are refused whatever the key.
-    if let Value::Error(_) = ours
-        && ["bitcount", "bitpos"].contains(&&name[..])
-    {
-        return matches!(theirs, Value::Integer(0 | -1));
     }
     match &name[..] {
         name if UNORDERED.contains(&name) => ours.sorted() == theirs.sorted(),

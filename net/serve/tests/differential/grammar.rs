@@ -1,7 +1,7 @@
 //! Random commands after the table's own description of their arguments, so that a command or an option
 //! that is new there is tried without a word here.
 
-use crate::words::{Words, pick};
+use crate::words::Words;
 use ringlane_command::spec::{CommandSpec, Keys};
 
 /// A part of the description of a command's arguments: `key [NX | XX] [field value ...]`.
@@ -142,9 +142,4 @@ impl Draft<'_> {
 /// Some of a command's words as text, for those that look for options.
 pub fn has_word(words: &[Vec<u8>], wanted: &[&str]) -> bool {
     words.iter().any(|word| wanted.iter().any(|it| word.eq_ignore_ascii_case(it.as_bytes())))
-}
-
-/// One of these keys.
-pub fn one_of_keys(words: &mut Words, keys: &[&str]) -> Vec<u8> {
-    pick(&mut words.random, keys).as_bytes().to_vec()
 }

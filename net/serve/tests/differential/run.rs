@@ -285,11 +285,11 @@ impl Pair {
         match self.words.random.u8(..200) {
             0..6 if queuing => self.end_transaction(at),
             _ if queuing => self.random_command(at),
-            0..5 => self.begin_transaction(at),
-            5..7 => self.chance(at),
-            7..10 => self.dump(at),
-            10 => self.wait(at),
-            11..21 => self.script(at),
+            0..6 => self.begin_transaction(at),
+            6..8 => self.chance(at),
+            8..10 => self.dump(at),
+            10..12 => self.wait(at),
+            12..21 => self.script(at),
             21 => {
                 let key = self.words.key(Group::Generic);
                 self.compare(at, &[b"WATCH".to_vec(), key])
