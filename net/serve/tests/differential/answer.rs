@@ -1,5 +1,7 @@
 //! Replies as values, and what two servers may differ in. Every kind of difference has its reason here.
 
+use std::cmp::Ordering;
+
 use crate::grammar::has_word;
 use crate::words::DURATION_STEP;
 
@@ -215,7 +217,7 @@ fn same_numbers(ours: &Value, theirs: &Value) -> bool {
         }
         _ if ours == theirs => true,
         _ => {
-            matches!((ours.number(), theirs.number()), (Some(ours), Some(theirs)) if ours == theirs)
+            matches!((ours.number(), theirs.number()), (Some(ours), Some(theirs)) if ours.partial_cmp(&theirs) == Some(Ordering::Equal))
         }
     }
 }

@@ -129,8 +129,7 @@ fn depends_on_the_clock(words: &[Vec<u8>]) -> bool {
         "set" | "getex" => {
             (1..words.len()).any(|at| has_word(&words[at - 1..at], &["ex", "px"]) && soon(at))
         }
-        "xclaim" | "xautoclaim" => soon(4),
-        "xpending" => soon(4),
+        "xclaim" | "xautoclaim" | "xpending" => soon(4),
         _ => false,
     }
 }
@@ -148,7 +147,7 @@ fn keep_to_one_score(words: &mut [Vec<u8>]) {
 /// Half a pair is refused when it is queued, before Redis does; a test of its own compares what is
 /// answered elsewhere.
 fn lacks_a_value(words: &[Vec<u8>]) -> bool {
-    has_word(&words[..1], &["mset", "msetnx"]) && words.len() % 2 == 0
+    has_word(&words[..1], &["mset", "msetnx"]) && words.len().is_multiple_of(2)
 }
 
 /// SORT's patterns make keys of elements: with several lanes, and in a transaction that may concern
@@ -485,8 +484,8 @@ impl Pair {
         let (from, to) = (self.words.key(Group::Generic), self.words.key(Group::Generic));
         self.history.push(format!(
             "{at}: DUMP {} to {}",
-            show(&[from.clone()]),
-            show(&[to.clone()])
+            show(std::slice::from_ref(&from)),
+            show(std::slice::from_ref(&to))
         ));
         self.counts.dumps += 1;
         let (ours, theirs) = self.connections[at].call(&[b"DUMP".to_vec(), from]);
@@ -574,11 +573,11 @@ impl Pair {
                     | Merge::Pick
             );
             // What 7.2 words anew is compared outside of scripts, which may hide it in a string.
-            let fits = !spec.flags.has(Flags::BLOCKING)
-                && spec.group != Group::Connection
-                && !(of_all_lanes && self.lanes > 1)
-                && !["bitcount", "bitpos"].contains(&spec.name);
-            if fits {
+            let unfit = spec.flags.has(Flags::BLOCKING)
+                || spec.group == Group::Connection
+                || of_all_lanes && self.lanes > 1
+                || ["bitcount", "bitpos"].contains(&spec.name);
+            if !unfit {
                 break (spec, inner);
             }
         };
@@ -627,16 +626,16 @@ impl Pair {
             let mut keys: Vec<Vec<u8>> = KEYS.iter().map(|key| key.as_bytes().to_vec()).collect();
             keys.extend(owned(&["", "none", "k\r\n\0", ONE_SCORE, "w1", "w2", "w3"]));
             for key in keys {
-                self.compare_key(at, key)?;
+                self.compare_key(at, &key)?;
             }
         }
         self.compare(at, &owned(&["SELECT", "0"]))
     }
 
-    fn compare_key(&mut self, at: usize, key: Vec<u8>) -> Step {
+    fn compare_key(&mut self, at: usize, key: &[u8]) -> Step {
         let with = |before: &[&str], after: &[&str]| {
             let mut words = owned(before);
-            words.push(key.clone());
+            words.push(key.to_vec());
             words.extend(owned(after));
             words
         };
