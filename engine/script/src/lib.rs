@@ -8,6 +8,7 @@
 //! | `registry.rs` | what all lanes know: texts and libraries |
 //! | `run.rs` | what the commands of one script may do |
 //! | `watch.rs` | how long a script may run |
+//! | `pattern.rs` | what a pattern would cost, before Lua matches it |
 //! | `tape.rs` | values between Lua and commands, flat |
 //! | `codec/` | cjson, cmsgpack, struct |
 //! | `vm/` | the interpreter; all of the crate's unsafe code |
@@ -24,6 +25,7 @@ mod flags;
 mod functions;
 mod library;
 mod number;
+mod pattern;
 
 pub use host::{LaneScripts, ScriptLimits};
 pub use registry::Registry;

@@ -254,3 +254,48 @@ fn of_evaluated_scripts_the_least_used_go_and_loaded_ones_stay() {
         .collect();
     assert_eq!(known, ["*[:1]", "*[:1]", "*[:0]"]);
 }
+
+#[test]
+fn patterns_neither_run_for_ever_nor_end_the_stack() {
+    let mut lane = Lane::new();
+    let mut limits = support::limits();
+    limits.time.instructions = 1_000_000;
+    lane.scripts.set_limits(limits);
+    for call in [
+        "string.find(string.rep('a',100000),string.rep('a*',50)..'b')",
+        "string.match(string.rep('a',100000),string.rep('a-',50)..'b')",
+        "string.gmatch(string.rep('a',100000),'a*a*b')()",
+        "string.gfind(string.rep('a',100000),'a*a*b')()",
+        "string.rep('a',100000):gsub('a*b','')",
+        "pcall(string.find,string.rep('a',100000),string.rep('a',50000)..'b',1,true)",
+    ] {
+        let said = told(&mut lane, &format!("return {call}"));
+        assert!(said.starts_with("-ERR Script interrupted: "), "{call}: {said}");
+    }
+    for item in ["a?", "a-", "a*"] {
+        for function in ["find", "match", "gsub"] {
+            let said = told(
+                &mut lane,
+                &format!(
+                    "return string.{function}(string.rep('a',300000),string.rep('{item}',300000),'')"
+                ),
+            );
+            assert!(said.contains("user_script:1: pattern too complex"), "{item}: {said}");
+        }
+    }
+    for (script, expected) in [
+        ("return {('a=1, b=2'):find('(%w)=(%d)', 3)}", "*[:6 :8 \"b\" \"2\"]"),
+        ("return {('a.b'):find('.', 1, true)}", "*[:2 :2]"),
+        ("return ('  trim '):match('^%s*(.-)%s*$')", "\"trim\""),
+        ("return (('hello'):gsub('l', {l='L'}, 1))", "\"heLlo\""),
+        ("local n=0 for w in ('a bb c'):gmatch('%a+') do n=n+#w end return n", ":4"),
+        ("return (12345):gsub('3','x')", "-"),
+        ("return (string.gsub(12345,3,'x'))", "\"12x45\""),
+    ] {
+        if expected == "-" {
+            assert!(lane.eval(script, &[], &[]).starts_with('-'), "{script}");
+        } else {
+            lane.check(script, expected);
+        }
+    }
+}

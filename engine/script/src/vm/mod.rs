@@ -8,6 +8,7 @@
 mod base;
 mod memory;
 mod natives;
+mod patterns;
 mod sandbox;
 mod stack;
 

@@ -269,7 +269,7 @@ unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
 ///
 /// # Safety
 /// As `raise_message`.
-unsafe fn interrupt(state: *mut lua_State, bridge: &mut Bridge, why: Overdue) -> i32 {
+pub unsafe fn interrupt(state: *mut lua_State, bridge: &mut Bridge, why: Overdue) -> i32 {
     // SAFETY: as above.
     unsafe {
         look_soon(state);

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
-use super::{Bridge, base, compiler, natives, runner};
+use super::{Bridge, base, compiler, natives, patterns, runner};
 
 /// Globals of Lua that scripts do not get, as in Redis.
 const DENIED: [&CStr; 12] = [
@@ -60,6 +60,7 @@ pub unsafe extern "C-unwind" fn build(state: *mut lua_State) -> i32 {
         }
         add(state, 1, bridge, natives::GLOBALS);
         extend(state, bridge, c"string", natives::STRING);
+        patterns::guard(state, bridge);
         extend(state, bridge, c"table", natives::TABLE);
         extend(state, bridge, c"math", natives::MATH);
         extend(state, bridge, c"bit", natives::BIT);
