@@ -411,7 +411,7 @@ fn rehashed(replica: &Store, effect: OwnedEffect) -> OwnedEffect {
 
 fn operations(share: u64) -> u64 {
     let all = std::env::var("RINGLANE_MODEL_OPERATIONS").ok().and_then(|text| text.parse().ok());
-    all.unwrap_or(1_000_000) / share
+    all.unwrap_or(300_000) / share
 }
 
 fn run(world: World, operations: u64) -> Run {

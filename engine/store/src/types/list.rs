@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use ringlane_base::Millis;
 
+use super::counted::{ELEMENTS, packed_count, packed_run, set_packed_count};
 use super::deque::{ChunkLimit, ListDeque, Runs, element_len, first, last, offset_of, put_element};
 use super::pack::Item;
 use super::{
     Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
 };
 use crate::TypeName;
-
-/// Where the elements of a block begin.
-const ELEMENTS: usize = 2;
 
 /// A chunk of a list that is limited by elements has no more bytes, as in Redis.
 const COUNTED_CHUNK_BYTES_MAX: usize = 8 * 1024;
@@ -53,18 +51,6 @@ fn deque_mut(large: &mut Arc<Collection>) -> &mut ListDeque {
         unreachable!("the entry's header says that this is a list");
     };
     deque
-}
-
-fn packed_count(block: &[u8]) -> usize {
-    block.first_chunk().map_or(0, |count| usize::from(u16::from_le_bytes(*count)))
-}
-
-fn packed_run(block: &[u8]) -> &[u8] {
-    block.get(ELEMENTS..).unwrap_or_default()
-}
-
-fn set_packed_count(block: &mut [u8], count: usize) {
-    block[..ELEMENTS].copy_from_slice(&(count as u16).to_le_bytes());
 }
 
 impl CollectionType for List {

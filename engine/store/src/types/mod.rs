@@ -3,6 +3,7 @@
 //! store, no key, no clock: the time and the dice are arguments.
 
 mod block;
+mod counted;
 mod deque;
 mod dispatch;
 mod due;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use ringlane_base::Millis;
 
+use super::counted::{ELEMENTS, packed_count, packed_run, set_packed_count};
 use super::pack::Item;
 pub use super::run::Edge;
 use super::run::{self, Backward};
@@ -18,9 +19,6 @@ use super::table::{Segmented, hash_bytes};
 use super::tree::{LeafId, Tree};
 use super::{Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX};
 use crate::TypeName;
-
-/// Where the entries of a block begin.
-const ENTRIES: usize = 2;
 
 /// Where a member is: half of its hash, and its leaf. Members with equal halves in one leaf have
 /// equal spots, and it does not matter whose is whose.
@@ -156,18 +154,6 @@ fn tree_mut(large: &mut Arc<Collection>) -> &mut SortedTree {
         unreachable!("the entry's header says that this is a sorted set");
     };
     tree
-}
-
-fn packed_count(block: &[u8]) -> usize {
-    block.first_chunk().map_or(0, |count| usize::from(u16::from_le_bytes(*count)))
-}
-
-fn packed_run(block: &[u8]) -> &[u8] {
-    block.get(ENTRIES..).unwrap_or_default()
-}
-
-fn set_packed_count(block: &mut [u8], count: usize) {
-    block[..ENTRIES].copy_from_slice(&(count as u16).to_le_bytes());
 }
 
 impl CollectionType for SortedSet {
@@ -479,7 +465,7 @@ impl Edit<'_, SortedSet> {
         }
         let count = packed_count(block) + usize::from(old.is_none());
         // As if a known member came anew: a little early, where only the bytes decide.
-        let bytes = block.len().max(ENTRIES) + run::entry_len(score, item);
+        let bytes = block.len().max(ELEMENTS) + run::entry_len(score, item);
         let fits = count <= self.limits.zset_max_listpack_entries
             && (old.is_some() || member.len() <= self.limits.zset_max_listpack_value)
             && bytes <= PACKED_BYTES_MAX;
@@ -489,14 +475,14 @@ impl Edit<'_, SortedSet> {
             return None;
         }
         if block.is_empty() {
-            block.resize(ENTRIES, 0);
+            block.resize(ELEMENTS, 0);
         }
         if let Some((offset, _)) = old {
-            run::remove(block, ENTRIES, offset);
+            run::remove(block, ELEMENTS, offset);
         }
         let edge = Edge::Member { score, member, behind: false };
         let (_, offset) = run::position(packed_run(block), edge);
-        run::insert(block, ENTRIES, offset, (score, item));
+        run::insert(block, ELEMENTS, offset, (score, item));
         set_packed_count(block, count);
         Some(put)
     }
@@ -521,7 +507,7 @@ impl Edit<'_, SortedSet> {
         let score = match &mut *self.value {
             SortedSet::Packed(block) => {
                 let (offset, score) = run::find(packed_run(block), Item::of(member))?;
-                run::remove(block, ENTRIES, offset);
+                run::remove(block, ELEMENTS, offset);
                 let count = packed_count(block) - 1;
                 set_packed_count(block, count);
                 score
