@@ -30,6 +30,9 @@ impl Reply for Last {
     fn double(&mut self, _: f64) {}
     fn boolean(&mut self, _: bool) {}
     fn verbatim(&mut self, _: &str) {}
+    fn status(&mut self, _: &[u8]) {}
+    fn big_number(&mut self, _: &[u8]) {}
+    fn verbatim_as(&mut self, _: [u8; 3], _: &[u8]) {}
 }
 
 fn run(
@@ -45,6 +48,7 @@ fn run(
         database: Database(0),
         limits: HandlerLimits::default(),
         may_block: false,
+        scripts: None,
         reply: &mut reply,
     })?;
     Ok(reply.0)

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ringlane_base::Slot;
 
 use crate::admin::client::Filter;
+use crate::admin::latency_events::{Event, LatencyEvents};
 use crate::admin::report::LaneReport;
 use crate::blocked::Unblock;
 use crate::core::Core;
@@ -31,8 +32,11 @@ pub enum Question {
     Slowlog(usize),
     SlowlogLength,
     SlowlogReset,
-    /// `LATENCY RESET`: the longest turn is forgotten.
-    LatencyReset,
+    /// The events of LATENCY.
+    LatencyEvents,
+    /// `LATENCY RESET`: these events are forgotten; without names all, and the longest turn. Answered
+    /// with the events as they were.
+    LatencyReset(Option<Box<[Event]>>),
     /// Settings or the pause have changed; answered once the lane obeys them.
     Refresh,
     /// Whether it holds the connection of the client with this id (0: none has it).
@@ -64,6 +68,7 @@ pub enum Answer {
     Counts(Vec<u64>),
     Client(Option<ConnectionId>),
     Slowlog(Vec<crate::admin::slowlog::Entry>),
+    LatencyEvents(Box<LatencyEvents>),
     Keys(Vec<Vec<u8>>),
     Done,
 }
@@ -80,6 +85,7 @@ impl Answer {
             | Self::Counts(_)
             | Self::Client(_)
             | Self::Slowlog(_)
+            | Self::LatencyEvents(_)
             | Self::Keys(_)
             | Self::Done => None,
         }

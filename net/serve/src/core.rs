@@ -71,6 +71,8 @@ pub struct Core {
     pub handler_limits: HandlerLimits,
     /// Commands of at least this many ticks go into the slow log.
     pub slow_ticks: u64,
+    /// Commands of at least this many ticks go into the slow log or become events of LATENCY.
+    pub watch_ticks: u64,
     pub ticks_per_us: u64,
     /// What an authenticated client may send.
     pub limits: Limits,
@@ -139,6 +141,7 @@ impl Core {
             stats: LaneStats::new(),
             handler_limits: HandlerLimits::default(),
             slow_ticks: u64::MAX,
+            watch_ticks: u64::MAX,
             ticks_per_us: clock::ticks_per_us(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
@@ -195,6 +198,10 @@ impl Core {
                 .live
                 .slowlog_log_slower_than_us
                 .map_or(u64::MAX, |slower| slower.saturating_mul(self.ticks_per_us));
+            let threshold = self.live.latency_monitor_threshold_ms.map_or(u64::MAX, |threshold| {
+                threshold.saturating_mul(1000).saturating_mul(self.ticks_per_us)
+            });
+            self.watch_ticks = self.slow_ticks.min(threshold);
             self.store.set_notice_mask(self.live.notify_keyspace_events);
         }
         self.refresh_monitors();

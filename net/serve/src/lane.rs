@@ -109,7 +109,9 @@ impl Lane {
     pub fn upkeep(&mut self) {
         let (started, cpu_before) = (Instant::now(), clock::thread_cpu_ns());
         self.core.store.begin_turn(clock::now());
+        let (expired, evicted) = self.core.gone();
         self.upkeep_due = self.core.store.work(Budget { units: UPKEEP_UNITS }).more;
+        self.core.note_upkeep((expired, evicted), started.elapsed());
         self.core.hand_out_touches();
         self.core.work_on_jobs();
         self.core.work_on_own_questions();

@@ -1,11 +1,13 @@
 //! What a lane counts. Plain numbers of one owner; others ask for them.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use hdrhistogram::Histogram;
 use ringlane_base::LaneId;
 use ringlane_command::{CommandSpec, Flags, table};
 
+use crate::admin::latency_events::{Event, LatencyEvents};
 use crate::admin::report::Rates;
 use crate::admin::slowlog::{SlowCommand, SlowLog};
 use crate::clock;
@@ -90,6 +92,7 @@ pub struct LaneStats {
     pub counters: Counters,
     pub error_codes: ErrorCodes,
     pub slowlog: SlowLog,
+    pub events: LatencyEvents,
     pub rates: Rates,
 }
 
@@ -116,6 +119,7 @@ impl LaneStats {
             counters: Counters::default(),
             error_codes: ErrorCodes::default(),
             slowlog: SlowLog::default(),
+            events: LatencyEvents::default(),
             rates: Rates::default(),
         }
     }
@@ -184,7 +188,39 @@ impl Core {
                 .get_or_insert_with(|| Box::new(new_histogram()))
                 .saturating_record(nanoseconds);
         }
+        ticks >= self.watch_ticks && self.note_slow(spec, ticks)
+    }
+
+    /// A command was slow enough for the slow log, or to be an event: whether it is for the slow log.
+    #[cold]
+    fn note_slow(&mut self, spec: &'static CommandSpec, ticks: u64) -> bool {
+        let fast = spec.flags.has(Flags::FAST);
+        let event = if fast { Event::FastCommand } else { Event::Command };
+        self.note_event(event, ticks / self.ticks_per_us / 1000);
         ticks >= self.slow_ticks && !spec.flags.has(Flags::SKIP_SLOWLOG)
+    }
+
+    /// Something took so many milliseconds: kept, if that is long.
+    pub fn note_event(&mut self, event: Event, milliseconds: u64) {
+        let threshold = self.live.latency_monitor_threshold_ms;
+        if threshold.is_some_and(|threshold| milliseconds >= threshold) {
+            self.stats.events.note(event, self.store.now().seconds(), milliseconds);
+        }
+    }
+
+    /// Keys that have expired and those that were evicted, ever.
+    pub fn gone(&self) -> (u64, u64) {
+        let stats = self.store.stats();
+        (stats.expired, stats.evicted)
+    }
+
+    /// A slice of the store's upkeep has ended; before it, so many keys had gone.
+    pub fn note_upkeep(&mut self, (expired, evicted): (u64, u64), took: Duration) {
+        let (expired, evicted) = (self.gone().0 - expired, self.gone().1 - evicted);
+        if expired.max(evicted) > 0 {
+            let event = if evicted > expired { Event::EvictionCycle } else { Event::ExpireCycle };
+            self.note_event(event, took.as_millis() as u64);
+        }
     }
 
     #[cold]

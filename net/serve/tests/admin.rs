@@ -460,6 +460,41 @@ fn the_table_tells_of_itself() {
 }
 
 #[test]
+fn slow_commands_become_events_of_the_latency_monitor() {
+    // 128 MiB are not counted through within a millisecond.
+    let long = [b"BITCOUNT".as_slice(), b"long"];
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        let last = (128 << 20) - 1;
+        expect(&mut client, &[(&format!("SETRANGE long {last} x"), &format!(":{}", last + 1))]);
+        assert_eq!(client.call(&long), ":4\r\n");
+        expect(&mut client, &[("LATENCY LATEST", "*0"), ("LATENCY RESET", ":0")]);
+        expect(&mut client, &[("CONFIG SET latency-monitor-threshold 1", "+OK")]);
+        assert_eq!(client.call(&long), ":4\r\n");
+        let latest = client.say("LATENCY LATEST");
+        assert!(latest.contains("*4\r\n$7\r\ncommand\r\n:"), "{latest}");
+        let history = client.say("LATENCY HISTORY command");
+        assert!(history.starts_with("*1\r\n*2\r\n:") || history.starts_with("*2"), "{history}");
+        let graph = client.say("LATENCY GRAPH COMMAND");
+        assert!(body(&graph).starts_with("command - high "), "{graph}");
+        let doctor = body(&client.say("LATENCY DOCTOR"));
+        assert!(doctor.contains("event command: "), "{doctor}");
+        expect(&mut client, &[("CONFIG SET latency-monitor-threshold 0", "+OK")]);
+        expect(
+            &mut client,
+            &[
+                ("LATENCY RESET nonsense", ":0"),
+                ("LATENCY RESET nonsense command", ":1"),
+                ("LATENCY HISTORY command", "*0"),
+                ("LATENCY GRAPH command", "-ERR No samples available for event 'command'"),
+                ("LATENCY GRAPH nonsense", "-ERR No samples available for event 'nonsense'"),
+            ],
+        );
+    }
+}
+
+#[test]
 fn latencies_and_memory_are_told() {
     for lanes in LANES {
         let server = Running::with(lanes, &[]);

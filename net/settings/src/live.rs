@@ -69,6 +69,8 @@ pub struct LiveSettings {
     pub slowlog_log_slower_than_us: Option<u64>,
     pub slowlog_max_len: usize,
     pub latency_tracking: bool,
+    /// Milliseconds. None: no events are kept.
+    pub latency_monitor_threshold_ms: Option<u64>,
     pub notify_keyspace_events: NoticeClasses,
     /// Over all lanes. None: no bound.
     pub tracking_table_keys_max: Option<usize>,
@@ -145,6 +147,11 @@ impl LiveSettings {
                 .ok(),
             slowlog_max_len: values.integer(Id::SlowlogMaxLen) as usize,
             latency_tracking: values.flag(Id::LatencyTracking),
+            latency_monitor_threshold_ms: u64::try_from(
+                values.integer(Id::LatencyMonitorThreshold),
+            )
+            .ok()
+            .filter(|threshold| *threshold > 0),
             notify_keyspace_events: values.notices(Id::NotifyKeyspaceEvents),
             tracking_table_keys_max: Some(values.integer(Id::TrackingTableMaxKeys) as usize)
                 .filter(|keys| *keys > 0),

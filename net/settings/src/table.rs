@@ -243,6 +243,8 @@ settings! {
         "Entries that the slow log keeps";
     LatencyTracking "latency-tracking" Observing Live Flag, Fixed("yes"),
         "Keep a histogram of latencies for every command, for LATENCY HISTOGRAM";
+    LatencyMonitorThreshold "latency-monitor-threshold" Observing Live Integer { min: 0, max: i64::MAX }, Fixed("0"),
+        "Milliseconds from which commands and slices of upkeep become events of LATENCY; 0 keeps none";
     NotifyKeyspaceEvents "notify-keyspace-events" Observing Live Notices, Fixed(""),
         "Classes of changes to keys that are published: K in channels of the key, E in channels of the event, A for all classes but m and n";
     Loglevel "loglevel" Observing Live Choice(|| vec!["debug", "verbose", "notice", "warning", "nothing"]), Fixed("notice"),

@@ -481,6 +481,7 @@ fn finish_list(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
             | Answer::Count(_)
             | Answer::Client(_)
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Keys(_)
             | Answer::Names { .. }
             | Answer::Counts(_)

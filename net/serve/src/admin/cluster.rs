@@ -270,6 +270,7 @@ fn finish_slot_keys(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_
             | Answer::Count(_)
             | Answer::Client(_)
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Names { .. }
             | Answer::Counts(_)
             | Answer::Done => unreachable!("the question asks for keys"),

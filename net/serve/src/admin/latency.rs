@@ -1,11 +1,12 @@
-//! LATENCY: how long commands take, as a histogram each, and the longest turns of the lanes. There
-//! is no event monitor: commands about its events answer as Redis does with it switched off.
+//! LATENCY: how long commands take, as a histogram each; the longest turns of the lanes; and the
+//! events of the latency monitor (`latency_events`).
 
 use ringlane_command::{Args, CommandError, CommandSpec, Reply, table};
 
+use super::latency_events::{Event, LatencyEvents, Sample};
 use super::report::{self, LaneReport, Latencies};
-use super::{Outcome, Subcommand, client, done};
-use crate::ask::{Answers, Question, Step};
+use super::{Outcome, Subcommand, client};
+use crate::ask::{Answer, Answers, Question, Step};
 use crate::core::Core;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
@@ -14,32 +15,192 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
     ("doctor", |_, _, _| Ok(Step::Ask(Question::Report { histograms: false }, finish_doctor))),
     ("graph", graph),
     ("histogram", |_, _, _| Ok(Step::Ask(Question::Report { histograms: true }, finish_histogram))),
-    ("history", no_events),
-    ("latest", no_events),
-    ("reset", |_, _, _| Ok(Step::Ask(Question::LatencyReset, finish_reset))),
+    ("history", |_, _, _| Ok(Step::Ask(Question::LatencyEvents, finish_history))),
+    ("latest", |_, _, _| Ok(Step::Ask(Question::LatencyEvents, finish_latest))),
+    ("reset", |_, _, args| Ok(Step::Ask(Question::LatencyReset(of_reset(args)), finish_reset))),
 ];
+
+/// Rows of a graph.
+const GRAPH_ROWS: u64 = 4;
+/// Columns of a graph: samples that it shows.
+const GRAPH_COLUMNS: usize = 80;
+/// What a sample's place within its row looks like, from low to high.
+const GRAPH_MARKS: [char; 3] = ['_', 'o', '#'];
 
 /// What no turn should pass, in microseconds of CPU time.
 const TURN_US_MAX: u64 = 500;
 
-/// `LATENCY LATEST` and `LATENCY HISTORY event`: no events are kept.
-fn no_events(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
-    done(core, id, |reply| reply.array(0))
+/// The events of all lanes as one.
+fn events(answers: Vec<Answer>) -> LatencyEvents {
+    let lanes = answers.into_iter().filter_map(|answer| match answer {
+        Answer::LatencyEvents(events) => Some(*events),
+        Answer::Report(_)
+        | Answer::Lines { .. }
+        | Answer::Killed { .. }
+        | Answer::Names { .. }
+        | Answer::Count(_)
+        | Answer::Counts(_)
+        | Answer::Client(_)
+        | Answer::Slowlog(_)
+        | Answer::Keys(_)
+        | Answer::Done => None,
+    });
+    LatencyEvents::merged(lanes.collect::<Vec<_>>().iter())
+}
+
+/// `LATENCY LATEST`.
+fn finish_latest(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let events = events(answers.answers);
+    reply.array(events.kept().count());
+    for (event, series) in events.kept() {
+        let latest = series.samples.back().expect("those that are kept have samples");
+        reply.array(4);
+        reply.bulk(event.name().as_bytes());
+        reply.integer(latest.seconds as i64);
+        reply.integer(latest.milliseconds as i64);
+        reply.integer(series.longest_ms as i64);
+    }
+}
+
+/// `LATENCY HISTORY event`. An event that is not known has no history.
+fn finish_history(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let events = events(answers.answers);
+    let series = Event::named(&answers.args[2]).map(|event| events.of(event));
+    let samples = series.into_iter().flat_map(|series| &series.samples);
+    reply.array(samples.clone().count());
+    for sample in samples {
+        reply.array(2);
+        reply.integer(sample.seconds as i64);
+        reply.integer(sample.milliseconds as i64);
+    }
 }
 
 /// `LATENCY GRAPH event`.
 fn graph(_: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
-    let event = super::quoted(&args[2]);
-    Err(CommandError::Text(format!("ERR No samples available for event '{event}'")))
+    match Event::named(&args[2]) {
+        Some(_) => Ok(Step::Ask(Question::LatencyEvents, finish_graph)),
+        None => Err(no_samples(&args[2])),
+    }
 }
 
-/// `LATENCY RESET`: the longest turns are forgotten. No series of events was dropped: 0.
-fn finish_reset(_: &mut Core, _: Answers<'_>, reply: &mut RespReply<'_>) {
-    reply.integer(0);
+fn no_samples(event: &[u8]) -> CommandError {
+    let event = super::quoted(event);
+    CommandError::Text(format!("ERR No samples available for event '{event}'"))
 }
 
-fn finish_doctor(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
-    reply.verbatim(&diagnosis(&report::reports(answers.answers)));
+fn finish_graph(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let events = events(answers.answers);
+    let event = Event::named(&answers.args[2]).expect("looked up before the lanes were asked");
+    let series = events.of(event);
+    if series.samples.is_empty() {
+        return reply.error(&no_samples(&answers.args[2]));
+    }
+    let skipped = series.samples.len().saturating_sub(GRAPH_COLUMNS);
+    let samples: Vec<Sample> = series.samples.iter().skip(skipped).copied().collect();
+    let name = event.name();
+    reply.verbatim(&drawn(name, series.longest_ms, &samples, core.store.now().seconds()));
+}
+
+/// A column for each sample, its age below it from top to bottom. `now`: Unix seconds.
+fn drawn(name: &str, longest_ms: u64, samples: &[Sample], now: u64) -> String {
+    let all = samples.iter().map(|sample| sample.milliseconds);
+    let (low, high) = (all.clone().min().unwrap_or(0), all.max().unwrap_or(0));
+    let mut text =
+        format!("{name} - high {high} ms, low {low} ms (all time high {longest_ms} ms)\n");
+    text.extend(std::iter::repeat_n('-', GRAPH_COLUMNS));
+    text.push('\n');
+    let marks = GRAPH_MARKS.len() as u64;
+    let steps = GRAPH_ROWS * marks - 1;
+    for row in (0..GRAPH_ROWS).rev() {
+        text.extend(samples.iter().map(|sample| {
+            let above = (sample.milliseconds - low).saturating_mul(steps);
+            let step = above.checked_div(high - low).unwrap_or(0);
+            match (step / marks).cmp(&row) {
+                std::cmp::Ordering::Less => ' ',
+                std::cmp::Ordering::Equal => GRAPH_MARKS[(step % marks) as usize],
+                std::cmp::Ordering::Greater => '|',
+            }
+        }));
+        text.push('\n');
+    }
+    text.push('\n');
+    let ages: Vec<String> =
+        samples.iter().map(|sample| age(now.saturating_sub(sample.seconds))).collect();
+    for line in 0..ages.iter().map(String::len).max().unwrap_or(0) {
+        text.extend(ages.iter().map(|age| char::from(*age.as_bytes().get(line).unwrap_or(&b' '))));
+        text.push('\n');
+    }
+    text
+}
+
+/// In the largest unit that it fills.
+fn age(seconds: u64) -> String {
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        60..3_600 => format!("{}m", seconds / 60),
+        3_600..86_400 => format!("{}h", seconds / 3_600),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+/// The events of `LATENCY RESET [event …]`. Without names the longest turns are forgotten too.
+fn of_reset(args: Args<'_>) -> Option<Box<[Event]>> {
+    let names = args.from(2);
+    let events = names.iter().filter_map(|name| Event::named(name)).collect();
+    (!names.is_empty()).then_some(events)
+}
+
+/// Forgets these events of this lane, or all and the longest turns; answers with what it forgets.
+pub fn reset(core: &mut Core, events: Option<&[Event]>) -> Answer {
+    let before = core.stats.events.clone();
+    core.stats.events.reset(events.unwrap_or(&Event::ALL));
+    if events.is_none() {
+        core.stats.longest_turn_us = 0;
+        core.stats.longest_turn_wall_us = 0;
+    }
+    Answer::LatencyEvents(Box::new(before))
+}
+
+/// How many events were forgotten.
+fn finish_reset(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let names = &answers.args[2..];
+    let asked_for = |event: Event| names.iter().any(|name| Event::named(name) == Some(event));
+    let before = events(answers.answers);
+    let forgotten = before.kept().filter(|(event, _)| names.is_empty() || asked_for(*event));
+    reply.integer(forgotten.count() as i64);
+}
+
+fn finish_doctor(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
+    let reports = report::reports(answers.answers);
+    let threshold = core.live.latency_monitor_threshold_ms;
+    reply.verbatim(&(diagnosis(&reports) + &monitored(&reports, threshold)));
+}
+
+/// What the latency monitor has seen, and how it is turned on.
+fn monitored(reports: &[LaneReport], threshold_ms: Option<u64>) -> String {
+    use std::fmt::Write;
+    let mut text = match threshold_ms {
+        Some(threshold) => {
+            format!("The latency monitor keeps what takes {threshold} ms or longer.\n")
+        }
+        None => "The latency monitor is off: CONFIG SET latency-monitor-threshold <milliseconds> \
+                 turns it on.\n"
+            .to_owned(),
+    };
+    let events = LatencyEvents::merged(reports.iter().map(|report| &report.events));
+    for (event, series) in events.kept() {
+        let latest = series.samples.back().expect("those that are kept have samples");
+        writeln!(
+            text,
+            "event {}: {} ms lately, {} ms at most, {} seconds with samples",
+            event.name(),
+            latest.milliseconds,
+            series.longest_ms,
+            series.samples.len()
+        )
+        .expect("writing to a string");
+    }
+    text
 }
 
 /// What the lanes' longest turns mean.
@@ -143,6 +304,21 @@ fn steps(latencies: &Latencies) -> Vec<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::stats::Counters;
+
+    #[test]
+    fn a_graph_has_a_column_for_each_sample() {
+        let samples: Vec<Sample> = [(1, 10), (30, 21), (91, 15), (3_991, 11)]
+            .map(|(seconds, milliseconds)| Sample { seconds, milliseconds })
+            .to_vec();
+        let graph = drawn("command", 40, &samples, 4_000);
+        let columns = [" #  ", " |  ", " |# ", "_||o", "", "1119", "hhhs", ""].join("\n");
+        let line = "-".repeat(80);
+        let expected =
+            format!("command - high 21 ms, low 10 ms (all time high 40 ms)\n{line}\n{columns}");
+        assert_eq!(graph, expected);
+        assert!(drawn("command", 5, &samples[..1], 4_000).contains("\n_\n\n1\nh\n"));
+        assert_eq!([age(59), age(60), age(3_600), age(90_000)], ["59s", "1m", "1h", "1d"]);
+    }
 
     #[test]
     fn histograms_are_cumulative_over_powers_of_two() {

@@ -9,6 +9,7 @@ pub mod command;
 pub mod config;
 pub mod info;
 pub mod latency;
+pub mod latency_events;
 pub mod memory;
 pub mod process;
 pub mod report;
@@ -106,11 +107,8 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
             core.stats.slowlog.clear();
             Answer::Done
         }
-        Question::LatencyReset => {
-            core.stats.longest_turn_us = 0;
-            core.stats.longest_turn_wall_us = 0;
-            Answer::Done
-        }
+        Question::LatencyEvents => Answer::LatencyEvents(Box::new(core.stats.events.clone())),
+        Question::LatencyReset(events) => latency::reset(core, events.as_deref()),
         Question::Refresh => {
             core.refresh_settings();
             core.refresh_pause();
@@ -176,6 +174,7 @@ fn sum(answers: Vec<Answer>) -> u64 {
             | Answer::Client(_)
             | Answer::Lines { .. }
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Keys(_)
             | Answer::Names { .. }
             | Answer::Counts(_)

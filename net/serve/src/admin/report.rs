@@ -7,6 +7,7 @@ use ringlane_base::{Database, LaneId};
 use ringlane_command::Access;
 use ringlane_store::{Memory, Stats};
 
+use crate::admin::latency_events::LatencyEvents;
 use crate::ask::Answer;
 use crate::clock;
 use crate::core::Core;
@@ -97,6 +98,7 @@ pub struct LaneReport {
     pub rates: Totals,
     pub counters: Counters,
     pub error_codes: ErrorCodes,
+    pub events: LatencyEvents,
     pub parcels_sent: u64,
     pub requests_sent: u64,
     pub notices_lost: u64,
@@ -138,6 +140,7 @@ impl LaneReport {
             rates: stats.rates.per_second(),
             counters: stats.counters,
             error_codes: stats.error_codes.clone(),
+            events: stats.events.clone(),
             parcels_sent: core.outbox.parcels_sent,
             requests_sent: core.outbox.requests_sent,
             notices_lost: stats.notices_dropped + core.store.notices_dropped(),
@@ -222,13 +225,15 @@ fn clients(core: &Core) -> ClientCounts {
     counts
 }
 
-/// `CONFIG RESETSTAT`: what is counted begins anew; the store's content, the connections and the
-/// slow log stay.
+/// `CONFIG RESETSTAT`: what is counted begins anew; the store's content, the connections, the
+/// slow log and the events of LATENCY stay.
 pub fn reset(core: &mut Core) {
     core.store.reset_stats();
     let slowlog = std::mem::take(&mut core.stats.slowlog);
+    let events = std::mem::take(&mut core.stats.events);
     core.stats = crate::stats::LaneStats::new();
     core.stats.slowlog = slowlog;
+    core.stats.events = events;
     core.outbox.parcels_sent = 0;
     core.outbox.requests_sent = 0;
     if core.lane == LaneId(0) {
@@ -247,6 +252,7 @@ pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
             | Answer::Count(_)
             | Answer::Client(_)
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Keys(_)
             | Answer::Names { .. }
             | Answer::Counts(_)

@@ -172,6 +172,7 @@ fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
         .flat_map(|answer| match answer {
             Answer::Slowlog(entries) => entries,
             Answer::Report(_)
+            | Answer::LatencyEvents(_)
             | Answer::Lines { .. }
             | Answer::Killed { .. }
             | Answer::Count(_)

@@ -239,6 +239,7 @@ fn names_of(answers: Vec<Answer>) -> Vec<Vec<u8>> {
             | Answer::Client(_)
             | Answer::Counts(_)
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Keys(_)
             | Answer::Done => unreachable!("the question asks for names"),
         })
@@ -298,6 +299,7 @@ fn finish_counts(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) 
             | Answer::Client(_)
             | Answer::Names { .. }
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Keys(_)
             | Answer::Done => unreachable!("the question asks for counts"),
         }

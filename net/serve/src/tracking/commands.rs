@@ -209,6 +209,7 @@ fn finish_redirected(core: &mut Core, answers: Answers<'_>, reply: &mut RespRepl
             | Answer::Counts(_)
             | Answer::Names { .. }
             | Answer::Slowlog(_)
+            | Answer::LatencyEvents(_)
             | Answer::Keys(_)
             | Answer::Done => unreachable!("the question asks for a client"),
         }
