@@ -97,9 +97,10 @@ pub struct Blocked {
 }
 
 impl Blocked {
-    /// Clients of this lane whose command waits, here or elsewhere.
-    pub fn clients(&self) -> usize {
-        self.clients.len()
+    /// How many commands wait whose keys are here, or that this lane leads: each counts once in all.
+    pub fn commands(&self) -> usize {
+        let here = |waiter: &&Waiter| matches!(waiter.who, Who::Here(..));
+        self.waiters.values().filter(here).count() + self.leaders.len()
     }
 
     /// How many keys are waited for.

@@ -210,7 +210,7 @@ fn clients(core: &Core) -> ClientCounts {
     let mut counts = ClientCounts {
         connections: core.connections.len() as u64,
         front: front as u64,
-        blocked: core.blocked.clients() as u64,
+        blocked: core.blocked.commands() as u64,
         blocking_keys: core.blocked.keys() as u64,
         ..ClientCounts::default()
     };
