@@ -20,8 +20,9 @@ const BAD_END: CommandError = CommandError::Fixed("ERR invalid end ID for the in
 const ENTRY_OVERHEAD: usize = 32;
 const FIELD_OVERHEAD: usize = 5;
 
-/// A number of up to 64 bits; zeros may lead it.
+/// A number of up to 64 bits; as in Redis, blanks, a plus and zeros may lead it.
 fn number(text: &[u8]) -> Option<u64> {
+    let text = text.trim_ascii_start();
     let digits = text.strip_prefix(b"+").unwrap_or(text);
     let all = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
     if all { str::from_utf8(digits).ok()?.parse().ok() } else { None }
