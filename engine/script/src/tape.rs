@@ -63,6 +63,11 @@ impl Tape {
         }
     }
 
+    /// Bytes that it holds, blobs apart.
+    pub fn size(&self) -> usize {
+        self.items.len() * size_of::<Item>() + self.bytes.len()
+    }
+
     #[inline]
     pub fn push(&mut self, item: Item) {
         self.items.push(item);

@@ -299,3 +299,21 @@ fn patterns_neither_run_for_ever_nor_end_the_stack() {
         }
     }
 }
+
+#[test]
+fn libraries_at_work_on_much_are_looked_at() {
+    let mut lane = Lane::new();
+    let mut limits = support::limits();
+    limits.time.instructions = 1_000_000;
+    lane.scripts.set_limits(limits);
+    // Far fewer instructions than the limit: each call counts as a look.
+    for (before, call) in [
+        ("local s=string.rep('x',100000)", "redis.sha1hex(s)"),
+        ("local t={} for i=1,5000 do t[i]=i end", "cjson.encode(t)"),
+        ("local s='['..string.rep('1,',9999)..'1]'", "cjson.decode(s)"),
+        ("local t={} for i=1,5000 do t[i]=i end", "cmsgpack.pack(t)"),
+    ] {
+        let said = told(&mut lane, &format!("{before} for i=1,200 do {call} end return 1"));
+        assert!(said.starts_with("-ERR Script interrupted: "), "{call}: {said}");
+    }
+}

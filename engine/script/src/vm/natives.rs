@@ -18,6 +18,9 @@ use crate::number;
 use crate::run::Slices;
 use crate::watch::{INSTRUCTIONS_PER_LOOK, Overdue};
 
+/// A call of a library that works on more bytes is followed by a look at the clock.
+const BYTES_UNSEEN_MAX: usize = 16 << 10;
+
 type Functions = &'static [(&'static CStr, lua_CFunction)];
 
 pub const GLOBALS: Functions = &[
@@ -159,7 +162,11 @@ unsafe fn library_function(state: *mut lua_State, at: usize, texts: i32) -> i32 
                 return raise_message(state, bridge);
             }
         }
-        match function(&mut bridge.desk) {
+        let outcome = function(&mut bridge.desk);
+        if bridge.desk.input.size() + bridge.desk.output.size() > BYTES_UNSEEN_MAX {
+            look_soon(state);
+        }
+        match outcome {
             Ok(()) => {
                 let mut at = 0;
                 for _ in 0..bridge.desk.results {
@@ -477,8 +484,11 @@ unsafe extern "C-unwind" fn sha1hex(state: *mut lua_State) -> i32 {
         if ffi::lua_gettop(state) != 1 {
             return raise_table(state, b"ERR wrong number of arguments");
         }
-        let digest = crate::registry::sha1_hex(bytes_at(state, 1).unwrap_or_default());
-        push_bytes(state, &digest);
+        let text = bytes_at(state, 1).unwrap_or_default();
+        if text.len() > BYTES_UNSEEN_MAX {
+            look_soon(state);
+        }
+        push_bytes(state, &crate::registry::sha1_hex(text));
     }
     1
 }
