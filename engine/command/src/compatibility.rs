@@ -241,6 +241,7 @@ const KNOWN: &[(&str, &str)] = &[
         "object|encoding",
         "SORT leaves a sorted set as it is; strings that are short again are `embstr` again",
     ),
+    ("object|encoding", "a short string is embstr after APPEND and SETRANGE too, not raw"),
     ("object|freq", "Redis"),
     ("object|idletime", "Redis"),
     ("object|refcount", "Redis"),
@@ -453,6 +454,11 @@ const DIFFERENT: &[(&str, &str)] = &[
     (
         "bitfield",
         "SAT of values far below a field's range gives the lowest, not what 64 bits wrap to",
+    ),
+    (
+        "cluster|nodes",
+        "at the front door `myself` is the lane of the connection, with its own port: \
+         redis-benchmark --cluster keeps to the port it was given, so it is given a lane's",
     ),
     ("debug", "only what tests of clients need"),
     ("del", NO_SNAPSHOT),
