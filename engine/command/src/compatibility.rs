@@ -235,13 +235,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("multi", "Redis"),
     ("object", "Redis"),
     ("object|encoding", "Redis"),
-    ("msetnx", "as MSET"),
-    ("mset", "half a pair is refused when it is queued in a transaction, not when that runs"),
-    (
-        "object|encoding",
-        "SORT leaves a sorted set as it is; strings that are short again are `embstr` again",
-    ),
-    ("object|encoding", "a short string is embstr after APPEND and SETRANGE too, not raw"),
     ("object|freq", "Redis"),
     ("object|idletime", "Redis"),
     ("object|refcount", "Redis"),
@@ -338,11 +331,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("unlink", "Redis"),
     ("unsubscribe", "Redis"),
     ("unwatch", "Redis"),
-    ("sort", SORT_PATTERNS),
-    ("sort_ro", SORT_PATTERNS),
-    ("eval", SCRIPT_KEYS),
-    ("evalsha", SCRIPT_KEYS),
-    ("fcall", SCRIPT_KEYS),
     ("wait", "Redis"),
     ("waitaof", "Redis 7.2"),
     ("watch", "Redis"),
@@ -442,10 +430,14 @@ const ABSENT: &[(&str, &str)] = &[
 
 const NO_SNAPSHOT: &str =
     "over several lanes, or more than 256 keys, not one snapshot; it is in MULTI";
-const SCRIPTS: &str =
-    "reaches keys in the slots of those it names, and ends after `script-time-limit`";
+const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they share a slot with one that is; with \
+     several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused; it ends after \
+     `script-time-limit`";
+const HALF_A_PAIR: &str =
+    "half a pair is refused when it is queued in a transaction, not when that runs";
 const ENDED: &str = "NOTBUSY: what runs too long is ended by itself";
-const PATTERNS: &str = "with several lanes, patterns name keys of the sorted key's slot";
+const PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY and GET name keys by a pattern only if \
+     its hash tag keeps them in the sorted key's slot, as in a cluster";
 
 /// What differs in commands that are there. Everything else answers as Redis does, letter by letter,
 /// as far as the differential tests go.
@@ -478,6 +470,12 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("keys", "the order is the table's own"),
     ("memory|usage", "what the value really takes here"),
     ("mget", NO_SNAPSHOT),
+    ("mset", HALF_A_PAIR),
+    ("msetnx", HALF_A_PAIR),
+    (
+        "object|encoding",
+        "SORT leaves a sorted set as it is; a short string is `embstr` after APPEND and SETRANGE too",
+    ),
     ("object|freq", "as far as the eviction's two bits tell"),
     ("object|idletime", "as far as the eviction's two bits tell"),
     ("object|refcount", "always 1: nothing is shared"),
@@ -493,11 +491,6 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("xreadgroup", "CLAIM is not there; a consumer's name always makes the consumer, as from 7.2"),
     ("zscan", "the order is the table's own"),
 ];
-
-const SORT_PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY and GET name keys \
-    by a pattern only if its hash tag keeps them in the sorted key's slot, as in a cluster";
-const SCRIPT_KEYS: &str = "keys that are not named in KEYS are refused unless they share a slot with one \
-    that is; with several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused";
 
 /// The page, in Markdown.
 pub fn page() -> String {
@@ -549,6 +542,11 @@ mod tests {
         }
         for (name, _) in DIFFERENT {
             assert!(is_here(name), "{name} differs but is not here");
+        }
+        for list in [KNOWN, ABSENT, DIFFERENT] {
+            for (at, (name, _)) in list.iter().enumerate() {
+                assert_eq!(list.iter().position(|(other, _)| other == name), Some(at), "{name}");
+            }
         }
         for (name, _) in ABSENT.iter().filter(|(name, _)| *name != "cluster") {
             assert!(!is_here(name), "{name} is here");
