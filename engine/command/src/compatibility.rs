@@ -479,6 +479,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("object|freq", "as far as the eviction's two bits tell"),
     ("object|idletime", "as far as the eviction's two bits tell"),
     ("object|refcount", "always 1: nothing is shared"),
+    ("pfcount", "works in read-only scripts too"),
     ("restore", "IDLETIME and FREQ are read and not kept"),
     ("scan", "order and cursors are the table's own; COUNT is at most 2048"),
     ("script|kill", ENDED),
@@ -488,6 +489,10 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("touch", NO_SNAPSHOT),
     ("unlink", NO_SNAPSHOT),
     ("wait", "answers 0: there are no replicas yet"),
+    (
+        "watch",
+        "what changes the groups of a stream (XREADGROUP, XGROUP) is a change of the stream too",
+    ),
     ("xreadgroup", "CLAIM is not there; a consumer's name always makes the consumer, as from 7.2"),
     ("zscan", "the order is the table's own"),
 ];

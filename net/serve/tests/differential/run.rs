@@ -290,7 +290,10 @@ impl Pair {
             10..12 => self.wait(at),
             12..21 => self.script(at),
             21 => {
-                let key = self.words.key(Group::Generic);
+                // What groups of a stream have been given is a change for a watcher here.
+                let group = [Group::String, Group::Hash, Group::List, Group::Set, Group::Geo];
+                let chosen = self.words.random.usize(..group.len());
+                let key = self.words.key(group[chosen]);
                 self.compare(at, &[b"WATCH".to_vec(), key])
             }
             22 => self.compare(at, &owned(&["UNWATCH"])),
@@ -576,7 +579,8 @@ impl Pair {
             let unfit = spec.flags.has(Flags::BLOCKING)
                 || spec.group == Group::Connection
                 || of_all_lanes && self.lanes > 1
-                || ["bitcount", "bitpos"].contains(&spec.name);
+                // Redis takes it for a command that may write, in read-only scripts too.
+                || ["bitcount", "bitpos", "pfcount"].contains(&spec.name);
             if !unfit {
                 break (spec, inner);
             }
