@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use ringlane_base::{Database, HashSeed, Millis};
-use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, dump};
+use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, Waiting, dump};
 use ringlane_store::{Options, Store};
 
 /// Keeps the last string of bytes that was answered.
@@ -47,7 +47,7 @@ fn run(
         routed: None,
         database: Database(0),
         limits: HandlerLimits::default(),
-        may_block: false,
+        waiting: Waiting::Never,
         scripts: None,
         reply: &mut reply,
     })?;
