@@ -20,9 +20,10 @@ struct Options {
 }
 
 /// Titles in the order of the page.
-const TOOLS: [(&str, &str); 6] = [
+const TOOLS: [(&str, &str); 7] = [
     ("compare", "Speed beside other servers"),
     ("memory", "Memory per item"),
+    ("memory-collections", "Memory of small collections"),
     ("stall", "Longest stalls"),
     ("hitratio", "Hit ratios"),
     ("replay", "A trace through real connections"),
