@@ -304,37 +304,30 @@ impl Store {
         }
         let result = match type_name {
             TypeName::String => unreachable!("a string is set, not edited"),
-            TypeName::List => self.edit::<List, _>(key, 0, |list| {
-                for change in changes {
-                    list.apply(change);
-                }
-            }),
-            TypeName::Hash => self.edit::<Hash, _>(key, 0, |hash| {
-                for change in changes {
-                    hash.apply(change);
-                }
-            }),
-            TypeName::Set => self.edit::<Set, _>(key, 0, |set| {
-                for change in changes {
-                    set.apply(change);
-                }
-            }),
-            TypeName::SortedSet => self.edit::<SortedSet, _>(key, 0, |sorted| {
-                for change in changes {
-                    sorted.apply(change);
-                }
-            }),
-            TypeName::Stream => self.edit::<Stream, _>(key, 0, |stream| {
-                for change in changes {
-                    stream.apply(change);
-                }
-            }),
+            TypeName::List => self.repeat_on::<List>(key, changes),
+            TypeName::Hash => self.repeat_on::<Hash>(key, changes),
+            TypeName::Set => self.repeat_on::<Set>(key, changes),
+            TypeName::SortedSet => self.repeat_on::<SortedSet>(key, changes),
+            TypeName::Stream => self.repeat_on::<Stream>(key, changes),
         };
         match result {
             Ok(()) => Ok(()),
             Err(EditError::OutOfMemory) => Err(OutOfMemory),
             Err(EditError::WrongType) => unreachable!("changes follow what made the value"),
         }
+    }
+
+    fn repeat_on<T: CollectionType>(
+        &mut self,
+        key: &Key<'_>,
+        changes: &[Change],
+    ) -> Result<(), EditError> {
+        self.edit::<T, _>(key, 0, |value| {
+            for change in changes {
+                let of_its_type = value.apply(change);
+                debug_assert!(of_its_type, "changes follow what made the value");
+            }
+        })
     }
 }
 
@@ -345,7 +338,7 @@ mod tests {
     use ringlane_base::{Database, HashSeed};
 
     use super::*;
-    use crate::types::End;
+    use crate::types::{End, ListChange};
     use crate::{Budget, EffectSink, NewValue, Options, OwnedEffect};
 
     struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
@@ -456,7 +449,7 @@ mod tests {
         }
         assert!(store.find(&key).is_some(), "due, but pinned");
         // A change made before its time is over comes after it: all of it is gone.
-        let push = Change::ListPush { end: End::Back, element: (*b"b").into() };
+        let push = Change::from(ListChange::Push { end: End::Back, element: (*b"b").into() });
         store.repeat_changes(&key, TypeName::List, &[push]).expect("it fits");
         assert!(store.find(&key).is_none());
         store.unpin(key.slot);

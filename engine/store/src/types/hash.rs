@@ -2,92 +2,50 @@
 //! fields that are due, and what an edit records. A field whose expiry is not after the reader's
 //! time is absent from all reads but `len`; it stands there until `expire_due` removes it.
 
-use std::sync::Arc;
-
 use ringlane_base::Millis;
 
 use super::hash_block::{self, BlockField, BlockFields};
 use super::hash_table::{Before, HashTable, OnPut, Record};
 use super::pack::Item;
 use super::table::Iter;
-use super::{Body, BodyView, Change, Collection, CollectionType, Edit, PACKED_BYTES_MAX, block};
-use crate::TypeName;
+use super::{Edit, HashChange, PACKED_BYTES_MAX, Packable, PackableView, Packs, Shared, block};
 
 /// A hash.
-#[derive(Clone, Debug)]
-pub enum Hash {
-    Packed(Vec<u8>),
-    /// Always of `Collection::Hash`.
-    Large(Arc<Collection>),
-}
+pub type Hash = Packable<HashTable>;
 
-fn table(collection: &Collection) -> &HashTable {
-    let Collection::Hash(table) = collection else {
-        unreachable!("the entry's header says that this is a hash");
-    };
-    table
-}
-
-fn table_mut(large: &mut Arc<Collection>) -> &mut HashTable {
-    let Collection::Hash(table) = Arc::make_mut(large) else {
-        unreachable!("the entry's header says that this is a hash");
-    };
-    table
-}
-
-impl CollectionType for Hash {
-    const TYPE: TypeName = TypeName::Hash;
+impl Packs for HashTable {
     type View<'a> = HashView<'a>;
 
-    fn empty() -> Self {
-        Self::Packed(Vec::new())
-    }
-
-    fn from_packed(bytes: Vec<u8>) -> Self {
-        Self::Packed(bytes)
-    }
-
-    fn from_large(large: Arc<Collection>) -> Self {
-        debug_assert_eq!(large.type_name(), Self::TYPE);
-        Self::Large(large)
-    }
-
-    fn into_body(self) -> Body {
-        match self {
-            Self::Packed(bytes) => Body::Packed(bytes),
-            Self::Large(large) => Body::Large(large),
-        }
-    }
-
-    fn view(body: BodyView<'_>, now: Millis) -> HashView<'_> {
-        let form = match body {
-            BodyView::Packed(block) => Form::Packed(block),
-            BodyView::Large(large) => Form::Large(table(large)),
-        };
+    fn view(form: Form<'_>, now: Millis) -> HashView<'_> {
         HashView { form, now }
     }
 
-    fn is_empty(&self) -> bool {
-        self.as_view(Millis(0)).len() == 0
+    fn packed_len(block: &[u8]) -> usize {
+        block::count(block)
+    }
+
+    fn repeat(edit: &mut Edit<'_, Hash>, change: &HashChange) {
+        match change {
+            HashChange::Set { field, value } => {
+                edit.put(field, value, OnPut::Clear);
+            }
+            HashChange::Expire { field, at } => edit.put_expiry(field, *at),
+            HashChange::Remove { field } => {
+                edit.take(field);
+            }
+        }
+        edit.record(|| change.clone());
     }
 }
 
 impl Hash {
     /// The view of what is owned here.
     pub fn as_view(&self, now: Millis) -> HashView<'_> {
-        let form = match self {
-            Self::Packed(block) => Form::Packed(block),
-            Self::Large(large) => Form::Large(table(large)),
-        };
-        HashView { form, now }
+        HashView { form: self.form(), now }
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Form<'a> {
-    Packed(&'a [u8]),
-    Large(&'a HashTable),
-}
+type Form<'a> = PackableView<'a, HashTable>;
 
 /// A hash, to read.
 #[derive(Clone, Copy, Debug)]
@@ -282,14 +240,10 @@ fn large_of(block: &[u8]) -> HashTable {
 }
 
 impl Edit<'_, Hash> {
-    pub fn view(&self) -> HashView<'_> {
-        self.value.as_view(self.now)
-    }
-
     /// Sets a field, which then has no expiry. True: there was no such field (or it was due).
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
         let before = self.put(field, value, OnPut::Clear);
-        self.record(|| Change::HashSet { field: field.into(), value: value.into() });
+        self.record(|| HashChange::Set { field: field.into(), value: value.into() });
         before.is_none_or(|before| !is_live(before.expiry, self.now))
     }
 
@@ -299,9 +253,9 @@ impl Edit<'_, Hash> {
         let expiry = self.view().expiry(field);
         let on_put = if expiry.is_some() { OnPut::Keep } else { OnPut::Clear };
         self.put(field, value, on_put);
-        self.record(|| Change::HashSet { field: field.into(), value: value.into() });
+        self.record(|| HashChange::Set { field: field.into(), value: value.into() });
         if let Some(at @ Some(_)) = expiry {
-            self.record(|| Change::HashExpire { field: field.into(), at });
+            self.record(|| HashChange::Expire { field: field.into(), at });
         }
         expiry.is_none()
     }
@@ -309,7 +263,7 @@ impl Edit<'_, Hash> {
     /// Removes a field. False: there was none, or it was due (and is gone now).
     pub fn remove(&mut self, field: &[u8]) -> bool {
         let Some(before) = self.take(field) else { return false };
-        self.record(|| Change::HashRemove { field: field.into() });
+        self.record(|| HashChange::Remove { field: field.into() });
         is_live(before.expiry, self.now)
     }
 
@@ -320,7 +274,7 @@ impl Edit<'_, Hash> {
             return false;
         }
         self.put_expiry(field, at);
-        self.record(|| Change::HashExpire { field: field.into(), at });
+        self.record(|| HashChange::Expire { field: field.into(), at });
         true
     }
 
@@ -330,7 +284,7 @@ impl Edit<'_, Hash> {
         let changes = &mut self.changes;
         let mut gone = |field: &[u8]| {
             if let Some(changes) = changes {
-                changes.push(Change::HashRemove { field: field.into() });
+                changes.push(HashChange::Remove { field: field.into() }.into());
             }
             removed(field);
         };
@@ -338,10 +292,10 @@ impl Edit<'_, Hash> {
             Hash::Large(large) => {
                 let is_due = |at| at <= now;
                 // Without a copy of what is shared when there is nothing to do.
-                if !table(large).next_expiry().is_some_and(is_due) {
+                if !large.next_expiry().is_some_and(is_due) {
                     return 0;
                 }
-                table_mut(large).remove_due(now, max, gone)
+                large.make_mut().remove_due(now, max, gone)
             }
             Hash::Packed(block) => {
                 let mut count = 0;
@@ -358,29 +312,13 @@ impl Edit<'_, Hash> {
         }
     }
 
-    /// Repeats a recorded change. False: it is one of another type, and nothing happened.
-    pub fn apply(&mut self, change: &Change) -> bool {
-        if let Change::HashSet { field, value } = change {
-            self.put(field, value, OnPut::Clear);
-        } else if let Change::HashExpire { field, at } = change {
-            self.put_expiry(field, *at);
-        } else if let Change::HashRemove { field } = change {
-            self.take(field);
-        } else {
-            return false;
-        }
-        self.record(|| change.clone());
-        true
-    }
-
     /// The value as a table, which it becomes.
     fn large(&mut self) -> &mut HashTable {
         if let Hash::Packed(block) = self.value {
-            let large = Arc::new(Collection::Hash(large_of(block)));
-            *self.value = Hash::Large(large);
+            *self.value = Hash::Large(Shared::new(large_of(block)));
         }
         match self.value {
-            Hash::Large(large) => table_mut(large),
+            Hash::Large(large) => large.make_mut(),
             Hash::Packed(_) => unreachable!("it has just become large"),
         }
     }
@@ -436,11 +374,11 @@ impl Edit<'_, Hash> {
     fn take(&mut self, field: &[u8]) -> Option<Before> {
         match self.value {
             Hash::Large(large) => {
-                if Arc::strong_count(large) > 1 {
+                if large.is_shared() {
                     // Without a copy of what is shared when there is nothing to do.
-                    table(large).get(field)?;
+                    large.get(field)?;
                 }
-                table_mut(large).remove(field)
+                large.make_mut().remove(field)
             }
             Hash::Packed(block) => {
                 let found = hash_block::find(block, field)?;

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::memory::size_class;
-use crate::types::{EXPIRY_MAX, PackLimits};
+use crate::types::{Body, CollectionType, EXPIRY_MAX, PackLimits, SetChange};
 
 /// A hash, what it was told, and a copy that only hears of changes.
 struct Pair {
@@ -33,7 +33,7 @@ impl Pair {
         for change in &changes {
             assert!(copy.apply(change));
         }
-        assert!(!copy.apply(&Change::SetAdd { member: Box::default() }));
+        assert!(!copy.apply(&SetChange::Add { member: Box::default() }.into()));
         assert_eq!(repeated, changes);
         result
     }
@@ -63,7 +63,7 @@ fn contents(view: HashView<'_>) -> Model {
 fn check_bytes(hash: &Hash) {
     match hash {
         Hash::Packed(block) => assert!(block.len() <= PACKED_BYTES_MAX),
-        Hash::Large(large) => table(large).check_bytes(),
+        Hash::Large(large) => large.check_bytes(),
     }
 }
 
@@ -88,7 +88,7 @@ fn a_large_hash_costs_little_beyond_its_records() {
     // A head of one byte before field and value.
     let record = size_class(1 + 1 + 24);
     assert!(large.bytes() <= 100_000 * (record + 24), "{}", large.bytes());
-    assert!(table(large).next_expiry().is_none());
+    assert!(large.next_expiry().is_none());
 }
 
 #[test]
@@ -246,7 +246,8 @@ fn a_hundred_thousand_fields_expire_in_slices() {
     assert_eq!((edit.view().len(), edit.view().next_expiry()), (1000, None));
     check_bytes(&hash);
     let Hash::Large(mut large) = hash else { panic!("large stays large") };
-    let large = Arc::get_mut(&mut large).expect("not shared");
+    assert!(!large.is_shared());
+    let large = large.make_mut();
     assert!(large.bytes() < 1000 * 150, "{}", large.bytes());
     let mut calls = 0;
     loop {
@@ -266,13 +267,13 @@ fn what_is_shared_is_copied_by_a_change_only() {
     let mut pair = Pair::new(PackLimits { hash_max_listpack_entries: 0, ..PackLimits::default() });
     pair.set(b"a", b"1");
     let Hash::Large(shared) = pair.hash.clone() else { panic!("it is large") };
-    let is_shared = |hash: &Hash| matches!(hash, Hash::Large(large) if Arc::ptr_eq(large, &shared));
+    let is_shared = |hash: &Hash| matches!(hash, Hash::Large(large) if large.is(&shared));
     assert!(!pair.edit(|hash| hash.remove(b"none")));
     assert_eq!(pair.edit(|hash| hash.expire_due(10, &mut |_| ())), 0);
     assert!(is_shared(&pair.hash));
     pair.set(b"b", b"2");
     assert!(!is_shared(&pair.hash));
-    assert_eq!(table(&shared).len(), 1);
+    assert_eq!(shared.len(), 1);
 }
 
 #[test]

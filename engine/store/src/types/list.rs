@@ -3,17 +3,15 @@
 //!
 //! block: | count 2 | element, back length | element, back length | .. |  (empty: no bytes at all)
 
-use std::sync::Arc;
-
 use ringlane_base::Millis;
 
 use super::counted::{ELEMENTS, packed_count, packed_run, set_packed_count};
 use super::deque::{ChunkLimit, ListDeque, Runs, element_len, first, last, offset_of, put_element};
 use super::pack::Item;
 use super::{
-    Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
+    Collection, CollectionType, Edit, End, ListChange, PACKED_BYTES_MAX, PackLimits, Packable,
+    PackableView, Packs, Shared, Structure,
 };
-use crate::TypeName;
 
 /// A chunk of a list that is limited by elements has no more bytes, as in Redis.
 const COUNTED_CHUNK_BYTES_MAX: usize = 8 * 1024;
@@ -32,79 +30,49 @@ fn chunk_limit(limits: &PackLimits) -> ChunkLimit {
 }
 
 /// A list.
-#[derive(Clone, Debug)]
-pub enum List {
-    Packed(Vec<u8>),
-    /// Always of `Collection::List`.
-    Large(Arc<Collection>),
-}
+pub type List = Packable<ListDeque>;
 
-fn deque(collection: &Collection) -> &ListDeque {
-    let Collection::List(deque) = collection else {
-        unreachable!("the entry's header says that this is a list");
-    };
-    deque
-}
-
-fn deque_mut(large: &mut Arc<Collection>) -> &mut ListDeque {
-    let Collection::List(deque) = Arc::make_mut(large) else {
-        unreachable!("the entry's header says that this is a list");
-    };
-    deque
-}
-
-impl CollectionType for List {
-    const TYPE: TypeName = TypeName::List;
+impl Packs for ListDeque {
     type View<'a> = ListView<'a>;
 
-    fn empty() -> Self {
-        Self::Packed(Vec::new())
+    fn view(form: ListView<'_>, _now: Millis) -> ListView<'_> {
+        form
     }
 
-    fn from_packed(bytes: Vec<u8>) -> Self {
-        Self::Packed(bytes)
+    fn packed_len(block: &[u8]) -> usize {
+        packed_count(block)
     }
 
-    fn from_large(large: Arc<Collection>) -> Self {
-        debug_assert_eq!(large.type_name(), Self::TYPE);
-        Self::Large(large)
-    }
-
-    fn into_body(self) -> Body {
-        match self {
-            Self::Packed(bytes) => Body::Packed(bytes),
-            Self::Large(large) => Body::Large(large),
+    fn repeat(edit: &mut Edit<'_, List>, change: &ListChange) {
+        match change {
+            ListChange::Push { end, element } => edit.push(*end, element),
+            ListChange::Pop { end, count } => {
+                for _ in 0..*count {
+                    edit.pop_with(*end, |_| ());
+                }
+            }
+            ListChange::Set { index, element } => {
+                edit.set(*index as usize, element);
+            }
+            ListChange::Insert { index, element } => {
+                edit.insert(*index as usize, element);
+            }
+            ListChange::Remove { index, count } => {
+                edit.remove(*index as usize, *count as usize);
+            }
         }
-    }
-
-    fn view(body: BodyView<'_>, _now: Millis) -> ListView<'_> {
-        match body {
-            BodyView::Packed(block) => ListView::Packed(block),
-            BodyView::Large(large) => ListView::Large(deque(large)),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.as_view().is_empty()
     }
 }
 
 impl List {
     /// The view of what is owned here.
     pub fn as_view(&self) -> ListView<'_> {
-        match self {
-            Self::Packed(block) => ListView::Packed(block),
-            Self::Large(large) => ListView::Large(deque(large)),
-        }
+        self.form()
     }
 }
 
 /// A list, to read.
-#[derive(Clone, Copy, Debug)]
-pub enum ListView<'a> {
-    Packed(&'a [u8]),
-    Large(&'a ListDeque),
-}
+pub type ListView<'a> = PackableView<'a, ListDeque>;
 
 impl<'a> ListView<'a> {
     pub fn len(self) -> usize {
@@ -235,10 +203,6 @@ impl<'a> Iterator for ListIter<'a> {
 impl ExactSizeIterator for ListIter<'_> {}
 
 impl Edit<'_, List> {
-    pub fn view(&self) -> ListView<'_> {
-        self.value.as_view()
-    }
-
     /// Makes the list large if the packed block cannot take `bytes` and `elements` more.
     fn unpack_for(&mut self, bytes: usize, elements: usize) {
         let List::Packed(block) = &mut *self.value else { return };
@@ -249,13 +213,13 @@ impl Edit<'_, List> {
             return;
         }
         let deque = ListDeque::of_run(packed_run(block), packed_count(block));
-        *self.value = List::Large(Arc::new(Collection::List(deque)));
+        *self.value = List::Large(Shared::new(deque));
     }
 
     /// Makes the list packed again when it has become half as small as need be, as Redis does.
     fn pack_again(&mut self) {
         let List::Large(large) = &*self.value else { return };
-        let deque = deque(large);
+        let deque: &ListDeque = large;
         let limit = chunk_limit(self.limits);
         let Some(run) = deque.single_run() else {
             if deque.is_empty() {
@@ -282,9 +246,9 @@ impl Edit<'_, List> {
                 let index = if end == End::Front { 0 } else { packed_count(block) };
                 splice_packed(block, index, 0, Some(item));
             }
-            List::Large(large) => deque_mut(large).push(end, item, chunk_limit(self.limits)),
+            List::Large(large) => large.make_mut().push(end, item, chunk_limit(self.limits)),
         }
-        self.record(|| Change::ListPush { end, element: element.into() });
+        self.record(|| ListChange::Push { end, element: element.into() });
     }
 
     /// Takes the element at an end away.
@@ -301,11 +265,11 @@ impl Edit<'_, List> {
                 splice_packed(block, index, 1, None);
             }
             List::Large(large) => {
-                deque_mut(large).pop(end);
+                large.make_mut().pop(end);
                 self.pack_again();
             }
         }
-        self.record(|| Change::ListPop { end, count: 1 });
+        self.record(|| ListChange::Pop { end, count: 1 });
         Some(result)
     }
 
@@ -317,9 +281,9 @@ impl Edit<'_, List> {
         self.unpack_for(grows, 0);
         match &mut *self.value {
             List::Packed(block) => splice_packed(block, index, 1, Some(item)),
-            List::Large(large) => deque_mut(large).set(index, item, chunk_limit(self.limits)),
+            List::Large(large) => large.make_mut().set(index, item, chunk_limit(self.limits)),
         }
-        self.record(|| Change::ListSet { index: index as u64, element: element.into() });
+        self.record(|| ListChange::Set { index: index as u64, element: element.into() });
         true
     }
 
@@ -332,9 +296,9 @@ impl Edit<'_, List> {
         self.unpack_for(element_len(item), 1);
         match &mut *self.value {
             List::Packed(block) => splice_packed(block, index, 0, Some(item)),
-            List::Large(large) => deque_mut(large).insert(index, item, chunk_limit(self.limits)),
+            List::Large(large) => large.make_mut().insert(index, item, chunk_limit(self.limits)),
         }
-        self.record(|| Change::ListInsert { index: index as u64, element: element.into() });
+        self.record(|| ListChange::Insert { index: index as u64, element: element.into() });
         true
     }
 
@@ -343,7 +307,7 @@ impl Edit<'_, List> {
     pub fn remove(&mut self, index: usize, count: usize) -> Option<Collection> {
         let mut garbage = None;
         self.remove_into(index, count, &mut garbage);
-        garbage.map(Collection::List)
+        garbage.map(ListDeque::into_collection)
     }
 
     /// Keeps up to `length` elements from `start` on. What takes long to free is handed out as by
@@ -353,7 +317,7 @@ impl Edit<'_, List> {
         let end = start.saturating_add(length);
         self.remove_into(end, usize::MAX, &mut garbage);
         self.remove_into(0, if length == 0 { usize::MAX } else { start }, &mut garbage);
-        garbage.map(Collection::List)
+        garbage.map(ListDeque::into_collection)
     }
 
     fn remove_into(&mut self, index: usize, count: usize, garbage: &mut Option<ListDeque>) {
@@ -364,41 +328,11 @@ impl Edit<'_, List> {
         match &mut *self.value {
             List::Packed(block) => splice_packed(block, index, count, None),
             List::Large(large) => {
-                deque_mut(large).remove(index, count, chunk_limit(self.limits), garbage);
+                large.make_mut().remove(index, count, chunk_limit(self.limits), garbage);
                 self.pack_again();
             }
         }
-        self.record(|| Change::ListRemove { index: index as u64, count: count as u64 });
-    }
-
-    /// Repeats a recorded change. False: it is no change of a list.
-    pub fn apply(&mut self, change: &Change) -> bool {
-        match change {
-            Change::ListPush { end, element } => self.push(*end, element),
-            Change::ListPop { end, count } => {
-                for _ in 0..*count {
-                    self.pop_with(*end, |_| ());
-                }
-            }
-            Change::ListSet { index, element } => {
-                self.set(*index as usize, element);
-            }
-            Change::ListInsert { index, element } => {
-                self.insert(*index as usize, element);
-            }
-            Change::ListRemove { index, count } => {
-                self.remove(*index as usize, *count as usize);
-            }
-            Change::HashSet { .. }
-            | Change::HashExpire { .. }
-            | Change::HashRemove { .. }
-            | Change::SetAdd { .. }
-            | Change::SetRemove { .. }
-            | Change::SortedPut { .. }
-            | Change::SortedRemove { .. }
-            | Change::Stream(_) => return false,
-        }
-        true
+        self.record(|| ListChange::Remove { index: index as u64, count: count as u64 });
     }
 }
 

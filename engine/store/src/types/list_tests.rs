@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::Body;
 
 /// A list, a second one that only ever repeats the recorded changes, and what both should be.
 struct Trial {

@@ -3,6 +3,7 @@
 //! store, no key, no clock: the time and the dice are arguments.
 
 mod block;
+mod change;
 mod counted;
 mod deque;
 mod dispatch;
@@ -13,6 +14,7 @@ mod hash_table;
 mod intset;
 pub mod list;
 pub mod pack;
+mod packable;
 mod run;
 pub mod set;
 pub mod sorted;
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use ringlane_base::Millis;
 
+pub use self::change::{Change, HashChange, ListChange, SetChange, SortedChange};
 pub use self::deque::ListDeque;
 pub(crate) use self::dispatch::{encoding, next_field_expiry};
 pub use self::hash::{Hash, HashField, HashFields, HashView};
@@ -34,6 +37,7 @@ pub use self::hash_block::EXPIRY_MAX;
 pub use self::hash_table::HashTable;
 pub use self::list::{List, ListIter, ListView};
 pub use self::pack::Item;
+pub use self::packable::{Packable, PackableView, Packs, Shared};
 pub use self::set::{Set, SetIter, SetTable, SetView};
 pub use self::sorted::{Edge, Put, SortedIter, SortedSet, SortedTree, SortedView};
 pub use self::stream::{
@@ -56,7 +60,9 @@ pub(crate) fn heap_bytes(bytes: usize) -> usize {
 
 /// A type of collection: its owned form, and how it is read where it stands.
 pub trait CollectionType: Sized {
-    const TYPE: TypeName;
+    /// What it is when it is large.
+    type Structure: Structure;
+    const TYPE: TypeName = Self::Structure::TYPE;
     /// A view to read by; fields that are due at its time are absent from it.
     type View<'a>: Copy;
 
@@ -69,6 +75,8 @@ pub trait CollectionType: Sized {
     fn view(body: BodyView<'_>, now: Millis) -> Self::View<'_>;
     /// Whether nothing is left, so that the key should go.
     fn is_empty(&self) -> bool;
+    /// Does again what was recorded as this change.
+    fn repeat(edit: &mut Edit<'_, Self>, change: &<Self::Structure as Structure>::Change);
 }
 
 /// A collection in one of its two forms. Which type it is, the entry's header says.
@@ -92,7 +100,7 @@ pub enum Collection {
     Hash(HashTable),
     Set(SetTable),
     List(ListDeque),
-    Sorted(SortedTree),
+    SortedSet(SortedTree),
     /// Boxed, since it is longer than the others.
     Stream(Box<StreamLog>),
 }
@@ -104,7 +112,7 @@ impl Collection {
         match self {
             Self::Hash(table) => table.hint(hash),
             Self::Set(table) => table.hint(hash),
-            Self::List(_) | Self::Sorted(_) | Self::Stream(_) => None,
+            Self::List(_) | Self::SortedSet(_) | Self::Stream(_) => None,
         }
     }
 
@@ -116,7 +124,7 @@ impl Collection {
             Self::Hash(hash) => hash.bytes(),
             Self::Set(set) => set.bytes(),
             Self::List(list) => list.bytes(),
-            Self::Sorted(sorted) => sorted.bytes(),
+            Self::SortedSet(sorted) => sorted.bytes(),
             Self::Stream(log) => log.bytes(),
         }
     }
@@ -126,7 +134,7 @@ impl Collection {
             Self::Hash(_) => TypeName::Hash,
             Self::Set(_) => TypeName::Set,
             Self::List(_) => TypeName::List,
-            Self::Sorted(_) => TypeName::SortedSet,
+            Self::SortedSet(_) => TypeName::SortedSet,
             Self::Stream(_) => TypeName::Stream,
         }
     }
@@ -137,7 +145,7 @@ impl Collection {
             Self::Hash(hash) => hash.len(),
             Self::Set(set) => set.len(),
             Self::List(list) => list.len(),
-            Self::Sorted(sorted) => sorted.len(),
+            Self::SortedSet(sorted) => sorted.len(),
             Self::Stream(log) => log.len(),
         }
     }
@@ -153,10 +161,66 @@ impl Collection {
             Self::Hash(hash) => hash.free_some(units),
             Self::Set(set) => set.free_some(units),
             Self::List(list) => list.free_some(units),
-            Self::Sorted(sorted) => sorted.free_some(units),
+            Self::SortedSet(sorted) => sorted.free_some(units),
             Self::Stream(log) => log.free_some(units),
         }
     }
+}
+
+/// The structure of a type, as a variant of `Collection`, and what can happen to it, as one of
+/// `Change`.
+pub trait Structure: Clone + 'static {
+    const TYPE: TypeName;
+    type Change: Into<Change>;
+
+    /// None: it is one of another type.
+    fn of(collection: &Collection) -> Option<&Self>;
+    /// None: it is one of another type.
+    fn of_mut(collection: &mut Collection) -> Option<&mut Self>;
+    fn into_collection(self) -> Collection;
+    /// None: it is one of another type.
+    fn change(change: &Change) -> Option<&Self::Change>;
+}
+
+macro_rules! structures {
+    ($($variant:ident: $structure:ty, $change:ty;)*) => {$(
+        impl Structure for $structure {
+            const TYPE: TypeName = TypeName::$variant;
+            type Change = $change;
+
+            #[inline]
+            fn of(collection: &Collection) -> Option<&Self> {
+                if let Collection::$variant(structure) = collection { Some(structure) } else { None }
+            }
+
+            #[inline]
+            fn of_mut(collection: &mut Collection) -> Option<&mut Self> {
+                if let Collection::$variant(structure) = collection { Some(structure) } else { None }
+            }
+
+            fn into_collection(self) -> Collection {
+                Collection::$variant(self.into())
+            }
+
+            fn change(change: &Change) -> Option<&$change> {
+                if let Change::$variant(change) = change { Some(change) } else { None }
+            }
+        }
+
+        impl From<$change> for Change {
+            fn from(change: $change) -> Self {
+                Self::$variant(change)
+            }
+        }
+    )*};
+}
+
+structures! {
+    Hash: HashTable, HashChange;
+    Set: SetTable, SetChange;
+    List: ListDeque, ListChange;
+    SortedSet: SortedTree, SortedChange;
+    Stream: StreamLog, StreamChange;
 }
 
 /// An end of a list.
@@ -166,61 +230,6 @@ pub enum End {
     Front,
     /// Where RPUSH puts.
     Back,
-}
-
-/// One primitive change: absolute and deterministic. Replication lives on it: repeated on a copy of
-/// what was there before, it gives an equal copy of what is there after.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Change {
-    /// The field has this value and no expiry.
-    HashSet {
-        field: Box<[u8]>,
-        value: Box<[u8]>,
-    },
-    /// A field that is there has this expiry.
-    HashExpire {
-        field: Box<[u8]>,
-        at: Option<Millis>,
-    },
-    HashRemove {
-        field: Box<[u8]>,
-    },
-    SetAdd {
-        member: Box<[u8]>,
-    },
-    SetRemove {
-        member: Box<[u8]>,
-    },
-    SortedPut {
-        member: Box<[u8]>,
-        score: f64,
-    },
-    SortedRemove {
-        member: Box<[u8]>,
-    },
-    ListPush {
-        end: End,
-        element: Box<[u8]>,
-    },
-    /// So many elements went from this end.
-    ListPop {
-        end: End,
-        count: u32,
-    },
-    ListSet {
-        index: u64,
-        element: Box<[u8]>,
-    },
-    /// The element stands at this index now; what stood there and behind moved by one.
-    ListInsert {
-        index: u64,
-        element: Box<[u8]>,
-    },
-    ListRemove {
-        index: u64,
-        count: u64,
-    },
-    Stream(StreamChange),
 }
 
 /// When packed becomes large: settings named as in Redis. Besides, no block passes
@@ -271,14 +280,4 @@ pub struct Edit<'s, T> {
     pub now: Millis,
     /// None: nobody wants to know.
     pub changes: Option<&'s mut Vec<Change>>,
-}
-
-impl<T> Edit<'_, T> {
-    /// Notes a change that has just been made; builds it only if somebody wants to know.
-    #[inline]
-    pub fn record(&mut self, change: impl FnOnce() -> Change) {
-        if let Some(changes) = &mut self.changes {
-            changes.push(change());
-        }
-    }
 }

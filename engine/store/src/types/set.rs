@@ -6,8 +6,6 @@
 //! block of members:  | head 2 | member | member | ..
 //! ```
 
-use std::sync::Arc;
-
 use ringlane_base::Millis;
 
 use super::block::{self, HEAD_BYTES, set_head};
@@ -15,8 +13,7 @@ use super::intset::{self, Integers};
 use super::pack::{Item, read, skip, write};
 use super::table::{Iter, Segmented, hash_bytes};
 use super::thin::Thin;
-use super::{Body, BodyView, Change, Collection, CollectionType, Edit, PACKED_BYTES_MAX};
-use crate::TypeName;
+use super::{Edit, PACKED_BYTES_MAX, Packable, PackableView, Packs, SetChange, Shared};
 
 /// The kind of a block of members; the other is `intset::KIND`.
 const MEMBERS: u8 = 1;
@@ -98,70 +95,34 @@ impl SetTable {
 }
 
 /// A set.
-#[derive(Clone, Debug)]
-pub enum Set {
-    Packed(Vec<u8>),
-    /// Always of `Collection::Set`.
-    Large(Arc<Collection>),
-}
+pub type Set = Packable<SetTable>;
 
-fn table(collection: &Collection) -> &SetTable {
-    let Collection::Set(table) = collection else {
-        unreachable!("the entry's header says that this is a set");
-    };
-    table
-}
-
-fn table_mut(large: &mut Arc<Collection>) -> &mut SetTable {
-    let Collection::Set(table) = Arc::make_mut(large) else {
-        unreachable!("the entry's header says that this is a set");
-    };
-    table
-}
-
-impl CollectionType for Set {
-    const TYPE: TypeName = TypeName::Set;
+impl Packs for SetTable {
     type View<'a> = SetView<'a>;
 
-    fn empty() -> Self {
-        Self::Packed(Vec::new())
-    }
-
-    fn from_packed(bytes: Vec<u8>) -> Self {
-        Self::Packed(bytes)
-    }
-
-    fn from_large(large: Arc<Collection>) -> Self {
-        debug_assert_eq!(large.type_name(), Self::TYPE);
-        Self::Large(large)
-    }
-
-    fn into_body(self) -> Body {
-        match self {
-            Self::Packed(bytes) => Body::Packed(bytes),
-            Self::Large(large) => Body::Large(large),
+    fn view(form: PackableView<'_, Self>, _now: Millis) -> SetView<'_> {
+        match form {
+            PackableView::Packed(block) => SetView::of_block(block),
+            PackableView::Large(table) => SetView(Form::Table(table)),
         }
     }
 
-    fn view(body: BodyView<'_>, _now: Millis) -> SetView<'_> {
-        match body {
-            BodyView::Packed(block) => SetView::of_block(block),
-            BodyView::Large(large) => SetView(Form::Table(table(large))),
-        }
+    fn packed_len(block: &[u8]) -> usize {
+        SetView::of_block(block).len()
     }
 
-    fn is_empty(&self) -> bool {
-        self.as_view().is_empty()
+    fn repeat(edit: &mut Edit<'_, Set>, change: &SetChange) {
+        match change {
+            SetChange::Add { member } => edit.insert(member),
+            SetChange::Remove { member } => edit.remove(member),
+        };
     }
 }
 
 impl Set {
     /// The view of what is owned here.
     pub fn as_view(&self) -> SetView<'_> {
-        match self {
-            Self::Packed(block) => SetView::of_block(block),
-            Self::Large(large) => SetView(Form::Table(table(large))),
-        }
+        SetTable::view(self.form(), Millis(0))
     }
 }
 
@@ -330,24 +291,20 @@ fn members_of(integers: Integers<'_>) -> Vec<u8> {
 }
 
 impl Edit<'_, Set> {
-    pub fn view(&self) -> SetView<'_> {
-        self.value.as_view()
-    }
-
     /// True: the member is new.
     pub fn insert(&mut self, member: &[u8]) -> bool {
         let new = match self.value {
             Set::Large(large) => {
-                if Arc::strong_count(large) > 1 && table(large).contains(member) {
+                if large.is_shared() && large.contains(member) {
                     // Without a copy of what is shared when there is nothing to do.
                     return false;
                 }
-                table_mut(large).insert(member)
+                large.make_mut().insert(member)
             }
             Set::Packed(_) => self.insert_packed(member),
         };
         if new {
-            self.record(|| Change::SetAdd { member: member.into() });
+            self.record(|| SetChange::Add { member: member.into() });
         }
         new
     }
@@ -356,15 +313,15 @@ impl Edit<'_, Set> {
     pub fn remove(&mut self, member: &[u8]) -> bool {
         let removed = match self.value {
             Set::Large(large) => {
-                if Arc::strong_count(large) > 1 && !table(large).contains(member) {
+                if large.is_shared() && !large.contains(member) {
                     return false;
                 }
-                table_mut(large).remove(member)
+                large.make_mut().remove(member)
             }
             Set::Packed(block) => remove_packed(block, Item::of(member)),
         };
         if removed {
-            self.record(|| Change::SetRemove { member: member.into() });
+            self.record(|| SetChange::Remove { member: member.into() });
         }
         removed
     }
@@ -374,18 +331,6 @@ impl Edit<'_, Set> {
         let member = self.view().random(dice)?.to_vec();
         self.remove(&member);
         Some(member)
-    }
-
-    /// Repeats a recorded change. False: it is one of another type, and nothing happened.
-    pub fn apply(&mut self, change: &Change) -> bool {
-        if let Change::SetAdd { member } = change {
-            self.insert(member);
-        } else if let Change::SetRemove { member } = change {
-            self.remove(member);
-        } else {
-            return false;
-        }
-        true
     }
 
     fn insert_packed(&mut self, member: &[u8]) -> bool {
@@ -444,10 +389,10 @@ impl Edit<'_, Set> {
             for member in view.iter() {
                 table.insert(member.bytes(&mut itoa::Buffer::new()));
             }
-            *self.value = Set::Large(Arc::new(Collection::Set(table)));
+            *self.value = Set::Large(Shared::new(table));
         }
         match self.value {
-            Set::Large(large) => table_mut(large),
+            Set::Large(large) => large.make_mut(),
             Set::Packed(_) => unreachable!("it has just become large"),
         }
     }

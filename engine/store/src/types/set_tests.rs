@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::memory::size_class;
-use crate::types::PackLimits;
+use crate::types::{Body, CollectionType, HashChange, PackLimits};
 
 /// A set and a copy that only hears of changes.
 struct Pair {
@@ -29,7 +29,7 @@ impl Pair {
         for change in &changes {
             assert!(copy.apply(change));
         }
-        assert!(!copy.apply(&Change::HashRemove { field: Box::default() }));
+        assert!(!copy.apply(&HashChange::Remove { field: Box::default() }.into()));
         result
     }
 
@@ -61,9 +61,8 @@ fn check_bytes(set: &Set) {
     match set {
         Set::Packed(block) => assert!(block.len() <= PACKED_BYTES_MAX),
         Set::Large(large) => {
-            let table = table(large);
-            let members: usize = table.table.iter().map(Thin::heap_bytes).sum();
-            assert_eq!(members, table.members_bytes);
+            let members: usize = large.table.iter().map(Thin::heap_bytes).sum();
+            assert_eq!(members, large.members_bytes);
         }
     }
 }
@@ -230,12 +229,12 @@ fn what_is_shared_is_copied_by_a_change_only() {
     let mut pair = Pair::new(PackLimits { set_max_listpack_entries: 0, ..PackLimits::default() });
     pair.insert(b"a");
     let Set::Large(shared) = pair.set.clone() else { panic!("it is large") };
-    let is_shared = |set: &Set| matches!(set, Set::Large(large) if Arc::ptr_eq(large, &shared));
+    let is_shared = |set: &Set| matches!(set, Set::Large(large) if large.is(&shared));
     assert!(!pair.insert(b"a") && !pair.remove(b"b"));
     assert!(is_shared(&pair.set));
     assert!(pair.remove(b"a"));
     assert!(!is_shared(&pair.set));
-    assert!(table(&shared).contains(b"a"));
+    assert!(shared.contains(b"a"));
 }
 
 #[test]
@@ -245,7 +244,8 @@ fn a_large_set_is_freed_in_slices() {
         pair.insert(format!("member number {number}").as_bytes());
     }
     let Set::Large(mut large) = pair.set else { panic!("it is large") };
-    let large = Arc::get_mut(&mut large).expect("not shared");
+    assert!(!large.is_shared());
+    let large = large.make_mut();
     let mut calls = 0;
     loop {
         let (before, mut units) = (large.len(), 64);

@@ -7,8 +7,6 @@
 //! A large set holds each member's bytes once, in a leaf. The table has 8 bytes for each: half of
 //! the member's hash and the name of the leaf.
 
-use std::sync::Arc;
-
 use ringlane_base::Millis;
 
 use super::counted::{ELEMENTS, packed_count, packed_run, set_packed_count};
@@ -17,8 +15,7 @@ pub use super::run::Edge;
 use super::run::{self, Backward};
 use super::table::{Segmented, hash_bytes};
 use super::tree::{LeafId, Tree};
-use super::{Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX};
-use crate::TypeName;
+use super::{Edit, End, PACKED_BYTES_MAX, Packable, PackableView, Packs, Shared, SortedChange};
 
 /// Where a member is: half of its hash, and its leaf. Members with equal halves in one leaf have
 /// equal spots, and it does not matter whose is whose.
@@ -135,79 +132,40 @@ fn relocate(table: &mut Segmented<Spot>, hash: u32, from: LeafId, to: LeafId) {
 }
 
 /// A sorted set.
-#[derive(Clone, Debug)]
-pub enum SortedSet {
-    Packed(Vec<u8>),
-    /// Always of `Collection::Sorted`.
-    Large(Arc<Collection>),
-}
+pub type SortedSet = Packable<SortedTree>;
 
-fn tree(collection: &Collection) -> &SortedTree {
-    let Collection::Sorted(tree) = collection else {
-        unreachable!("the entry's header says that this is a sorted set");
-    };
-    tree
-}
-
-fn tree_mut(large: &mut Arc<Collection>) -> &mut SortedTree {
-    let Collection::Sorted(tree) = Arc::make_mut(large) else {
-        unreachable!("the entry's header says that this is a sorted set");
-    };
-    tree
-}
-
-impl CollectionType for SortedSet {
-    const TYPE: TypeName = TypeName::SortedSet;
+impl Packs for SortedTree {
     type View<'a> = SortedView<'a>;
 
-    fn empty() -> Self {
-        Self::Packed(Vec::new())
+    fn view(form: SortedView<'_>, _now: Millis) -> SortedView<'_> {
+        form
     }
 
-    fn from_packed(bytes: Vec<u8>) -> Self {
-        Self::Packed(bytes)
+    fn packed_len(block: &[u8]) -> usize {
+        packed_count(block)
     }
 
-    fn from_large(large: Arc<Collection>) -> Self {
-        debug_assert_eq!(large.type_name(), Self::TYPE);
-        Self::Large(large)
-    }
-
-    fn into_body(self) -> Body {
-        match self {
-            Self::Packed(bytes) => Body::Packed(bytes),
-            Self::Large(large) => Body::Large(large),
+    fn repeat(edit: &mut Edit<'_, SortedSet>, change: &SortedChange) {
+        match change {
+            SortedChange::Put { member, score } => {
+                edit.put(member, *score);
+            }
+            SortedChange::Remove { member } => {
+                edit.remove(member);
+            }
         }
-    }
-
-    fn view(body: BodyView<'_>, _now: Millis) -> SortedView<'_> {
-        match body {
-            BodyView::Packed(block) => SortedView::Packed(block),
-            BodyView::Large(large) => SortedView::Large(tree(large)),
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.as_view().is_empty()
     }
 }
 
 impl SortedSet {
     /// The view of what is owned here.
     pub fn as_view(&self) -> SortedView<'_> {
-        match self {
-            Self::Packed(block) => SortedView::Packed(block),
-            Self::Large(large) => SortedView::Large(tree(large)),
-        }
+        self.form()
     }
 }
 
 /// A sorted set, to read. A rank is a member's place from the lowest score on, from 0.
-#[derive(Clone, Copy, Debug)]
-pub enum SortedView<'a> {
-    Packed(&'a [u8]),
-    Large(&'a SortedTree),
-}
+pub type SortedView<'a> = PackableView<'a, SortedTree>;
 
 impl<'a> SortedView<'a> {
     pub fn len(self) -> usize {
@@ -434,10 +392,6 @@ impl Put {
 }
 
 impl Edit<'_, SortedSet> {
-    pub fn view(&self) -> SortedView<'_> {
-        self.value.as_view()
-    }
-
     /// Gives a member a score, which is not NaN.
     pub fn put(&mut self, member: &[u8], score: f64) -> Put {
         debug_assert!(!score.is_nan(), "handlers refuse NaN");
@@ -445,7 +399,7 @@ impl Edit<'_, SortedSet> {
         let score = score + 0.0;
         let put = self.put_packed(member, score).unwrap_or_else(|| self.put_large(member, score));
         if put != Put::Same {
-            self.record(|| Change::SortedPut { member: member.into(), score });
+            self.record(|| SortedChange::Put { member: member.into(), score });
         }
         put
     }
@@ -471,7 +425,7 @@ impl Edit<'_, SortedSet> {
             && bytes <= PACKED_BYTES_MAX;
         if !fits {
             let large = SortedTree::of_run(packed_run(block), packed_count(block));
-            *self.value = SortedSet::Large(Arc::new(Collection::Sorted(large)));
+            *self.value = SortedSet::Large(Shared::new(large));
             return None;
         }
         if block.is_empty() {
@@ -491,13 +445,13 @@ impl Edit<'_, SortedSet> {
         let SortedSet::Large(large) = &mut *self.value else {
             unreachable!("what is not packed is large");
         };
-        let Some(found) = tree(large).find(member) else {
-            tree_mut(large).insert(score, member);
+        let Some(found) = large.find(member) else {
+            large.make_mut().insert(score, member);
             return Put::Added;
         };
         let put = Put::of(found.1, score);
         if put != Put::Same {
-            tree_mut(large).change(found, score, member);
+            large.make_mut().change(found, score, member);
         }
         put
     }
@@ -513,12 +467,12 @@ impl Edit<'_, SortedSet> {
                 score
             }
             SortedSet::Large(large) => {
-                let found = tree(large).find(member)?;
-                tree_mut(large).remove(found, member);
+                let found = large.find(member)?;
+                large.make_mut().remove(found, member);
                 found.1
             }
         };
-        self.record(|| Change::SortedRemove { member: member.into() });
+        self.record(|| SortedChange::Remove { member: member.into() });
         Some(score)
     }
 
@@ -533,11 +487,11 @@ impl Edit<'_, SortedSet> {
                 return Some((member, score));
             }
             SortedSet::Large(large) => {
-                let (leaf, _) = tree(large).tree.at(rank);
-                tree_mut(large).remove((leaf, score), &member);
+                let (leaf, _) = large.tree.at(rank);
+                large.make_mut().remove((leaf, score), &member);
             }
         }
-        self.record(|| Change::SortedRemove { member: member.as_slice().into() });
+        self.record(|| SortedChange::Remove { member: member.as_slice().into() });
         Some((member, score))
     }
 
@@ -547,30 +501,6 @@ impl Edit<'_, SortedSet> {
             End::Front => self.remove_at(0),
             End::Back => self.remove_at(self.view().len().checked_sub(1)?),
         }
-    }
-
-    /// Repeats a recorded change. False: it is no change of a sorted set.
-    pub fn apply(&mut self, change: &Change) -> bool {
-        match change {
-            Change::SortedPut { member, score } => {
-                self.put(member, *score);
-            }
-            Change::SortedRemove { member } => {
-                self.remove(member);
-            }
-            Change::HashSet { .. }
-            | Change::HashExpire { .. }
-            | Change::HashRemove { .. }
-            | Change::SetAdd { .. }
-            | Change::SetRemove { .. }
-            | Change::ListPush { .. }
-            | Change::ListPop { .. }
-            | Change::ListSet { .. }
-            | Change::ListInsert { .. }
-            | Change::ListRemove { .. }
-            | Change::Stream(_) => return false,
-        }
-        true
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use proptest::prelude::*;
 
-use super::super::PackLimits;
+use super::super::{Body, CollectionType, PackLimits};
 use super::*;
 
 /// A score that can be a key. Never NaN, never minus zero.
@@ -397,7 +397,7 @@ fn a_large_set_is_freed_in_slices() {
         edit.put(format!("member{number:06}").as_bytes(), f64::from(number % 77));
     }
     let Body::Large(mut large) = set.into_body() else { panic!("it is large") };
-    let large = Arc::make_mut(&mut large);
+    let large = std::sync::Arc::make_mut(&mut large);
     let mut slices = 0;
     while !large.free_some(&mut 100) {
         slices += 1;

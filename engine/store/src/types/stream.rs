@@ -18,9 +18,9 @@ use ringlane_base::Millis;
 use super::pack::{self, Item};
 use super::stream_groups::Group;
 use super::{
-    Body, BodyView, Change, Collection, CollectionType, Edit, PackLimits, StreamChange, heap_bytes,
+    Body, BodyView, Collection, CollectionType, Edit, PackLimits, Shared, StreamChange, heap_bytes,
+    packable,
 };
-use crate::TypeName;
 
 /// Blocks have no more entries and bytes than this, but for a single long entry, where the settings
 /// say nothing: what a walk within a block may cost.
@@ -444,14 +444,14 @@ fn push_entry(block: &mut Block, base: StreamId, id: StreamId, fields: &[&[u8]])
 
 /// A stream.
 #[derive(Clone, Debug)]
-pub struct Stream(Arc<Collection>);
+pub struct Stream(Shared<StreamLog>);
 
 impl CollectionType for Stream {
-    const TYPE: TypeName = TypeName::Stream;
+    type Structure = StreamLog;
     type View<'a> = StreamView<'a>;
 
     fn empty() -> Self {
-        Self(Arc::new(Collection::Stream(Box::new(StreamLog::new()))))
+        Self(Shared::new(StreamLog::new()))
     }
 
     /// Only what was never changed is packed: into nothing.
@@ -461,44 +461,37 @@ impl CollectionType for Stream {
     }
 
     fn from_large(large: Arc<Collection>) -> Self {
-        debug_assert_eq!(large.type_name(), Self::TYPE);
-        Self(large)
+        Self(Shared::of(large))
     }
 
     fn into_body(self) -> Body {
-        Body::Large(self.0)
+        Body::Large(self.0.into_collection())
     }
 
     fn view(body: BodyView<'_>, _now: Millis) -> StreamView<'_> {
         match body {
             BodyView::Packed(_) => StreamView(&NOTHING),
-            BodyView::Large(large) => StreamView(log(large)),
+            BodyView::Large(large) => StreamView(packable::structure(large)),
         }
     }
 
     fn is_empty(&self) -> bool {
-        !log(&self.0).made
+        !self.0.made
     }
-}
 
-fn log(collection: &Collection) -> &StreamLog {
-    let Collection::Stream(log) = collection else {
-        unreachable!("the entry's header says that this is a stream");
-    };
-    log
+    fn repeat(edit: &mut Edit<'_, Self>, change: &StreamChange) {
+        edit.repeat(change);
+    }
 }
 
 impl Stream {
     /// The view of what is owned here.
     pub fn as_view(&self) -> StreamView<'_> {
-        StreamView(log(&self.0))
+        StreamView(&self.0)
     }
 
     pub(super) fn log_mut(&mut self) -> &mut StreamLog {
-        let Collection::Stream(log) = Arc::make_mut(&mut self.0) else {
-            unreachable!("the entry's header says that this is a stream");
-        };
-        log
+        self.0.make_mut()
     }
 }
 
@@ -650,11 +643,9 @@ impl Edit<'_, Stream> {
     pub fn append(&mut self, id: StreamId, fields: &[&[u8]]) {
         debug_assert!(id > self.view().last_id() && fields.len().is_multiple_of(2));
         self.value.log_mut().append(id, fields, self.limits);
-        self.record(|| {
-            Change::Stream(StreamChange::Add {
-                id,
-                fields: fields.iter().map(|field| Box::from(*field)).collect(),
-            })
+        self.record(|| StreamChange::Add {
+            id,
+            fields: fields.iter().map(|field| Box::from(*field)).collect(),
         });
     }
 
@@ -662,7 +653,7 @@ impl Edit<'_, Stream> {
     pub fn delete(&mut self, id: StreamId) -> bool {
         let deleted = self.value.log_mut().delete(id);
         if deleted {
-            self.record(|| Change::Stream(StreamChange::Delete { id }));
+            self.record(|| StreamChange::Delete { id });
         }
         deleted
     }
@@ -678,14 +669,14 @@ impl Edit<'_, Stream> {
     /// Takes out all entries below this id.
     pub(super) fn trim_before(&mut self, before: StreamId) {
         self.value.log_mut().trim_before(before);
-        self.record(|| Change::Stream(StreamChange::Trim { before }));
+        self.record(|| StreamChange::Trim { before });
     }
 
     /// Sets what is known of entries that are gone (XSETID).
     pub fn set_state(&mut self, last: StreamId, added: u64, deleted: StreamId) {
         let log = self.value.log_mut();
         (log.last, log.added, log.deleted, log.made) = (last, added, deleted, true);
-        self.record(|| Change::Stream(StreamChange::State { last, added, deleted }));
+        self.record(|| StreamChange::State { last, added, deleted });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ringlane_base::Millis;
 
-use super::{Change, Edit, Stream, StreamId};
+use super::{Edit, Stream, StreamId};
 
 /// One primitive change, as all of `Change`: absolute and deterministic.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,9 +62,7 @@ pub enum StreamChange {
 }
 
 impl Edit<'_, Stream> {
-    /// Repeats a recorded change; false: it is none of a stream, and nothing is done.
-    pub fn apply(&mut self, change: &Change) -> bool {
-        let Change::Stream(change) = change else { return false };
+    pub(super) fn repeat(&mut self, change: &StreamChange) {
         match change {
             StreamChange::Add { id, fields } => {
                 let fields: Vec<&[u8]> = fields.iter().map(|field| &**field).collect();
@@ -94,6 +92,5 @@ impl Edit<'_, Stream> {
                 self.settle(group, *id);
             }
         }
-        true
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ringlane_base::Millis;
 
 use super::stream::{Stream, StreamId, StreamLog, StreamView, group_key_bytes, id_node_bytes};
-use super::{Change, Edit, StreamChange, heap_bytes};
+use super::{Edit, StreamChange, heap_bytes};
 
 /// A place in the map of consumers, about.
 const CONSUMER_NODE_BYTES: usize = 2 * size_of::<Consumer>() + 2 * size_of::<Box<[u8]>>();
@@ -257,7 +257,7 @@ impl Edit<'_, Stream> {
             log.groups.insert(name.into(), Group { last, read, ..Group::default() });
             log.bytes += group_key_bytes(name);
         }
-        self.record(|| Change::Stream(StreamChange::Group { group: name.into(), last, read }));
+        self.record(|| StreamChange::Group { group: name.into(), last, read });
     }
 
     /// Whether there was such a group.
@@ -265,7 +265,7 @@ impl Edit<'_, Stream> {
         let log = self.value.log_mut();
         let Some(group) = log.groups.remove(name) else { return false };
         log.bytes -= group.bytes() + group_key_bytes(name);
-        self.record(|| Change::Stream(StreamChange::GroupRemove { group: name.into() }));
+        self.record(|| StreamChange::GroupRemove { group: name.into() });
         true
     }
 
@@ -278,24 +278,20 @@ impl Edit<'_, Stream> {
         active: Option<Millis>,
     ) {
         self.with_group(group, |group| group.set_consumer(consumer, seen, active));
-        self.record(|| {
-            Change::Stream(StreamChange::Consumer {
-                group: group.into(),
-                consumer: consumer.into(),
-                seen,
-                active,
-            })
+        self.record(|| StreamChange::Consumer {
+            group: group.into(),
+            consumer: consumer.into(),
+            seen,
+            active,
         });
     }
 
     /// None: there is no such consumer; else how many entries it had pending, which are gone.
     pub fn remove_consumer(&mut self, group: &[u8], consumer: &[u8]) -> Option<u64> {
         let pending = self.with_group(group, |group| group.remove_consumer(consumer))??;
-        self.record(|| {
-            Change::Stream(StreamChange::ConsumerRemove {
-                group: group.into(),
-                consumer: consumer.into(),
-            })
+        self.record(|| StreamChange::ConsumerRemove {
+            group: group.into(),
+            consumer: consumer.into(),
         });
         Some(pending)
     }
@@ -310,14 +306,12 @@ impl Edit<'_, Stream> {
         deliveries: u64,
     ) {
         self.with_group(group, |group| group.pend(id, consumer, delivered_at, deliveries));
-        self.record(|| {
-            Change::Stream(StreamChange::Pending {
-                group: group.into(),
-                id,
-                consumer: consumer.into(),
-                delivered_at,
-                deliveries,
-            })
+        self.record(|| StreamChange::Pending {
+            group: group.into(),
+            id,
+            consumer: consumer.into(),
+            delivered_at,
+            deliveries,
         });
     }
 
@@ -325,7 +319,7 @@ impl Edit<'_, Stream> {
     pub fn settle(&mut self, group: &[u8], id: StreamId) -> bool {
         let settled = self.with_group(group, |group| group.settle(id)) == Some(true);
         if settled {
-            self.record(|| Change::Stream(StreamChange::Settled { group: group.into(), id }));
+            self.record(|| StreamChange::Settled { group: group.into(), id });
         }
         settled
     }

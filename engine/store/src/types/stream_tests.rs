@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::types::Change;
 
 type Entry = Vec<(Vec<u8>, Vec<u8>)>;
 /// Group, then id: consumer, time, deliveries.
