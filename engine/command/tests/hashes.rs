@@ -9,8 +9,8 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ringlane_base::Database;
-use ringlane_store::{Budget, NoticeClasses};
-use support::{Lane, NOW, compared, run_on, said, script, words};
+use ringlane_store::Budget;
+use support::{Lane, NOW, check_full, check_said, compared, elements, run_on, said, script, walk};
 
 const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -436,58 +436,51 @@ fn set_with_expiry() {
 #[test]
 fn notices() {
     let mut lane = Lane::default();
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (command, events) in [
-        ("HSET h a 1 b 2 c 3", "hset h"),
-        ("HMSET h a 1", "hset h"),
-        ("HSETNX h a 2", ""),
-        ("HSETNX h d 4", "hset h"),
-        ("HINCRBY h a 1", "hincrby h"),
-        ("HINCRBY h a x", ""),
-        ("HINCRBYFLOAT h a 1", "hincrbyfloat h"),
-        ("HDEL h z", ""),
-        ("HDEL h d", "hdel h"),
-        ("HEXPIRE h 10 FIELDS 2 a z", "hexpire h"),
-        ("HEXPIRE h 10 NX FIELDS 1 a", ""),
-        ("HPERSIST h FIELDS 1 b", ""),
-        ("HPERSIST h FIELDS 1 a", "hpersist h"),
-        ("HGETEX h FIELDS 1 a", ""),
-        ("HGETEX h EX 10 FIELDS 1 a", "hexpire h"),
-        ("HGETEX h PERSIST FIELDS 1 a", "hpersist h"),
-        ("HGETEX h PERSIST FIELDS 1 a", ""),
-        ("HSETEX h FIELDS 1 a 1", "hset h"),
-        ("HSETEX h FNX FIELDS 1 a 1", ""),
-        ("HSETEX h PX 1000 FIELDS 1 a 1", "hset h,hexpire h"),
-        ("HSETEX h EX 0 FIELDS 1 a 1", "hset h,hdel h"),
-        ("HGETDEL h FIELDS 1 z", ""),
-        ("HGETDEL h FIELDS 1 b", "hdel h"),
-        ("HGETALL h", ""),
-        ("HGETDEL h FIELDS 1 c", "hdel h,del h"),
-        ("HSET h a 1", "hset h"),
-        ("HDEL h a", "hdel h,del h"),
-        ("HSET h a 1 b 2", "hset h"),
-        ("HEXPIREAT h 1 FIELDS 1 a", "hdel h"),
-        ("HPEXPIRE h 0 FIELDS 1 b", "hdel h,del h"),
-        ("HSETEX h PX 10 FIELDS 2 a 1 b 2", "hset h,hexpire h"),
-        ("HPEXPIRE h 20 FIELDS 1 b", "hexpire h"),
-        ("HSET stays a 1", "hset stays"),
-        ("HSETEX stays PX 40 FIELDS 1 b 1", "hset stays,hexpire stays"),
-    ] {
-        assert_eq!(said(&mut lane, command), events, "{command}");
-    }
+    check_said(
+        &mut lane,
+        &[
+            ("HSET h a 1 b 2 c 3", "hset h"),
+            ("HMSET h a 1", "hset h"),
+            ("HSETNX h a 2", ""),
+            ("HSETNX h d 4", "hset h"),
+            ("HINCRBY h a 1", "hincrby h"),
+            ("HINCRBY h a x", ""),
+            ("HINCRBYFLOAT h a 1", "hincrbyfloat h"),
+            ("HDEL h z", ""),
+            ("HDEL h d", "hdel h"),
+            ("HEXPIRE h 10 FIELDS 2 a z", "hexpire h"),
+            ("HEXPIRE h 10 NX FIELDS 1 a", ""),
+            ("HPERSIST h FIELDS 1 b", ""),
+            ("HPERSIST h FIELDS 1 a", "hpersist h"),
+            ("HGETEX h FIELDS 1 a", ""),
+            ("HGETEX h EX 10 FIELDS 1 a", "hexpire h"),
+            ("HGETEX h PERSIST FIELDS 1 a", "hpersist h"),
+            ("HGETEX h PERSIST FIELDS 1 a", ""),
+            ("HSETEX h FIELDS 1 a 1", "hset h"),
+            ("HSETEX h FNX FIELDS 1 a 1", ""),
+            ("HSETEX h PX 1000 FIELDS 1 a 1", "hset h,hexpire h"),
+            ("HSETEX h EX 0 FIELDS 1 a 1", "hset h,hdel h"),
+            ("HGETDEL h FIELDS 1 z", ""),
+            ("HGETDEL h FIELDS 1 b", "hdel h"),
+            ("HGETALL h", ""),
+            ("HGETDEL h FIELDS 1 c", "hdel h,del h"),
+            ("HSET h a 1", "hset h"),
+            ("HDEL h a", "hdel h,del h"),
+            ("HSET h a 1 b 2", "hset h"),
+            ("HEXPIREAT h 1 FIELDS 1 a", "hdel h"),
+            ("HPEXPIRE h 0 FIELDS 1 b", "hdel h,del h"),
+            ("HSETEX h PX 10 FIELDS 2 a 1 b 2", "hset h,hexpire h"),
+            ("HPEXPIRE h 20 FIELDS 1 b", "hexpire h"),
+            ("HSET stays a 1", "hset stays"),
+            ("HSETEX stays PX 40 FIELDS 1 b 1", "hset stays,hexpire stays"),
+        ],
+    );
     for events in ["hexpired h", "hexpired h,del h", "hexpired stays"] {
         // The wheel turns every 16 milliseconds.
         lane.wait(16);
         lane.store.work(Budget { units: 100 });
         assert_eq!(said(&mut lane, "HLEN none"), events);
     }
-}
-
-/// The readable elements of an array.
-fn array(lane: &mut Lane, command: &str) -> Vec<Vec<u8>> {
-    let answer = lane.say(command);
-    let list = answer.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    words(list.unwrap_or_else(|| panic!("{command}: {answer}")))
 }
 
 fn fill(lane: &mut Lane, key: &str, count: usize) {
@@ -502,7 +495,7 @@ fn what_is_chosen_is_there_and_every_field_has_its_chance() {
     for (key, count) in [("few", 100), ("many", 3000)] {
         fill(&mut lane, key, count);
         for ask in [1, count / 20, count / 2, count + 1] {
-            let chosen = array(&mut lane, &format!("HRANDFIELD {key} {ask} WITHVALUES"));
+            let chosen = elements(&mut lane, &format!("HRANDFIELD {key} {ask} WITHVALUES"));
             let fields: BTreeSet<_> = chosen.chunks(2).map(|pair| pair[0].clone()).collect();
             assert_eq!((chosen.len(), fields.len()), (ask.min(count) * 2, ask.min(count)));
             for pair in chosen.chunks(2) {
@@ -510,7 +503,7 @@ fn what_is_chosen_is_there_and_every_field_has_its_chance() {
             }
         }
         for factor in [1, 9] {
-            let picks = array(&mut lane, &format!("HRANDFIELD {key} -{}", count * factor));
+            let picks = elements(&mut lane, &format!("HRANDFIELD {key} -{}", count * factor));
             assert_eq!(picks.len(), count * factor);
             let different = picks.into_iter().collect::<BTreeSet<_>>().len();
             // By n picks of n 63% are seen, by 9 n all but one in 8,100.
@@ -532,7 +525,7 @@ fn fields_that_are_due_are_never_chosen() {
         lane.check("HRANDFIELD h", "\"field:0\"");
         lane.check("HRANDFIELD h 5", "[\"field:0\"]");
         lane.check("HRANDFIELD h -2 WITHVALUES", "[\"field:0\" \"0\" \"field:0\" \"0\"]");
-        assert_eq!(array(&mut lane, "HRANDFIELD h -100000").len(), 100_000);
+        assert_eq!(elements(&mut lane, "HRANDFIELD h -100000").len(), 100_000);
         lane.check("HPEXPIRE h 10 FIELDS 1 field:0", "[:1]");
         lane.wait(10);
         lane.check("HRANDFIELD h", "nil");
@@ -546,20 +539,13 @@ fn fields_that_are_due_are_never_chosen() {
 fn a_walk_shows_what_stays_whatever_comes_and_goes() {
     let mut lane = Lane::default();
     fill(&mut lane, "h", 5000);
-    let mut seen = BTreeSet::new();
-    let (mut cursor, mut calls) = (String::from("0"), 0);
-    loop {
-        let answer = lane.say(&format!("HSCAN h {cursor} COUNT 20 NOVALUES"));
-        let (next, found) = answer.trim_matches(['[', ']']).split_once(" [").unwrap();
-        cursor = next.trim_matches('"').to_owned();
-        seen.extend(words(found));
-        if cursor == "0" {
-            break;
-        }
-        calls += 1;
-        lane.say(&format!("HSET h new:{calls} 1 other:{calls} 2"));
-        lane.say(&format!("HDEL h field:{}", calls * 2));
-    }
+    let mut calls = 0;
+    let seen = walk(&mut lane, "HSCAN h", "COUNT 20 NOVALUES", |lane, call| {
+        calls = call;
+        lane.say(&format!("HSET h new:{call} 1 other:{call} 2"));
+        lane.say(&format!("HDEL h field:{}", call * 2));
+    });
+    let seen: BTreeSet<_> = seen.into_iter().collect();
     assert!((100..1000).contains(&calls), "20 of 5000 a call: {calls}");
     for number in (1..5000).step_by(2) {
         assert!(seen.contains(format!("field:{number}").as_bytes()), "field:{number}");
@@ -707,7 +693,7 @@ fn hashes_are_maps_whose_fields_go_when_their_time_has_come() {
             }
             let now = lane.store.now().0;
             model.retain(|_, (_, at)| at.is_none_or(|at| at > now));
-            let all = array(&mut lane, "HGETALL h");
+            let all = elements(&mut lane, "HGETALL h");
             let all: BTreeMap<_, _> =
                 all.chunks(2).map(|pair| (pair[0].clone(), pair[1].clone())).collect();
             let expected: BTreeMap<_, _> = model
@@ -770,26 +756,24 @@ fn very_many_due_fields_go_in_slices() {
 fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut lane = Lane::default();
     lane.check("HSET h a 1", ":1");
-    lane.store.set_limits(ringlane_store::Limits {
-        bytes_max: Some(1),
-        entries_max: None,
-        policy: ringlane_store::Policy::NoEviction,
-    });
-    let refusal = "-OOM command not allowed when used memory > 'maxmemory'.";
-    run_on(
+    check_full(
         &mut lane,
         &[
-            format!("HSET h b 1 => {refusal}"),
-            format!("HSETNX h b 1 => {refusal}"),
-            format!("HINCRBY h a 1 => {refusal}"),
-            format!("HINCRBYFLOAT h a 1 => {refusal}"),
-            format!("HEXPIRE h 10 FIELDS 1 a => {refusal}"),
-            format!("HGETEX h EX 10 FIELDS 1 a => {refusal}"),
-            format!("HSETEX h FIELDS 1 a 2 => {refusal}"),
-            r#"HGETEX h FIELDS 1 a => ["1"]"#.into(),
-            r#"HGETALL h => ["a" "1"]"#.into(),
-            r#"HGETDEL h FIELDS 1 a => ["1"]"#.into(),
-        ]
-        .join("\n"),
+            "HSET h b 1",
+            "HSETNX h b 1",
+            "HINCRBY h a 1",
+            "HINCRBYFLOAT h a 1",
+            "HEXPIRE h 10 FIELDS 1 a",
+            "HGETEX h EX 10 FIELDS 1 a",
+            "HSETEX h FIELDS 1 a 2",
+        ],
+    );
+    run_on(
+        &mut lane,
+        r#"
+        HGETEX h FIELDS 1 a => ["1"]
+        HGETALL h => ["a" "1"]
+        HGETDEL h FIELDS 1 a => ["1"]
+        "#,
     );
 }

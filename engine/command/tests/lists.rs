@@ -5,9 +5,8 @@
 
 mod support;
 
-use ringlane_command::{CommandError, Wait, table};
-use ringlane_store::NoticeClasses;
-use support::{Lane, NOW, run_on, script, words};
+use ringlane_command::{Wait, table};
+use support::{Lane, NOW, check_full, check_said, run_on, script, wait_of};
 
 #[test]
 fn push_pop_and_read() {
@@ -216,19 +215,6 @@ fn pops_from_the_first_list_that_has_any() {
     );
 }
 
-/// What a command that may wait answers or waits for.
-fn blocked(lane: &mut Lane, command: &str) -> Option<Wait> {
-    let words = words(command);
-    let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    lane.may_block = true;
-    let refusal = lane.refusal(&args);
-    lane.may_block = false;
-    match refusal {
-        Some(CommandError::Blocked(wait)) => Some(*wait),
-        _ => None,
-    }
-}
-
 #[test]
 fn what_finds_nothing_waits_where_it_may() {
     let mut lane = Lane::default();
@@ -246,10 +232,10 @@ fn what_finds_nothing_waits_where_it_may() {
         ("LMPOP 1 a LEFT", None),
         ("LMOVE a b LEFT LEFT", None),
     ] {
-        assert_eq!(blocked(&mut lane, line), wait, "{line}");
+        assert_eq!(wait_of(&mut lane, line), wait, "{line}");
     }
     lane.check("RPUSH a 1", ":1");
-    assert_eq!(blocked(&mut lane, "BLPOP a 0"), None);
+    assert_eq!(wait_of(&mut lane, "BLPOP a 0"), None);
     lane.check("EXISTS a", ":0");
 }
 
@@ -337,76 +323,59 @@ fn small_lists_are_one_block_until_a_limit() {
     );
 }
 
-/// Runs the command and gives `event key` of everything that was said, comma-separated.
-fn said(lane: &mut Lane, command: &str) -> String {
-    lane.say(command);
-    let notices = lane.store.take_notices();
-    let tell = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
-    let told: Vec<_> =
-        notices.iter().map(|notice| format!("{} {}", notice.event, tell(&notice.key))).collect();
-    told.join(",")
-}
-
 #[test]
 fn notices() {
     let mut lane = Lane::default();
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (command, events) in [
-        ("RPUSH l a b c d", "rpush l"),
-        ("LPUSHX l z", "lpush l"),
-        ("LPUSHX none z", ""),
-        ("LPOP l", "lpop l"),
-        ("LPOP l 0", ""),
-        ("LSET l 0 A", "lset l"),
-        ("LSET l 9 A", ""),
-        ("LINSERT l BEFORE A x", "linsert l"),
-        ("LINSERT l BEFORE none x", ""),
-        ("LREM l 0 x", "lrem l"),
-        ("LREM l 0 x", ""),
-        ("LTRIM l 0 1", "ltrim l"),
-        ("LTRIM l 0 9", "ltrim l"),
-        ("LRANGE l 0 -1", ""),
-        ("LMOVE l m LEFT RIGHT", "rpush m,lpop l"),
-        ("RPOPLPUSH l m", "lpush m,rpop l,del l"),
-        ("RPOPLPUSH m m", "lpush m,rpop m"),
-        ("LMPOP 1 m RIGHT", "rpop m"),
-        ("BLPOP none m 0", "lpop m,del m"),
-        ("RPUSH l a a", "rpush l"),
-        ("LREM l 0 a", "lrem l,del l"),
-        ("RPUSH l a a", "rpush l"),
-        ("LTRIM l 5 9", "ltrim l,del l"),
-        ("RPUSH l a a", "rpush l"),
-        ("BLMPOP 0 1 l LEFT COUNT 9", "lpop l,del l"),
-        ("RPUSH l a", "rpush l"),
-        ("BLMOVE l m LEFT LEFT 0", "lpush m,lpop l,del l"),
-        ("RPOP m 1", "rpop m,del m"),
-    ] {
-        assert_eq!(said(&mut lane, command), events, "{command}");
-    }
+    check_said(
+        &mut lane,
+        &[
+            ("RPUSH l a b c d", "rpush l"),
+            ("LPUSHX l z", "lpush l"),
+            ("LPUSHX none z", ""),
+            ("LPOP l", "lpop l"),
+            ("LPOP l 0", ""),
+            ("LSET l 0 A", "lset l"),
+            ("LSET l 9 A", ""),
+            ("LINSERT l BEFORE A x", "linsert l"),
+            ("LINSERT l BEFORE none x", ""),
+            ("LREM l 0 x", "lrem l"),
+            ("LREM l 0 x", ""),
+            ("LTRIM l 0 1", "ltrim l"),
+            ("LTRIM l 0 9", "ltrim l"),
+            ("LRANGE l 0 -1", ""),
+            ("LMOVE l m LEFT RIGHT", "rpush m,lpop l"),
+            ("RPOPLPUSH l m", "lpush m,rpop l,del l"),
+            ("RPOPLPUSH m m", "lpush m,rpop m"),
+            ("LMPOP 1 m RIGHT", "rpop m"),
+            ("BLPOP none m 0", "lpop m,del m"),
+            ("RPUSH l a a", "rpush l"),
+            ("LREM l 0 a", "lrem l,del l"),
+            ("RPUSH l a a", "rpush l"),
+            ("LTRIM l 5 9", "ltrim l,del l"),
+            ("RPUSH l a a", "rpush l"),
+            ("BLMPOP 0 1 l LEFT COUNT 9", "lpop l,del l"),
+            ("RPUSH l a", "rpush l"),
+            ("BLMOVE l m LEFT LEFT 0", "lpush m,lpop l,del l"),
+            ("RPOP m 1", "rpop m,del m"),
+        ],
+    );
 }
 
 #[test]
 fn a_list_that_does_not_fit_is_refused_and_left_alone() {
     let mut lane = Lane::default();
     lane.check("RPUSH l a b", ":2");
-    lane.store.set_limits(ringlane_store::Limits {
-        bytes_max: Some(1),
-        entries_max: None,
-        policy: ringlane_store::Policy::NoEviction,
-    });
-    let refusal = "-OOM command not allowed when used memory > 'maxmemory'.";
+    check_full(
+        &mut lane,
+        &["RPUSH l c", "LSET l 0 c", "LINSERT l AFTER a c", "LMOVE l m LEFT LEFT"],
+    );
     run_on(
         &mut lane,
-        &[
-            format!("RPUSH l c => {refusal}"),
-            format!("LSET l 0 c => {refusal}"),
-            format!("LINSERT l AFTER a c => {refusal}"),
-            format!("LMOVE l m LEFT LEFT => {refusal}"),
-            r#"LRANGE l 0 -1 => ["a" "b"]"#.into(),
-            r#"LMOVE l l LEFT RIGHT => "a""#.into(),
-            r#"LPOP l => "b""#.into(),
-            r#"LPOP l => "a""#.into(),
-        ]
-        .join("\n"),
+        r#"
+        LRANGE l 0 -1 => ["a" "b"]
+        LMOVE l l LEFT RIGHT => "a"
+        LPOP l => "b"
+        LPOP l => "a"
+        "#,
     );
 }

@@ -6,26 +6,10 @@
 mod support;
 
 use ringlane_store::NoticeClasses;
-use support::{Lane, words};
-
-/// Runs the commands and gives `event key` of everything that was said, comma-separated.
-fn said(lane: &mut Lane, command: &str) -> String {
-    let words = words(command);
-    let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    lane.run(&args);
-    let notices = lane.store.take_notices();
-    let tell = |key: &[u8]| String::from_utf8(key.to_vec()).unwrap();
-    let told: Vec<_> =
-        notices.iter().map(|notice| format!("{} {}", notice.event, tell(&notice.key))).collect();
-    told.join(",")
-}
+use support::{Lane, check_said};
 
 fn check(rows: &[(&str, &str)]) {
-    let mut lane = Lane::default();
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (command, events) in rows {
-        assert_eq!(said(&mut lane, command), *events, "{command}");
-    }
+    check_said(&mut Lane::default(), rows);
 }
 
 #[test]

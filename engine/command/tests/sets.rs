@@ -8,8 +8,8 @@ mod support;
 use std::collections::BTreeSet;
 
 use ringlane_command::table;
-use ringlane_store::{Budget, NoticeClasses};
-use support::{Lane, compared, run_on, said, words};
+use ringlane_store::Budget;
+use support::{Lane, check_full, check_said, compared, elements, run_on, walk, words};
 
 const WRONG: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 
@@ -281,15 +281,8 @@ fn a_set_is_packed_until_a_limit_and_stored_results_begin_anew() {
 
 type Members = BTreeSet<Vec<u8>>;
 
-/// The members that a command answers.
-fn members(lane: &mut Lane, command: &str) -> Vec<Vec<u8>> {
-    let answer = lane.say(command);
-    let list = answer.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    words(list.unwrap_or_else(|| panic!("{command}: {answer}")))
-}
-
 fn set(lane: &mut Lane, command: &str) -> Members {
-    let all = members(lane, command);
+    let all = elements(lane, command);
     let set: BTreeSet<_> = all.iter().cloned().collect();
     assert_eq!(set.len(), all.len(), "{command}: each member once");
     set
@@ -339,7 +332,7 @@ fn what_is_chosen_is_there_and_every_member_has_its_chance() {
             assert!(chosen.is_subset(&all));
         }
         assert_eq!(set(&mut lane, &format!("SRANDMEMBER {key} {}", count + 1)), all);
-        let picks = members(&mut lane, &format!("SRANDMEMBER {key} -{}", count * 10));
+        let picks = elements(&mut lane, &format!("SRANDMEMBER {key} -{}", count * 10));
         assert_eq!(picks.len(), count * 10);
         let different: BTreeSet<_> = picks.into_iter().collect();
         assert!(different.is_subset(&all));
@@ -352,20 +345,13 @@ fn what_is_chosen_is_there_and_every_member_has_its_chance() {
 fn a_walk_shows_what_stays_whatever_comes_and_goes() {
     let mut lane = Lane::default();
     fill(&mut lane);
-    let mut seen = BTreeSet::new();
-    let (mut cursor, mut calls) = (String::from("0"), 0);
-    loop {
-        let answer = lane.say(&format!("SSCAN many {cursor} COUNT 20"));
-        let (next, found) = answer.trim_matches(['[', ']']).split_once(" [").unwrap();
-        cursor = next.trim_matches('"').to_owned();
-        seen.extend(words(found));
-        if cursor == "0" {
-            break;
-        }
-        calls += 1;
-        lane.say(&format!("SADD many new:{calls} other:{calls}"));
-        lane.say(&format!("SREM many member:{}", calls * 2));
-    }
+    let mut calls = 0;
+    let seen = walk(&mut lane, "SSCAN many", "COUNT 20", |lane, call| {
+        calls = call;
+        lane.say(&format!("SADD many new:{call} other:{call}"));
+        lane.say(&format!("SREM many member:{}", call * 2));
+    });
+    let seen: BTreeSet<_> = seen.into_iter().collect();
     assert!((100..1000).contains(&calls), "20 of 5000 a call: {calls}");
     for number in (1..5000).step_by(2) {
         assert!(seen.contains(format!("member:{number}").as_bytes()), "member:{number}");
@@ -435,36 +421,36 @@ fn keys_are_found_in_every_form() {
 #[test]
 fn notices() {
     let mut lane = Lane::default();
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (command, events) in [
-        ("SADD a 1 2 3 4 5", "sadd a"),
-        ("SADD a 1", ""),
-        ("SREM a 1", "srem a"),
-        ("SREM a 1", ""),
-        ("SMOVE a b 2", "srem a,sadd b"),
-        ("SMOVE a b 2", ""),
-        ("SADD b 3", "sadd b"),
-        ("SMOVE a b 3", "srem a"),
-        ("SPOP a", "spop a"),
-        ("SPOP a 0", ""),
-        ("SMOVE b b 2", ""),
-        ("SUNIONSTORE c a b", "sunionstore c"),
-        ("SINTERSTORE c b b", "sinterstore c"),
-        ("SDIFFSTORE c b", "sdiffstore c"),
-        ("SDIFFSTORE c b b", "del c"),
-        ("SDIFFSTORE c b b", ""),
-        ("SPOP a", "spop a,del a"),
-        ("SPOP a", ""),
-        ("SPOP b 1", "spop b"),
-        ("SPOP b 9", "spop b,del b"),
-        ("SPOP b 9", ""),
-        ("SADD a x", "sadd a"),
-        ("SMOVE a b x", "srem a,del a,sadd b"),
-        ("SREM b x", "srem b,del b"),
-        ("SINTER a b", ""),
-    ] {
-        assert_eq!(said(&mut lane, command), events, "{command}");
-    }
+    check_said(
+        &mut lane,
+        &[
+            ("SADD a 1 2 3 4 5", "sadd a"),
+            ("SADD a 1", ""),
+            ("SREM a 1", "srem a"),
+            ("SREM a 1", ""),
+            ("SMOVE a b 2", "srem a,sadd b"),
+            ("SMOVE a b 2", ""),
+            ("SADD b 3", "sadd b"),
+            ("SMOVE a b 3", "srem a"),
+            ("SPOP a", "spop a"),
+            ("SPOP a 0", ""),
+            ("SMOVE b b 2", ""),
+            ("SUNIONSTORE c a b", "sunionstore c"),
+            ("SINTERSTORE c b b", "sinterstore c"),
+            ("SDIFFSTORE c b", "sdiffstore c"),
+            ("SDIFFSTORE c b b", "del c"),
+            ("SDIFFSTORE c b b", ""),
+            ("SPOP a", "spop a,del a"),
+            ("SPOP a", ""),
+            ("SPOP b 1", "spop b"),
+            ("SPOP b 9", "spop b,del b"),
+            ("SPOP b 9", ""),
+            ("SADD a x", "sadd a"),
+            ("SMOVE a b x", "srem a,del a,sadd b"),
+            ("SREM b x", "srem b,del b"),
+            ("SINTER a b", ""),
+        ],
+    );
 }
 
 #[test]
@@ -480,7 +466,7 @@ fn a_large_set_that_was_taken_or_replaced_is_freed_in_slices() {
     }
     let full = lane.store.memory().blobs;
     assert!(full > 2 << 20);
-    assert_eq!(members(&mut lane, "SPOP a 60000").len(), 60_000);
+    assert_eq!(elements(&mut lane, "SPOP a 60000").len(), 60_000);
     lane.check("SINTERSTORE b none a", ":0");
     lane.check("DBSIZE", ":0");
     let mut slices = 0;
@@ -501,24 +487,15 @@ fn what_does_not_fit_is_refused_and_changes_nothing() {
     let mut lane = Lane::default();
     lane.check("SADD a 1 2", ":2");
     lane.check("SADD b x", ":1");
-    lane.store.set_limits(ringlane_store::Limits {
-        bytes_max: Some(1),
-        entries_max: None,
-        policy: ringlane_store::Policy::NoEviction,
-    });
-    let refusal = "-OOM command not allowed when used memory > 'maxmemory'.";
+    check_full(&mut lane, &["SADD a 3", "SMOVE a b 1", "SUNIONSTORE c a b"]);
     run_on(
         &mut lane,
-        &[
-            format!("SADD a 3 => {refusal}"),
-            format!("SMOVE a b 1 => {refusal}"),
-            format!("SUNIONSTORE c a b => {refusal}"),
-            "EXISTS c => :0".into(),
-            r#"SMEMBERS a => ["1" "2"]"#.into(),
-            r#"SMEMBERS b => ["x"]"#.into(),
-            "SREM a 1 => :1".into(),
-            r#"SPOP a => "2""#.into(),
-        ]
-        .join("\n"),
+        r#"
+        EXISTS c => :0
+        SMEMBERS a => ["1" "2"]
+        SMEMBERS b => ["x"]
+        SREM a 1 => :1
+        SPOP a => "2"
+        "#,
     );
 }

@@ -6,8 +6,8 @@ mod support;
 
 use ringlane_base::{HashSeed, SLOT_COUNT};
 use ringlane_store::types::{Set, SortedSet};
-use ringlane_store::{NoticeClasses, Options, Store};
-use support::{Lane, NOW, run_on, script};
+use ringlane_store::{Options, Store};
+use support::{Lane, NOW, check_said, run_on, script};
 
 #[test]
 fn elements_by_themselves() {
@@ -150,15 +150,13 @@ fn sets_and_sorted_sets() {
 fn notices() {
     let mut lane = Lane::default();
     lane.say("RPUSH l 2 1");
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (command, events) in [
-        ("SORT l", &[][..]),
-        ("SORT l STORE to", &["sortstore"]),
-        ("SORT none STORE to", &["del"]),
-        ("SORT none STORE to", &[]),
-    ] {
-        lane.say(command);
-        let said: Vec<_> = lane.store.take_notices().iter().map(|it| it.event).collect();
-        assert_eq!(said, events, "{command}");
-    }
+    check_said(
+        &mut lane,
+        &[
+            ("SORT l", ""),
+            ("SORT l STORE to", "sortstore to"),
+            ("SORT none STORE to", "del to"),
+            ("SORT none STORE to", ""),
+        ],
+    );
 }

@@ -7,9 +7,8 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ringlane_command::{CommandError, Wait};
-use ringlane_store::NoticeClasses;
-use support::{Lane, NOW, run_on, script, words};
+use ringlane_command::Wait;
+use support::{Lane, NOW, check_said, elements, run_on, script, wait_of, walk};
 
 #[test]
 fn add_and_look_up() {
@@ -208,16 +207,14 @@ fn taking_from_the_ends() {
 
 #[test]
 fn what_waits_says_until_when() {
-    let mut lane = Lane { may_block: true, ..Lane::default() };
-    let until = |until| CommandError::Blocked(Box::new(Wait { until, arguments: None }));
-    for (line, expected) in [
+    let mut lane = Lane::default();
+    let until = |until| Some(Wait { until, arguments: None });
+    for (line, wait) in [
         ("BZPOPMIN a b 2", until(Some(NOW.plus(2000)))),
         ("BZPOPMAX a 0", until(None)),
         ("BZMPOP 0.5 2 a b MIN", until(Some(NOW.plus(500)))),
     ] {
-        let words = words(line);
-        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        assert_eq!(lane.refusal(&args), Some(expected), "{line}");
+        assert_eq!(wait_of(&mut lane, line), wait, "{line}");
     }
     run_on(&mut lane, "ZADD b 1 m => :1\nBZPOPMIN a b 0 => [\"b\" \"m\" \"1\"]");
 }
@@ -261,47 +258,38 @@ fn places() {
 #[test]
 fn notices() {
     let mut lane = Lane::default();
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (line, expected) in [
-        ("ZADD z 1 a 2 b 3 c 4 d 5 e 6 f", "zadd z"),
-        ("ZADD z 1 a", ""),
-        ("ZADD z INCR 1 a", "zincr z"),
-        ("ZINCRBY z 0 a", ""),
-        ("ZINCRBY z 1 a", "zincr z"),
-        ("ZREM z none", ""),
-        ("ZREM z a", "zrem z"),
-        ("ZPOPMIN z", "zpopmin z"),
-        ("ZMPOP 1 z MAX", "zpopmax z"),
-        ("ZREMRANGEBYRANK z 0 0", "zremrangebyrank z"),
-        ("ZREMRANGEBYSCORE z 4 4", "zremrangebyscore z"),
-        ("ZRANGESTORE to z 0 -1", "zrangestore to"),
-        ("ZUNIONSTORE to 1 z", "zunionstore to"),
-        ("ZREMRANGEBYLEX z - +", "zremrangebylex z,del z"),
-        ("ZINTERSTORE to 1 none", "del to"),
-        ("ZINTERSTORE to 1 none", ""),
-        ("GEOADD g 1 1 m", "zadd g"),
-        ("GEOADD g 1 1 m", ""),
-        ("GEOSEARCHSTORE to g FROMLONLAT 1 1 BYRADIUS 1 km", "geosearchstore to"),
-        ("GEORADIUS g 1 1 1 km STORE to", "georadiusstore to"),
-        ("ZPOPMAX g", "zpopmax g,del g"),
-        ("ZPOPMAX g", ""),
-    ] {
-        let words = words(line);
-        let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-        lane.run(&args);
-        let notices = lane.store.take_notices();
-        let told: Vec<_> = notices
-            .iter()
-            .map(|notice| format!("{} {}", notice.event, String::from_utf8_lossy(&notice.key)))
-            .collect();
-        assert_eq!(told.join(","), expected, "{line}");
-    }
+    check_said(
+        &mut lane,
+        &[
+            ("ZADD z 1 a 2 b 3 c 4 d 5 e 6 f", "zadd z"),
+            ("ZADD z 1 a", ""),
+            ("ZADD z INCR 1 a", "zincr z"),
+            ("ZINCRBY z 0 a", ""),
+            ("ZINCRBY z 1 a", "zincr z"),
+            ("ZREM z none", ""),
+            ("ZREM z a", "zrem z"),
+            ("ZPOPMIN z", "zpopmin z"),
+            ("ZMPOP 1 z MAX", "zpopmax z"),
+            ("ZREMRANGEBYRANK z 0 0", "zremrangebyrank z"),
+            ("ZREMRANGEBYSCORE z 4 4", "zremrangebyscore z"),
+            ("ZRANGESTORE to z 0 -1", "zrangestore to"),
+            ("ZUNIONSTORE to 1 z", "zunionstore to"),
+            ("ZREMRANGEBYLEX z - +", "zremrangebylex z,del z"),
+            ("ZINTERSTORE to 1 none", "del to"),
+            ("ZINTERSTORE to 1 none", ""),
+            ("GEOADD g 1 1 m", "zadd g"),
+            ("GEOADD g 1 1 m", ""),
+            ("GEOSEARCHSTORE to g FROMLONLAT 1 1 BYRADIUS 1 km", "geosearchstore to"),
+            ("GEORADIUS g 1 1 1 km STORE to", "georadiusstore to"),
+            ("ZPOPMAX g", "zpopmax g,del g"),
+            ("ZPOPMAX g", ""),
+        ],
+    );
 }
 
-/// The strings of a flat answer.
-fn strings(shown: &str) -> Vec<String> {
-    let inner = shown.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap();
-    inner.split(' ').filter(|word| !word.is_empty()).map(|word| word.replace('"', "")).collect()
+/// The strings of the flat array that the command answers.
+fn strings(lane: &mut Lane, command: &str) -> Vec<String> {
+    elements(lane, command).into_iter().map(|word| String::from_utf8(word).unwrap()).collect()
 }
 
 fn filled(count: usize) -> Lane {
@@ -317,11 +305,11 @@ fn members_by_chance() {
     for count in [3, 1000] {
         let mut lane = filled(count);
         let different: HashSet<_> =
-            strings(&lane.say(&format!("ZRANDMEMBER z {}", count - 1))).into_iter().collect();
+            strings(&mut lane, &format!("ZRANDMEMBER z {}", count - 1)).into_iter().collect();
         assert_eq!(different.len(), count - 1, "no member twice");
-        assert_eq!(strings(&lane.say("ZRANDMEMBER z 5000")).len(), count);
-        assert_eq!(strings(&lane.say("ZRANDMEMBER z -5000")).len(), 5000);
-        let pairs = strings(&lane.say("ZRANDMEMBER z -500 WITHSCORES"));
+        assert_eq!(strings(&mut lane, "ZRANDMEMBER z 5000").len(), count);
+        assert_eq!(strings(&mut lane, "ZRANDMEMBER z -5000").len(), 5000);
+        let pairs = strings(&mut lane, "ZRANDMEMBER z -500 WITHSCORES");
         assert!(pairs.chunks(2).all(|pair| pair[0] == format!("m{}", pair[1])), "{pairs:?}");
         let met: HashSet<_> = (0..20 * count).map(|_| lane.say("ZRANDMEMBER z")).collect();
         assert!(met.len() > count * 9 / 10, "{} of {count}", met.len());
@@ -344,22 +332,10 @@ fn members_by_chance() {
 fn a_walk_meets_every_member() {
     for count in [5, 3000] {
         let mut lane = filled(count);
-        let mut met = HashMap::new();
-        let mut cursor = "0".to_owned();
-        loop {
-            let answer = strings(&lane.say(&format!("ZSCAN z {cursor} COUNT 50")));
-            cursor.clone_from(&answer[0]);
-            let members = answer[1..].iter().map(|word| word.replace(['[', ']'], ""));
-            let members: Vec<_> = members.filter(|word| !word.is_empty()).collect();
-            for pair in members.chunks(2) {
-                met.insert(pair[0].clone(), pair[1].clone());
-            }
-            if cursor == "0" {
-                break;
-            }
-        }
+        let seen = walk(&mut lane, "ZSCAN z", "COUNT 50", |_, _| ());
+        let met: HashMap<_, _> = seen.chunks(2).map(|pair| (&pair[0], &pair[1])).collect();
         assert_eq!(met.len(), count);
-        assert!(met.iter().all(|(member, score)| *member == format!("m{score}")));
+        assert!(met.iter().all(|(member, score)| **member == [b"m", &score[..]].concat()));
     }
     script(
         r#"

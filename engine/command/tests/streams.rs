@@ -7,23 +7,10 @@ mod support;
 use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
-use ringlane_command::{Args, CommandError, Context, Run, Wait, Waiting, table};
+use ringlane_command::Wait;
 use ringlane_store::types::{Stream, StreamId};
-use ringlane_store::{Effect, EffectSink, NoticeClasses, Options, OwnedEffect, Store};
-use support::{Lane, NOW, Resp2, words};
-
-/// Runs lines of `command => answer` on a fresh lane.
-fn script(lines: &str) {
-    let mut lane = Lane::default();
-    for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        if let Some(milliseconds) = line.strip_prefix("wait ") {
-            lane.wait(milliseconds.parse().unwrap());
-            continue;
-        }
-        let (command, expected) = line.split_once(" => ").expect("command => answer");
-        assert_eq!(lane.say(command.trim()).trim_end(), expected.trim(), "{line}");
-    }
-}
+use ringlane_store::{Effect, EffectSink, Options, OwnedEffect, Store};
+use support::{Lane, NOW, check_said, script, wait_of};
 
 #[test]
 fn adding_and_reading() {
@@ -145,51 +132,26 @@ fn references_to_deleted_entries() {
 #[test]
 fn notices() {
     let mut lane = Lane::default();
-    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
-    for (command, events) in [
-        ("XADD s 1 a 1", "xadd"),
-        ("XADD s MAXLEN 1 2 a 2", "xadd,xtrim"),
-        ("XADD s MAXLEN ~ 1 3 a 3", "xadd"),
-        ("XGROUP CREATE s g 0", "xgroup-create"),
-        ("XREADGROUP GROUP g alice STREAMS s >", "xgroup-createconsumer"),
-        ("XREADGROUP GROUP g alice STREAMS s >", ""),
-        ("XGROUP CREATECONSUMER s g bob", "xgroup-createconsumer"),
-        ("XGROUP DELCONSUMER s g bob", "xgroup-delconsumer"),
-        ("XGROUP SETID s g 0", "xgroup-setid"),
-        ("XGROUP DESTROY s g", "xgroup-destroy"),
-        ("XDEL s 2", "xdel"),
-        ("XDEL s 2", ""),
-        ("XTRIM s MAXLEN 0", "xtrim"),
-        ("XTRIM s MAXLEN 0", ""),
-        ("XSETID s 9", "xsetid"),
-    ] {
-        lane.say(command);
-        let told: Vec<_> = lane.store.take_notices().iter().map(|notice| notice.event).collect();
-        assert_eq!(told.join(","), events, "{command}");
-    }
-}
-
-/// What a command that may wait waits for; None: it was answered.
-fn wait_of(lane: &mut Lane, command: &str) -> Option<Wait> {
-    let arguments = words(command);
-    let args: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
-    let Run::Store(handler) = table::resolve(&args).unwrap().run else { panic!("a lane's") };
-    let mut reply = Resp2::default();
-    let outcome = handler(&mut Context {
-        store: &mut lane.store,
-        args: Args::new(&args, &[]),
-        routed: None,
-        database: Database(0),
-        limits: lane.limits,
-        waiting: Waiting::Allowed,
-        scripts: None,
-        reply: &mut reply,
-    });
-    match outcome {
-        Ok(()) => None,
-        Err(CommandError::Blocked(wait)) => Some(*wait),
-        Err(other) => panic!("{other}"),
-    }
+    check_said(
+        &mut lane,
+        &[
+            ("XADD s 1 a 1", "xadd s"),
+            ("XADD s MAXLEN 1 2 a 2", "xadd s,xtrim s"),
+            ("XADD s MAXLEN ~ 1 3 a 3", "xadd s"),
+            ("XGROUP CREATE s g 0", "xgroup-create s"),
+            ("XREADGROUP GROUP g alice STREAMS s >", "xgroup-createconsumer s"),
+            ("XREADGROUP GROUP g alice STREAMS s >", ""),
+            ("XGROUP CREATECONSUMER s g bob", "xgroup-createconsumer s"),
+            ("XGROUP DELCONSUMER s g bob", "xgroup-delconsumer s"),
+            ("XGROUP SETID s g 0", "xgroup-setid s"),
+            ("XGROUP DESTROY s g", "xgroup-destroy s"),
+            ("XDEL s 2", "xdel s"),
+            ("XDEL s 2", ""),
+            ("XTRIM s MAXLEN 0", "xtrim s"),
+            ("XTRIM s MAXLEN 0", ""),
+            ("XSETID s 9", "xsetid s"),
+        ],
+    );
 }
 
 #[test]

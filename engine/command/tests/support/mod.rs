@@ -10,9 +10,9 @@ use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_command::{
     Args, CommandError, CommandSpec, Context, Handler, HandlerLimits, Merge, Reply, RoutedKey, Run,
-    ServeCommand, Waiting, introspect, table,
+    ServeCommand, Wait, Waiting, introspect, table,
 };
-use ringlane_store::{Options, Store};
+use ringlane_store::{Limits, NoticeClasses, Options, Policy, Store};
 
 pub const NOW: Millis = Millis(1_700_000_000_000);
 
@@ -277,6 +277,69 @@ pub fn said(lane: &mut Lane, command: &str) -> String {
     let told: Vec<_> =
         notices.iter().map(|notice| format!("{} {}", notice.event, tell(&notice.key))).collect();
     told.join(",")
+}
+
+/// Runs commands on a lane that tells everything, each with what it says as `said` gives it.
+pub fn check_said(lane: &mut Lane, rows: &[(&str, &str)]) {
+    lane.store.set_notice_mask(NoticeClasses::parse("EA").unwrap());
+    for (command, events) in rows {
+        assert_eq!(said(lane, command), *events, "{command}");
+    }
+}
+
+/// From now on the lane is full: each of the commands is refused, since it would grow.
+pub fn check_full(lane: &mut Lane, refused: &[&str]) {
+    lane.store.set_limits(Limits {
+        bytes_max: Some(1),
+        entries_max: None,
+        policy: Policy::NoEviction,
+    });
+    for command in refused {
+        lane.check(command, "-OOM command not allowed when used memory > 'maxmemory'.");
+    }
+}
+
+/// What the command waits for, if it does; answered or refused it is None.
+pub fn wait_of(lane: &mut Lane, command: &str) -> Option<Wait> {
+    let words = words(command);
+    let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    lane.may_block = true;
+    let refusal = lane.refusal(&args);
+    lane.may_block = false;
+    match refusal {
+        Some(CommandError::Blocked(wait)) => Some(*wait),
+        _ => None,
+    }
+}
+
+/// The elements of the flat array that the command answers.
+pub fn elements(lane: &mut Lane, command: &str) -> Vec<Vec<u8>> {
+    let answer = lane.say(command);
+    let list = answer.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    words(list.unwrap_or_else(|| panic!("{command}: {answer}")))
+}
+
+/// All that a scan shows, the one call's elements behind the other's. `between` runs after each
+/// call but the last, with the number of those until now.
+pub fn walk(
+    lane: &mut Lane,
+    name: &str,
+    options: &str,
+    mut between: impl FnMut(&mut Lane, usize),
+) -> Vec<Vec<u8>> {
+    let mut seen = Vec::new();
+    let mut cursor = String::from("0");
+    for call in 1.. {
+        let answer = lane.say(&format!("{name} {cursor} {options}"));
+        let (next, found) = answer.trim_matches(['[', ']']).split_once(" [").unwrap();
+        seen.extend(words(found));
+        cursor = next.replace('"', "");
+        if cursor == "0" {
+            break;
+        }
+        between(lane, call);
+    }
+    seen
 }
 
 /// Words apart by blanks; `"…"` holds blanks, or nothing; `\xNN` a byte, only within quotes.
