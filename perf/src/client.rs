@@ -90,24 +90,48 @@ impl Client {
         self.read_nested(0)
     }
 
+    /// Reads one reply of any size and forgets it; an error reply is an `Err`.
+    pub fn skip(&mut self) -> Result<()> {
+        let (mut line, mut left) = (Vec::new(), 1u64);
+        while left > 0 {
+            left -= 1;
+            self.read_line_into(&mut line)?;
+            let (kind, rest) = line.split_first().context("an empty reply")?;
+            let text = std::str::from_utf8(rest).unwrap_or_default();
+            match kind {
+                b'-' => bail!("{text}"),
+                b'$' | b'=' | b'*' | b'~' | b'>' | b'%' if text == "-1" => {}
+                b'$' | b'=' => {
+                    let bytes: u64 = text.parse().context("a bulk's length")?;
+                    std::io::copy(&mut self.stream.by_ref().take(bytes + 2), &mut std::io::sink())?;
+                }
+                b'*' | b'~' | b'>' => left += text.parse::<u64>().context("an array's length")?,
+                b'%' => left += 2 * text.parse::<u64>().context("a map's length")?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The value of a field of `INFO`, as `name:value` in any section.
     pub fn info(&mut self, section: &str) -> Result<String> {
         self.command(&format!("INFO {section}"))?.text().context("INFO is no text")
     }
 
-    fn read_line(&mut self) -> Result<Vec<u8>> {
+    fn read_line_into(&mut self, line: &mut Vec<u8>) -> Result<()> {
         const LINE_BYTES_MAX: u64 = 64 * 1024;
-        let mut line = Vec::new();
-        self.stream.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
+        line.clear();
+        self.stream.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', line)?;
         if !line.ends_with(b"\r\n") {
             bail!("the server closed the connection");
         }
         line.truncate(line.len() - 2);
-        Ok(line)
+        Ok(())
     }
 
     fn read_nested(&mut self, depth: u32) -> Result<Reply> {
-        let line = self.read_line()?;
+        let mut line = Vec::new();
+        self.read_line_into(&mut line)?;
         let (kind, rest) = line.split_first().context("an empty reply")?;
         let text = std::str::from_utf8(rest).unwrap_or_default();
         match kind {
@@ -173,7 +197,11 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    fn answer(reply: &'static str) -> Result<Reply> {
+    /// A client whose PING is answered so.
+    fn answered<R: Send>(
+        reply: &'static str,
+        ask: impl FnOnce(&mut Client) -> Result<R>,
+    ) -> Result<R> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let server = std::thread::spawn(move || {
@@ -183,9 +211,39 @@ mod tests {
             assert_eq!(&request, b"*1\r\n$4\r\nPING\r\n");
             peer.write_all(reply.as_bytes()).unwrap();
         });
-        let result = Client::connect(address, Duration::from_secs(10)).unwrap().command("PING");
+        let result = ask(&mut Client::connect(address, Duration::from_secs(10)).unwrap());
         server.join().unwrap();
         result
+    }
+
+    fn answer(reply: &'static str) -> Result<Reply> {
+        answered(reply, |client| client.command("PING"))
+    }
+
+    #[test]
+    fn a_reply_of_any_shape_is_skipped_to_its_end() {
+        for wire in [
+            "+a\r\n",
+            "*-1\r\n",
+            "*0\r\n",
+            "$3\r\n\r\n*\r\n",
+            "*2\r\n:1\r\n%1\r\n+a\r\n*1\r\n_\r\n",
+        ] {
+            let whole: &'static str = format!("{wire}:7\r\n").leak();
+            let next = answered(whole, |client| {
+                client.send(b"*1\r\n$4\r\nPING\r\n")?;
+                client.skip()?;
+                client.read()
+            });
+            assert_eq!(next.unwrap(), Reply::Integer(7), "{wire:?}");
+        }
+        for wire in ["-ERR no\r\n", "*2\r\n:1\r\n", "*1\r\n-ERR no\r\n"] {
+            let skipped = answered(wire, |client| {
+                client.send(b"*1\r\n$4\r\nPING\r\n")?;
+                client.skip()
+            });
+            assert!(skipped.is_err(), "{wire:?}");
+        }
     }
 
     #[test]
