@@ -407,13 +407,10 @@ const ABSENT: &[(&str, &str)] = &[
     ("cluster|slot-stats", "slots are not counted one by one"),
     ("cluster", "lanes are arranged by the server itself"),
     ("commandlog", "SLOWLOG tells slow commands"),
-    ("delex", "DELIFEQ is there"),
-    ("digest", "SET's IFEQ compares values"),
     ("failover", "there are no replicas yet"),
     ("hotkeys", "not there yet"),
     ("migrate", "DUMP and RESTORE, or `ringlane import`, move keys"),
     ("module", "there are no modules"),
-    ("msetex", "MSET and EXPIRE in a transaction do the same"),
     ("pfdebug", "for Redis's own tests"),
     ("pfselftest", "for Redis's own tests"),
     ("psync", "there are no replicas yet"),
@@ -493,7 +490,7 @@ const DIFFERENT: &[(&str, &str)] = &[
         "watch",
         "what changes the groups of a stream (XREADGROUP, XGROUP) is a change of the stream too",
     ),
-    ("xreadgroup", "CLAIM is not there; a consumer's name always makes the consumer, as from 7.2"),
+    ("xreadgroup", "a consumer's name always makes the consumer, as from 7.2"),
     ("zscan", "the order is the table's own"),
 ];
 

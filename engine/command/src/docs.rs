@@ -363,7 +363,7 @@ mod tests {
             ("expire", "key:key seconds:integer oneof(NX=nx XX=xx GT=gt LT=lt)?"),
             (
                 "set",
-                "key:key value:string oneof(NX=nx XX=xx IFEQ=value:string)? GET=get? \
+                "key:key value:string oneof(NX=nx XX=xx IFEQ=value:string IFNE=value:string IFDEQ=digest:string IFDNE=digest:string)? GET=get? \
                  oneof(EX=seconds:integer PX=milliseconds:integer EXAT=unix-seconds:unix-time \
                  PXAT=unix-milliseconds:unix-time KEEPTTL=keepttl)?",
             ),

@@ -95,6 +95,24 @@ impl Extended {
         BigInt::from_biguint(sign, BigUint::from(mantissa) << (own - exponent) as u64)
     }
 
+    /// In thousandths, rounded up; None beyond 64 bits.
+    pub fn thousandths_up(self) -> Option<i64> {
+        let Magnitude::Finite { mantissa, exponent } = self.magnitude else { return None };
+        let sign = if self.negative { Sign::Minus } else { Sign::Plus };
+        let value = BigInt::from_biguint(sign, BigUint::from(mantissa) * 1000u32);
+        let whole = if exponent >= 0 {
+            value << exponent as u64
+        } else {
+            // Shifting rounds down.
+            -((-value) >> exponent.unsigned_abs())
+        };
+        i64::try_from(whole).ok()
+    }
+
+    pub fn is_negative(self) -> bool {
+        self.negative
+    }
+
     /// With at most 17 decimals, zeros at the end removed, never `-0`.
     pub fn to_text(self) -> String {
         let Magnitude::Finite { mantissa, exponent } = self.magnitude else {

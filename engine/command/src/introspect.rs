@@ -130,7 +130,7 @@ pub fn category_names(spec: &CommandSpec) -> Vec<&'static str> {
 /// depend on the arguments, as in Redis, but for a first key that does not.
 fn key_range(keys: Keys) -> (i64, i64, i64) {
     match keys {
-        Keys::None | Keys::Counted(_) | Keys::Streams => (0, 0, 0),
+        Keys::None | Keys::Counted(_) | Keys::CountedPairs(_) | Keys::Streams => (0, 0, 0),
         Keys::First | Keys::AndStore | Keys::AndStoreDist | Keys::ToCounted => (1, 1, 1),
         Keys::FirstTwo => (1, 2, 1),
         Keys::Second => (2, 2, 1),
@@ -145,6 +145,7 @@ fn key_range(keys: Keys) -> (i64, i64, i64) {
 fn has_movable_keys(keys: Keys) -> bool {
     match keys {
         Keys::Counted(_)
+        | Keys::CountedPairs(_)
         | Keys::ToCounted
         | Keys::Streams
         | Keys::AndStore
@@ -167,8 +168,9 @@ fn write_key_specs(spec: &CommandSpec, reply: &mut dyn Reply) {
         reply.bulk(b"flags");
         write_names(reply, &flags.split(' ').collect::<Vec<_>>());
         match (spec.keys, index) {
-            (Keys::Counted(at), _) => write_counted(reply, at),
-            (Keys::ToCounted, 1) => write_counted(reply, 2),
+            (Keys::Counted(at), _) => write_counted(reply, at, 1),
+            (Keys::CountedPairs(at), _) => write_counted(reply, at, 2),
+            (Keys::ToCounted, 1) => write_counted(reply, 2, 1),
             (Keys::Streams, _) => {
                 // Behind the word, a key and an id at least; before it what must be said first.
                 let from = spec.arity.least() - 3;
@@ -202,11 +204,12 @@ fn write_range(reply: &mut dyn Reply, keys: Keys, index: usize, texts: usize) {
     write_search(reply, "range", &[("lastkey", last), ("keystep", step), ("limit", 0)]);
 }
 
-fn write_counted(reply: &mut dyn Reply, at: usize) {
+/// The keys that argument `at` counts, one every `step` arguments.
+fn write_counted(reply: &mut dyn Reply, at: usize, step: i64) {
     reply.bulk(b"begin_search");
     write_search(reply, "index", &[("index", at as i64)]);
     reply.bulk(b"find_keys");
-    write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+    write_search(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", step)]);
 }
 
 /// The keys that follow a word, which stands nowhere before argument `from`.

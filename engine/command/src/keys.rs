@@ -4,7 +4,6 @@ use ringlane_base::Database;
 use ringlane_store::{Exported, Key, NoticeClasses, Removal};
 
 use crate::parse::{self, is};
-use crate::strings::holds;
 use crate::{Args, CommandError, Context};
 
 /// `DEL key`, `UNLINK key`, called once a key.
@@ -31,18 +30,6 @@ pub fn touch_one(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let found = context.store.touch(&key);
     context.reply.integer(i64::from(found));
-    Ok(())
-}
-
-/// `DELIFEQ key value`
-pub fn delifeq(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let key = context.key(1);
-    let equal = holds(context.store, &key, &context.args[2])?;
-    if equal {
-        context.store.remove(&key, Removal::Deleted);
-        context.notify(NoticeClasses::GENERIC, "del", &key);
-    }
-    context.reply.integer(i64::from(equal));
     Ok(())
 }
 

@@ -13,6 +13,7 @@ pub mod spec;
 pub mod bitfield;
 pub mod bitmap;
 pub mod bitop;
+pub mod conditional;
 pub mod counter;
 pub mod dump;
 pub mod expiry;

@@ -2,10 +2,11 @@
 //! their kin. A command that finds nothing answers `CommandError::Blocked` where that is allowed;
 //! whoever holds the connection does the waiting and runs the command again.
 
-use ringlane_base::{Millis, number};
+use ringlane_base::Millis;
 use ringlane_store::types::List;
 use ringlane_store::{End, Key, NoticeClasses};
 
+use crate::extended::Extended;
 use crate::list::{self, growth, parse_end, peek, pop_one, pop_several, push_event};
 use crate::parse::is;
 use crate::{CommandError, Context, Wait, Waiting};
@@ -15,24 +16,27 @@ use crate::{CommandError, Context, Wait, Waiting};
 /// # Errors
 /// The argument is no number of seconds, is negative, or leaves the range of 64 bits of milliseconds.
 pub(crate) fn timeout(text: &[u8], now: Millis) -> Result<Option<Millis>, CommandError> {
-    let seconds = number::parse_double(text)
+    const OUT_OF_RANGE: CommandError = CommandError::Fixed("ERR timeout is out of range");
+    const NEGATIVE: CommandError = CommandError::Fixed("ERR timeout is negative");
+    let seconds = Extended::parse(text)
         .ok_or(CommandError::Fixed("ERR timeout is not a float or out of range"))?;
-    // As in Redis, up to the next millisecond.
-    let wait = (seconds * 1000.0).ceil();
-    if wait < 0.0 {
-        return Err(CommandError::Fixed("ERR timeout is negative"));
+    let Some(wait) = seconds.thousandths_up() else {
+        return Err(if seconds.is_negative() { NEGATIVE } else { OUT_OF_RANGE });
+    };
+    match wait {
+        ..0 => Err(NEGATIVE),
+        0 => Ok(None),
+        1.. => match wait.checked_add(now.0 as i64) {
+            Some(at) => Ok(Some(Millis(at as u64))),
+            None => Err(OUT_OF_RANGE),
+        },
     }
-    let latest = (i64::MAX as u64).saturating_sub(now.0);
-    if wait >= latest as f64 {
-        return Err(CommandError::Fixed("ERR timeout is out of range"));
-    }
-    Ok((wait > 0.0).then(|| now.plus(wait as u64)))
 }
 
 /// That there is nothing to take yet; where waiting is not allowed, the answer is that of a timeout.
 pub(crate) fn wait(context: &mut Context<'_>, until: Option<Millis>) -> Result<(), CommandError> {
     if context.waiting == Waiting::Allowed {
-        return Err(CommandError::Blocked(Box::new(Wait { until, arguments: None })));
+        return Err(CommandError::Blocked(Box::new(Wait { until, ..Wait::default() })));
     }
     context.reply.null_array();
     Ok(())

@@ -29,6 +29,29 @@ pub enum Condition<'a> {
     Present,
     /// `IFEQ`: only if the key holds exactly this.
     Equals(&'a [u8]),
+    /// `IFNE`: unless the key holds exactly this.
+    Differs(&'a [u8]),
+    /// `IFDEQ`: only if the key holds something with this digest.
+    DigestEquals(&'a [u8]),
+    /// `IFDNE`: unless the key holds something with this digest.
+    DigestDiffers(&'a [u8]),
+}
+
+impl<'a> Condition<'a> {
+    /// The condition that this word says of the argument behind it.
+    pub fn of_value(word: &[u8], value: &'a [u8]) -> Option<Self> {
+        if is(word, "ifeq") {
+            Some(Self::Equals(value))
+        } else if is(word, "ifne") {
+            Some(Self::Differs(value))
+        } else if is(word, "ifdeq") {
+            Some(Self::DigestEquals(value))
+        } else if is(word, "ifdne") {
+            Some(Self::DigestDiffers(value))
+        } else {
+            None
+        }
+    }
 }
 
 /// What becomes of the key's expiry.
@@ -65,8 +88,11 @@ impl<'a> SetOptions<'a> {
                 options.restrict(Condition::Absent)?;
             } else if is(option, "xx") {
                 options.restrict(Condition::Present)?;
-            } else if is(option, "ifeq") {
-                options.restrict(Condition::Equals(rest.next().ok_or(CommandError::Syntax)?))?;
+            } else if let Some(condition) =
+                rest.clone().next().and_then(|value| Condition::of_value(option, value))
+            {
+                rest.next();
+                options.restrict(condition)?;
             } else if is(option, "get") {
                 options.get = true;
             } else if is(option, "keepttl") {
@@ -80,18 +106,46 @@ impl<'a> SetOptions<'a> {
     }
 
     fn restrict(&mut self, condition: Condition<'a>) -> Result<(), CommandError> {
-        let compatible = match (self.condition, condition) {
-            (Condition::Always, _)
-            | (Condition::Absent, Condition::Absent)
-            | (Condition::Present, Condition::Present)
-            | (Condition::Equals(_), Condition::Equals(_)) => true,
-            (Condition::Absent | Condition::Present | Condition::Equals(_), _) => false,
-        };
-        if !compatible {
-            return Err(CommandError::Syntax);
-        }
-        self.condition = condition;
+        self.condition = merge_condition(self.condition, condition)?;
         Ok(())
+    }
+}
+
+/// Two conditions agree only if they are of one kind; the second one counts.
+fn merge_condition<'a>(
+    before: Condition<'a>,
+    said: Condition<'a>,
+) -> Result<Condition<'a>, CommandError> {
+    let compatible = before == Condition::Always
+        || std::mem::discriminant(&before) == std::mem::discriminant(&said);
+    if compatible { Ok(said) } else { Err(CommandError::Syntax) }
+}
+
+/// What may follow MSETEX's pairs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairOptions<'a> {
+    pub condition: Condition<'a>,
+    pub expiry: ExpiryOption<'a>,
+}
+
+impl<'a> PairOptions<'a> {
+    /// Reads them from argument `first` on.
+    pub fn parse(args: Args<'a>, first: usize) -> Result<Self, CommandError> {
+        let mut options = Self { condition: Condition::Always, expiry: ExpiryOption::Unsaid };
+        let mut rest = args.from(first).iter().copied();
+        while let Some(option) = rest.next() {
+            if is(option, "nx") {
+                options.condition = merge_condition(options.condition, Condition::Absent)?;
+            } else if is(option, "xx") {
+                options.condition = merge_condition(options.condition, Condition::Present)?;
+            } else if is(option, "keepttl") {
+                options.expiry = merge_expiry(options.expiry, ExpiryOption::Keep)?;
+            } else {
+                let given = given_expiry(option, rest.next())?;
+                options.expiry = merge_expiry(options.expiry, given)?;
+            }
+        }
+        Ok(options)
     }
 }
 

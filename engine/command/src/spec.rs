@@ -48,6 +48,8 @@ pub enum Keys {
     AllButLast,
     /// This argument counts the keys that follow it (`LMPOP numkeys key …`, `EVAL script numkeys key …`).
     Counted(usize),
+    /// The same, each key followed by its value (`MSETEX numkeys key value …`).
+    CountedPairs(usize),
     /// Argument 1, and as many from argument 3 on as argument 2 says (`ZUNIONSTORE to numkeys key …`).
     ToCounted,
     /// The first half of what follows the word STREAMS (`XREAD … STREAMS key … id …`).
@@ -339,9 +341,10 @@ impl CommandSpec {
             Keys::Pairs => (1, count, 2),
             Keys::From(first) => (first, count, 1),
             Keys::AllButLast => (1, count.saturating_sub(1), 1),
-            Keys::Counted(at) => counted(at, count, &argument),
+            Keys::Counted(at) => counted(at, count, 1, &argument),
+            Keys::CountedPairs(at) => counted(at, count, 2, &argument),
             Keys::ToCounted => {
-                let (next, end, step) = counted(2, count, &argument);
+                let (next, end, step) = counted(2, count, 1, &argument);
                 return KeyPositions { first: Some(1), next, end, step };
             }
             Keys::Streams => streams(count, &argument),
@@ -418,15 +421,17 @@ impl CommandSpec {
     }
 }
 
+/// The keys that argument `at` counts, one every `step` arguments.
 #[cold]
 fn counted<'a>(
     at: usize,
     count: usize,
+    step: usize,
     argument: &impl Fn(usize) -> &'a [u8],
 ) -> (usize, usize, usize) {
     let keys = if at < count { ringlane_base::number::parse_integer(argument(at)) } else { None };
     match keys.and_then(|keys| usize::try_from(keys).ok()) {
-        Some(keys) if keys < count - at => (at + 1, at + 1 + keys, 1),
+        Some(keys) if keys <= (count - at - 1) / step => (at + 1, at + 1 + keys * step, step),
         Some(_) | None => (0, 0, 1),
     }
 }

@@ -87,6 +87,11 @@ pub(crate) fn write_id(reply: &mut dyn Reply, id: StreamId) {
 /// An entry as all commands answer it: its id, then names and values in turn.
 pub(crate) fn write_entry(reply: &mut dyn Reply, entry: StreamEntry<'_>) {
     reply.array(2);
+    write_entry_parts(reply, entry);
+}
+
+/// The id, and the fields with their values.
+pub(crate) fn write_entry_parts(reply: &mut dyn Reply, entry: StreamEntry<'_>) {
     write_id(reply, entry.id);
     reply.array(2 * entry.len());
     for (name, value) in entry.fields() {

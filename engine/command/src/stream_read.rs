@@ -1,11 +1,11 @@
 //! XREAD and XREADGROUP: what is new in streams, waiting for it if there is nothing.
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Group, Stream, StreamId, StreamView};
+use ringlane_store::types::{Group, Stream, StreamEntry, StreamId, StreamView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::parse::{self, is};
-use crate::stream::{id, write_entries, write_entry, write_id};
+use crate::stream::{id, write_entries, write_entry, write_entry_parts, write_id};
 use crate::{Args, CommandError, Context, Reply, Wait, Waiting};
 
 /// What is to be done where there is nothing to read.
@@ -24,6 +24,8 @@ struct Options<'a> {
     /// Group and consumer.
     group: Option<(&'a [u8], &'a [u8])>,
     no_acknowledge: bool,
+    /// Entries that have been pending for so many milliseconds are given too, whoever has them.
+    claim: Option<u64>,
     /// The index of the first key, and how many there are.
     first: usize,
     streams: usize,
@@ -36,6 +38,7 @@ impl<'a> Options<'a> {
             block: Block::No,
             group: None,
             no_acknowledge: false,
+            claim: None,
             first: 0,
             streams: 0,
         };
@@ -60,6 +63,10 @@ impl<'a> Options<'a> {
             } else if is(word, "noack") {
                 options.no_acknowledge = true;
                 only_of_groups("NOACK", of_group)?;
+            } else if is(word, "claim") && !after.is_empty() {
+                only_of_groups("CLAIM", of_group)?;
+                options.claim = Some(idle_time(after[0])?);
+                at += 1;
             } else {
                 return Err(CommandError::Syntax);
             }
@@ -92,6 +99,14 @@ fn unbalanced(of_group: bool) -> CommandError {
         "ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be \
          specified."
     })
+}
+
+/// For how long an entry must have been pending to be claimed, in milliseconds.
+fn idle_time(text: &[u8]) -> Result<u64, CommandError> {
+    let idle = parse::integer(text)
+        .map_err(|_| CommandError::Fixed("ERR min-idle-time is not an integer or out of range"))?;
+    u64::try_from(idle)
+        .map_err(|_| CommandError::Fixed("ERR min-idle-time must be a positive integer"))
 }
 
 /// When a wait of so many milliseconds ends.
@@ -136,7 +151,7 @@ pub fn xread(context: &mut Context<'_>) -> Result<(), CommandError> {
         }
     }
     if served.is_empty() {
-        return nothing(context, options.block, &made_absolute);
+        return nothing(context, options.block, Wait::default(), &made_absolute);
     }
     context.reply.parts(served.len());
     for (index, after) in served {
@@ -171,15 +186,16 @@ fn after_id(text: &[u8], stream: Option<StreamView<'_>>) -> Result<StreamId, Com
     }
 }
 
-/// There is nothing to read: waits, if that was asked for and may be. `made_absolute`: arguments whose
-/// meaning depends on when they are read, with what they mean now.
+/// There is nothing to read: waits, for more than time if `wait` says so, if that was asked for and may
+/// be. `made_absolute`: arguments whose meaning depends on when they are read, with what they mean now.
 fn nothing(
     context: &mut Context<'_>,
     block: Block,
+    mut wait: Wait,
     made_absolute: &[(usize, StreamId)],
 ) -> Result<(), CommandError> {
     let may_wait = context.waiting == Waiting::Allowed;
-    let until = match block {
+    wait.until = match block {
         Block::ForEver if may_wait => None,
         Block::Until(at) if may_wait => Some(at),
         Block::No | Block::ForEver | Block::Until(_) => {
@@ -187,7 +203,7 @@ fn nothing(
             return Ok(());
         }
     };
-    let arguments = (!made_absolute.is_empty()).then(|| {
+    wait.arguments = (!made_absolute.is_empty()).then(|| {
         let mut arguments: Vec<Vec<u8>> =
             context.args.from(0).iter().map(|argument| argument.to_vec()).collect();
         for (at, id) in made_absolute {
@@ -195,15 +211,16 @@ fn nothing(
         }
         arguments
     });
-    Err(CommandError::Blocked(Box::new(Wait { until, arguments })))
+    Err(CommandError::Blocked(Box::new(wait)))
 }
 
-/// `XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK]
+/// `XREADGROUP GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM milliseconds] [NOACK]
 /// STREAMS key [key …] id [id …]`
 pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
     let options = Options::parse(context.args, true, context.store.now())?;
     let (group, consumer) = options.group.expect("it is not missing");
     let (mut served, mut idle) = (Vec::new(), Vec::new());
+    let mut wait = Wait { needs_keys: true, ..Wait::default() };
     for index in 0..options.streams {
         let key = context.key(options.first + index);
         let text = context.args.get(options.first + options.streams + index);
@@ -218,9 +235,11 @@ pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
         };
         let from = from_id(text.expect("as many ids as keys"))?;
         let fresh = stream.last().is_some_and(|top| top.id > known.last);
-        if from != From::New || fresh {
+        let claimable_at = options.claim.and_then(|idle| claimable_at(stream, known, idle));
+        if from != From::New || fresh || claimable_at.is_some_and(|at| at <= context.store.now()) {
             served.push((options.first + index, from));
         } else {
+            wait.again = wait.again.into_iter().chain(claimable_at).min();
             idle.push(options.first + index);
         }
     }
@@ -228,7 +247,7 @@ pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
         served.is_empty() && options.block != Block::No && context.waiting == Waiting::Allowed;
     see_consumer(context, &options, &idle, waits)?;
     if served.is_empty() {
-        return nothing(context, options.block, &[]);
+        return nothing(context, options.block, wait, &[]);
     }
     context.reply.parts(served.len());
     for (index, from) in served {
@@ -312,7 +331,15 @@ fn see_consumer(
     Ok(())
 }
 
-/// Gives the consumer entries that the group has not given out.
+/// When the entry that has been pending for longest, and is still there, may be claimed.
+fn claimable_at(stream: StreamView<'_>, group: &Group, idle: u64) -> Option<Millis> {
+    let mut pending = group.pending_by_age();
+    let (_, oldest) = pending.find(|(id, _)| stream.get(*id).is_some())?;
+    Some(Millis(oldest.delivered_at.0.saturating_add(idle)))
+}
+
+/// Gives the consumer entries that the group has not given out; before them, with CLAIM, those that have
+/// been pending for long enough, the longest first.
 fn deliver(
     context: &mut Context<'_>,
     key: &Key<'_>,
@@ -323,21 +350,43 @@ fn deliver(
     context.store.edit::<Stream, _>(key, 0, |stream| {
         let (view, now) = (stream.view(), stream.now);
         let known = group_of(view, group);
-        let start = known.last.next().unwrap_or(StreamId::MAX);
-        let entries = view.range(start, StreamId::MAX);
+        let most = limit(options.count);
+        let claimed: Vec<_> = match options.claim {
+            None => Vec::new(),
+            Some(idle) => known
+                .pending_by_age()
+                .take_while(|(_, given)| given.delivered_at.0.saturating_add(idle) <= now.0)
+                .filter_map(|(id, given)| Some((view.get(id)?, given)))
+                .take(most)
+                .collect(),
+        };
         let mut read = known.read;
-        let ids: Vec<StreamId> = entries
-            .clone()
-            .take(limit(options.count))
-            .map(|entry| {
-                read = view.read_after(read, entry.id);
-                entry.id
-            })
-            .collect();
-        write_entries(reply, entries, ids.len());
-        let Some(&last) = ids.last() else { return };
-        stream.set_group(group, last, read);
-        stream.set_consumer(group, consumer, now, Some(now));
+        let start = known.last.next().unwrap_or(StreamId::MAX);
+        let fresh: Vec<_> = view.range(start, StreamId::MAX).take(most - claimed.len()).collect();
+        reply.array(claimed.len() + fresh.len());
+        for (entry, given) in &claimed {
+            let idle = now.0.saturating_sub(given.delivered_at.0);
+            write_claimed(reply, *entry, idle, given.deliveries);
+        }
+        for entry in &fresh {
+            read = view.read_after(read, entry.id);
+            match options.claim {
+                None => write_entry(reply, *entry),
+                Some(_) => write_claimed(reply, *entry, 0, 0),
+            }
+        }
+        let again: Vec<_> =
+            claimed.iter().map(|(entry, given)| (entry.id, given.deliveries + 1)).collect();
+        let ids: Vec<StreamId> = fresh.iter().map(|entry| entry.id).collect();
+        if let Some(&last) = ids.last() {
+            stream.set_group(group, last, read);
+        }
+        if !again.is_empty() || !ids.is_empty() {
+            stream.set_consumer(group, consumer, now, Some(now));
+        }
+        for (id, deliveries) in again {
+            stream.pend(group, id, consumer, now, deliveries);
+        }
         if !options.no_acknowledge {
             for id in ids {
                 stream.pend(group, id, consumer, now, 1);
@@ -380,6 +429,14 @@ fn repeat(
         }
     })?;
     Ok(())
+}
+
+/// An entry with how long it was pending, in milliseconds, and how often it was given out before.
+fn write_claimed(reply: &mut dyn Reply, entry: StreamEntry<'_>, idle: u64, deliveries: u64) {
+    reply.array(4);
+    write_entry_parts(reply, entry);
+    reply.integer(i64::try_from(idle).unwrap_or(i64::MAX));
+    reply.integer(i64::try_from(deliveries).unwrap_or(i64::MAX));
 }
 
 /// An entry that is pending but no longer there.

@@ -3,7 +3,8 @@
 use ringlane_base::number;
 use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Store, Value};
 
-use crate::options::{self, Condition, ExpiryOption, SetOptions, TimeUnit};
+use crate::conditional::allows;
+use crate::options::{self, ExpiryOption, SetOptions, TimeUnit};
 use crate::parse;
 use crate::{Args, CommandError, Context, Reply};
 
@@ -48,7 +49,7 @@ pub(crate) fn length_of(value: Option<Value<'_>>) -> Result<usize, CommandError>
 
 /// Argument `index` as a value to store: shared if it came in an allocation of its own.
 #[inline]
-fn new_value(args: Args<'_>, index: usize) -> NewValue<'_> {
+pub(crate) fn new_value(args: Args<'_>, index: usize) -> NewValue<'_> {
     match args.blob(index) {
         Some(blob) => NewValue::Blob(blob),
         None => NewValue::Text(args.get(index).expect("arity was checked")),
@@ -57,7 +58,7 @@ fn new_value(args: Args<'_>, index: usize) -> NewValue<'_> {
 
 /// Sets value and expiry, and says so.
 #[inline]
-fn put(
+pub(crate) fn put(
     context: &mut Context<'_>,
     key: &Key<'_>,
     value: NewValue<'_>,
@@ -71,15 +72,6 @@ fn put(
         context.notify(NoticeClasses::GENERIC, if past { "del" } else { "expire" }, key);
     }
     Ok(())
-}
-
-/// Whether the key holds exactly these bytes; false if there is none.
-pub(crate) fn holds(
-    store: &mut Store,
-    key: &Key<'_>,
-    expected: &[u8],
-) -> Result<bool, CommandError> {
-    store.get(key).map_or(Ok(false), |value| with_bytes(value, |bytes| bytes == expected))
 }
 
 /// `GET key`
@@ -214,7 +206,8 @@ pub fn mget_one(context: &mut Context<'_>) -> Result<(), CommandError> {
     write_value(context.reply, string)
 }
 
-/// `SET key value [NX | XX | IFEQ value] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
+/// `SET key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET]
+/// [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]`
 pub fn set(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let value = new_value(context.args, 2);
@@ -234,12 +227,7 @@ fn set_with_options(
     let options = SetOptions::parse(context.args)?;
     let expiry = options::store_expiry(options.expiry, context.store.now(), "set")?;
     let before = if options.get { owned_string(context.store.get(key))? } else { None };
-    let allowed = match options.condition {
-        Condition::Always => true,
-        Condition::Absent => context.store.peek(key).is_none(),
-        Condition::Present => context.store.peek(key).is_some(),
-        Condition::Equals(expected) => holds(context.store, key, expected)?,
-    };
+    let allowed = allows(context.store, key, options.condition)?;
     if allowed {
         put(context, key, value, expiry)?;
     }

@@ -205,6 +205,16 @@ fn pops_from_the_first_list_that_has_any() {
         BLPOP a nan => -ERR timeout is not a float or out of range
         BLPOP a -1 => -ERR timeout is negative
         BLPOP a inf => -ERR timeout is out of range
+        BLPOP a 1e400 => -ERR timeout is out of range
+        BLPOP a -inf => -ERR timeout is negative
+        BLPOP a -1e30 => -ERR timeout is negative
+        BLPOP a 9223372036854776 => -ERR timeout is out of range
+        BLPOP a 9223372036854775 => -ERR timeout is out of range
+        BLPOP a "" => -ERR timeout is not a float or out of range
+        BLPOP a " 1" => -ERR timeout is not a float or out of range
+        BLPOP a "1 " => -ERR timeout is not a float or out of range
+        BLPOP a 0x => -ERR timeout is not a float or out of range
+        BLPOP a 1e => -ERR timeout is not a float or out of range
         BLPOP a 1e300 => -ERR timeout is out of range
         BLMPOP x 0 a LEFT => -ERR numkeys should be greater than 0
         BLMPOP x 1 a LEFT => -ERR timeout is not a float or out of range
@@ -218,12 +228,22 @@ fn pops_from_the_first_list_that_has_any() {
 #[test]
 fn what_finds_nothing_waits_where_it_may() {
     let mut lane = Lane::default();
-    let until = |milliseconds| Some(Wait { until: milliseconds, arguments: None });
+    let until = |milliseconds| Some(Wait { until: milliseconds, ..Wait::default() });
     for (line, wait) in [
         ("BLPOP a b 0", until(None)),
         ("BRPOP a 1.5", until(Some(NOW.plus(1500)))),
         ("BLPOP a 0.0001", until(Some(NOW.plus(1)))),
         ("BLPOP a -0.0001", until(None)),
+        ("BLPOP a -0", until(None)),
+        // As strtold reads them.
+        ("BLPOP a -0.001", until(None)),
+        ("BLPOP a 0x10", until(Some(NOW.plus(16_000)))),
+        ("BLPOP a 0x1p-7", until(Some(NOW.plus(8)))),
+        ("BLPOP a 1e-3", until(Some(NOW.plus(1)))),
+        ("BLPOP a 2.5e1", until(Some(NOW.plus(25_000)))),
+        ("BLPOP a +.5", until(Some(NOW.plus(500)))),
+        ("BLPOP a 1.", until(Some(NOW.plus(1000)))),
+        ("BZPOPMIN a 1e-400", until(Some(NOW.plus(1)))),
         ("BLMPOP 0.25 2 a b RIGHT", until(Some(NOW.plus(250)))),
         ("BLMOVE a b LEFT LEFT 2", until(Some(NOW.plus(2000)))),
         ("BRPOPLPUSH a b 0", until(None)),

@@ -208,7 +208,7 @@ fn taking_from_the_ends() {
 #[test]
 fn what_waits_says_until_when() {
     let mut lane = Lane::default();
-    let until = |until| Some(Wait { until, arguments: None });
+    let until = |until| Some(Wait { until, ..Wait::default() });
     for (line, wait) in [
         ("BZPOPMIN a b 2", until(Some(NOW.plus(2000)))),
         ("BZPOPMAX a 0", until(None)),

@@ -165,7 +165,7 @@ fn reads_wait_for_what_comes_after_now() {
     assert_eq!(String::from_utf8(arguments).unwrap(), "XREAD BLOCK 0 STREAMS s t 5-1 0-0");
     assert!(wait_of(&mut lane, "XREAD BLOCK 0 STREAMS s +").is_none());
     let wait = wait_of(&mut lane, "XREAD BLOCK 30 STREAMS s 5-1").unwrap();
-    assert_eq!(wait, Wait { until: Some(NOW.plus(30)), arguments: None });
+    assert_eq!(wait, Wait { until: Some(NOW.plus(30)), ..Wait::default() });
     lane.say("XGROUP CREATE s g $");
     lane.say("XGROUP CREATECONSUMER s g alice");
     let recorder = Recorder::default();
@@ -180,6 +180,102 @@ fn reads_wait_for_what_comes_after_now() {
         ("XREAD BLOCK -1 STREAMS s $", "-ERR timeout is negative"),
     ] {
         lane.check(line, refusal);
+    }
+}
+
+#[test]
+fn entries_that_have_been_pending_for_long_are_claimed_while_reading() {
+    let mut lane = Lane::default();
+    for (line, answer) in [
+        ("XADD s 1-0 f a", "\"1-0\""),
+        ("XADD s 2-0 f b", "\"2-0\""),
+        ("XADD s 3-0 f c", "\"3-0\""),
+        ("XGROUP CREATE s g 0", "+OK"),
+        // What is new has been pending for no time, and was given to nobody.
+        (
+            "XREADGROUP GROUP g alice COUNT 1 CLAIM 50 STREAMS s >",
+            r#"[["s" [["1-0" ["f" "a"] :0 :0]]]]"#,
+        ),
+        ("XREADGROUP GROUP g alice COUNT 1 STREAMS s >", r#"[["s" [["2-0" ["f" "b"]]]]]"#),
+        ("XCLAIM s g alice 0 2-0 IDLE 90 JUSTID", r#"["2-0"]"#),
+    ] {
+        lane.check(line, answer);
+    }
+    lane.wait(60);
+    for (line, answer) in [
+        // The longest first, then what is new.
+        (
+            "XREADGROUP GROUP g bob CLAIM 60 STREAMS s >",
+            r#"[["s" [["2-0" ["f" "b"] :150 :1] ["1-0" ["f" "a"] :60 :1] ["3-0" ["f" "c"] :0 :0]]]]"#,
+        ),
+        (
+            "XPENDING s g - + 9 bob",
+            r#"[["1-0" "bob" :0 :2] ["2-0" "bob" :0 :2] ["3-0" "bob" :0 :1]]"#,
+        ),
+        ("XREADGROUP GROUP g alice CLAIM 1 STREAMS s >", "nil"),
+        // No time at all is enough; COUNT counts both kinds.
+        (
+            "XREADGROUP CLAIM 0 COUNT 1 GROUP g alice STREAMS s >",
+            r#"[["s" [["1-0" ["f" "a"] :0 :2]]]]"#,
+        ),
+        // One's own history is as it was.
+        ("XREADGROUP GROUP g alice CLAIM 0 STREAMS s 0", r#"[["s" [["1-0" ["f" "a"]]]]]"#),
+        // What was deleted cannot be given, and stays pending.
+        ("XDEL s 1-0 2-0 3-0", ":3"),
+        ("XREADGROUP GROUP g carol CLAIM 0 STREAMS s >", "nil"),
+        ("XADD s 4-0 f d", "\"4-0\""),
+        // NOACK is about what is new.
+        (
+            "XREADGROUP GROUP g carol CLAIM 0 NOACK STREAMS s >",
+            r#"[["s" [["4-0" ["f" "d"] :0 :0]]]]"#,
+        ),
+        ("XPENDING s g", r#"[:3 "1-0" "3-0" [["alice" "1"] ["bob" "2"]]]"#),
+        ("XADD s 5-0 f e", "\"5-0\""),
+        ("XREADGROUP GROUP g carol STREAMS s >", r#"[["s" [["5-0" ["f" "e"]]]]]"#),
+        (
+            "XREADGROUP GROUP g dave CLAIM 0 NOACK STREAMS s >",
+            r#"[["s" [["5-0" ["f" "e"] :0 :1]]]]"#,
+        ),
+        ("XPENDING s g - + 9 dave", r#"[["5-0" "dave" :0 :2]]"#),
+    ] {
+        lane.check(line, answer);
+    }
+    // Who waits is to try again when the entry will have been pending for long enough.
+    let wait = wait_of(&mut lane, "XREADGROUP GROUP g erin BLOCK 0 CLAIM 500 STREAMS s >").unwrap();
+    let again = Some(lane.store.now().plus(500));
+    assert_eq!(wait, Wait { again, needs_keys: true, ..Wait::default() });
+    lane.check("XACK s g 5-0", ":1");
+    let wait = wait_of(&mut lane, "XREADGROUP GROUP g erin BLOCK 0 CLAIM 500 STREAMS s >").unwrap();
+    assert_eq!(wait, Wait { needs_keys: true, ..Wait::default() });
+}
+
+#[test]
+fn a_malformed_claim_is_refused() {
+    let mut lane = Lane::default();
+    lane.check("XGROUP CREATE s g 0 MKSTREAM", "+OK");
+    for (line, answer) in [
+        (
+            "XREADGROUP GROUP g c CLAIM x STREAMS s >",
+            "-ERR min-idle-time is not an integer or out of range",
+        ),
+        (
+            "XREADGROUP GROUP g c CLAIM -0 STREAMS s >",
+            "-ERR min-idle-time is not an integer or out of range",
+        ),
+        (
+            "XREADGROUP GROUP g c CLAIM STREAMS s >",
+            "-ERR min-idle-time is not an integer or out of range",
+        ),
+        (
+            "XREADGROUP GROUP g c CLAIM -10 STREAMS s >",
+            "-ERR min-idle-time must be a positive integer",
+        ),
+        (
+            "XREAD CLAIM 10 STREAMS s 0",
+            "-ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.",
+        ),
+    ] {
+        lane.check(line, answer);
     }
 }
 
@@ -236,6 +332,9 @@ fn random_line(random: &mut fastrand::Rng) -> String {
         6 => format!("XREADGROUP GROUP g {who} STREAMS {key} 0"),
         7 => format!("XREADGROUP GROUP g {who} NOACK COUNT {some} STREAMS {key} >"),
         8 => format!("XACK {key} g {id}"),
+        9 if some < 5 => {
+            format!("XREADGROUP GROUP g {who} COUNT {some} CLAIM {some} STREAMS {key} >")
+        }
         9 => format!("XCLAIM {key} g {who} 10 {id} {id}-1 FORCE"),
         10 => format!("XAUTOCLAIM {key} g {who} 100 - COUNT {}", some + 1),
         11 if some == 0 => format!("XGROUP DELCONSUMER {key} g {who}"),

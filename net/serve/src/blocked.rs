@@ -45,8 +45,10 @@ pub enum Unblock {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
     First,
-    /// It waits already.
-    Again,
+    /// It waits already; whether it is to be refused when a key is of another type.
+    Again {
+        needs_keys: bool,
+    },
     /// Its time is over: it answers what it answers then.
     Last,
 }
@@ -55,7 +57,40 @@ pub enum Attempt {
 struct Waiter {
     who: Who,
     keys: Vec<OwnedKey>,
+    times: Times,
+    /// See `Wait::needs_keys`.
+    needs_keys: bool,
+}
+
+/// When a waiting command runs though nothing has changed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    /// It is answered with nothing then.
     until: Option<Millis>,
+    /// It tries again then.
+    again: Option<Millis>,
+}
+
+impl Times {
+    fn of(wait: &Wait) -> Self {
+        Self { until: wait.until, again: wait.again }
+    }
+
+    fn next(self) -> Option<Millis> {
+        self.until.into_iter().chain(self.again).min()
+    }
+
+    fn is_over(self, now: Millis) -> bool {
+        self.until.is_some_and(|until| until <= now)
+    }
+}
+
+/// Who waits for a key, the oldest first.
+#[derive(Default)]
+struct Queue {
+    all: BTreeSet<Number>,
+    /// Those among them who are to hear when the key goes.
+    needing: BTreeSet<Number>,
 }
 
 enum Who {
@@ -72,7 +107,8 @@ struct Leader {
     /// None: it is running.
     commands: Option<Box<Parcel>>,
     lanes: Vec<LaneId>,
-    until: Option<Millis>,
+    times: Times,
+    needs_keys: bool,
     /// Its time has ended while it was running.
     expired: bool,
 }
@@ -86,8 +122,9 @@ pub struct Blocked {
     promised: HashMap<OwnedKey, Number>,
     /// Clients that went before their parked command came to wait.
     gone: HashSet<(LaneId, ReturnTo)>,
-    /// Of each key that is waited for, who waits, the oldest first.
-    queues: HashMap<OwnedKey, BTreeSet<Number>>,
+    /// Of each key that is waited for.
+    queues: HashMap<OwnedKey, Queue>,
+    /// When who runs though nothing has changed.
     timeouts: BTreeSet<(Millis, Number)>,
     /// Clients of this lane whose command may be waiting, here or elsewhere, by their ids.
     clients: HashMap<u64, ConnectionId>,
@@ -162,7 +199,7 @@ impl Core {
     pub fn run_blocking(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
         let parcel = alone(request, args);
         if let Some((parcel, wait)) = self.attempt(from, parcel, Attempt::First) {
-            self.block(from, parcel, *wait);
+            self.block(from, parcel, &wait);
         }
     }
 
@@ -222,13 +259,13 @@ impl Core {
     }
 
     /// Puts a command into the queues of its keys.
-    fn block(&mut self, from: LaneId, parcel: Box<Parcel>, wait: Wait) {
+    fn block(&mut self, from: LaneId, parcel: Box<Parcel>, wait: &Wait) {
         let now = self.store.now();
         if wait.until.is_some_and(|until| until <= now) {
             self.attempt(from, parcel, Attempt::Last);
             return;
         }
-        let parcel = match wait.arguments {
+        let parcel = match &wait.arguments {
             None => parcel,
             Some(arguments) => {
                 let request = parcel.requests[0];
@@ -248,16 +285,21 @@ impl Core {
         }
         let number = self.blocked.number(now, self.lane);
         let who = Who::Here(from, parcel);
-        self.enqueue(number, Waiter { who, keys, until: wait.until });
+        let (times, needs_keys) = (Times::of(wait), wait.needs_keys);
+        self.enqueue(number, Waiter { who, keys, times, needs_keys });
     }
 
     fn enqueue(&mut self, number: Number, waiter: Waiter) {
         for key in &waiter.keys {
-            self.blocked.queues.entry(key.clone()).or_default().insert(number);
+            let queue = self.blocked.queues.entry(key.clone()).or_default();
+            queue.all.insert(number);
+            if waiter.needs_keys {
+                queue.needing.insert(number);
+            }
             self.interest.want(&mut self.store, Party::Blocked, &key.as_key());
         }
-        if let Some(until) = waiter.until {
-            self.blocked.timeouts.insert((until, number));
+        if let Some(next) = waiter.times.next() {
+            self.blocked.timeouts.insert((next, number));
         }
         self.blocked.waiters.insert(number, waiter);
     }
@@ -267,14 +309,15 @@ impl Core {
         for key in &waiter.keys {
             // A key may be named twice.
             let Some(queue) = self.blocked.queues.get_mut(key) else { continue };
-            queue.remove(&number);
-            if queue.is_empty() {
+            queue.all.remove(&number);
+            queue.needing.remove(&number);
+            if queue.all.is_empty() {
                 self.blocked.queues.remove(key);
                 self.interest.forget(&mut self.store, Party::Blocked, &key.as_key());
             }
         }
-        if let Some(until) = waiter.until {
-            self.blocked.timeouts.remove(&(until, number));
+        if let Some(next) = waiter.times.next() {
+            self.blocked.timeouts.remove(&(next, number));
         }
         Some(waiter)
     }
@@ -297,31 +340,44 @@ impl Core {
         }
     }
 
-    /// The same from those on who came after this one.
+    /// The same from those on who came after this one. Where there is no key, those who need it are to
+    /// be refused.
     fn serve_after(&mut self, key: &OwnedKey, mut after: Number) {
-        while self.has_value(&key.as_key()) {
-            let queue = self.blocked.queues.get(key);
-            let next = queue.and_then(|queue| queue.range(after + 1..).next().copied());
-            let Some(number) = next else { return };
+        loop {
+            let is_there = self.has_value(&key.as_key());
+            let Some(queue) = self.blocked.queues.get(key) else { return };
+            let waiting = if is_there { &queue.all } else { &queue.needing };
+            let Some(number) = waiting.range(after + 1..).next().copied() else { return };
             if self.is_held(number) {
                 // Nobody overtakes it: who comes behind it waits for the same slot.
                 self.blocked.deferred.push(key.clone());
                 return;
             }
             after = number;
-            let Some(Waiter { who, keys, until }) = self.dequeue(number) else { continue };
-            let who = match who {
-                Who::Here(from, parcel) => match self.attempt(from, parcel, Attempt::Again) {
-                    None => continue,
-                    Some((parcel, _)) => Who::Here(from, parcel),
-                },
-                Who::Leader(lane) => {
-                    self.enqueue(number, Waiter { who: Who::Leader(lane), keys, until });
-                    self.blocked.promised.insert(key.clone(), number);
-                    return self.tell_leader(lane, number);
-                }
+            let leader = match &self.blocked.waiters[&number].who {
+                Who::Here(..) => None,
+                Who::Leader(lane) => Some(*lane),
             };
-            self.enqueue(number, Waiter { who, keys, until });
+            if let Some(lane) = leader {
+                self.blocked.promised.insert(key.clone(), number);
+                return self.tell_leader(lane, number);
+            }
+            self.try_again(number);
+        }
+    }
+
+    /// Runs a command of this lane that waits; it goes on waiting if there is nothing for it.
+    fn try_again(&mut self, number: Number) {
+        let Some(waiter) = self.dequeue(number) else { return };
+        let Waiter { who, keys, times, needs_keys } = waiter;
+        let Who::Here(from, parcel) = who else {
+            unreachable!("a leader's lane runs its command");
+        };
+        if let Some((parcel, wait)) = self.attempt(from, parcel, Attempt::Again { needs_keys }) {
+            // Its time began when it came.
+            let times = Times { again: wait.again, ..times };
+            let who = Who::Here(from, parcel);
+            self.enqueue(number, Waiter { who, keys, times, needs_keys });
         }
     }
 
@@ -367,7 +423,9 @@ impl Core {
         let keys: Vec<OwnedKey> = waits.keys.iter().map(own).collect();
         // It may be there from the time before.
         self.dequeue(waits.number);
-        self.enqueue(waits.number, Waiter { who: Who::Leader(waits.leader), keys, until: None });
+        let who = Who::Leader(waits.leader);
+        let (times, needs_keys) = (Times::default(), waits.needs_keys);
+        self.enqueue(waits.number, Waiter { who, keys, times, needs_keys });
     }
 
     /// A command of several lanes has ended.
@@ -395,24 +453,31 @@ impl Core {
             keys.iter().map(|(slot, _)| self.shared.lane_of(*slot)).collect();
         lanes.dedup();
         let mut commands = std::mem::take(&mut together.commands);
+        let (mut times, needs_keys) = (Times::of(&wait), wait.needs_keys);
         if let Some(arguments) = wait.arguments {
             let slices: Slices<'_> = arguments.iter().map(|argument| &argument[..]).collect();
             commands = alone(&commands.requests[0], Args::new(&slices, &[]));
         }
         let before = self.blocked.leaders.remove(&number);
-        let (until, expired) =
-            before.map_or((wait.until, false), |leader| (leader.until, leader.expired));
-        if let Some(until) = until {
-            self.blocked.timeouts.insert((until, number));
+        let expired = before.is_some_and(|leader| {
+            // Its time began when it came.
+            times.until = leader.times.until;
+            if let Some(next) = leader.times.next() {
+                self.blocked.timeouts.remove(&(next, number));
+            }
+            leader.expired
+        });
+        if let Some(next) = times.next() {
+            self.blocked.timeouts.insert((next, number));
         }
         let commands = Some(commands);
-        let leader = Leader { connection, sequence, commands, lanes, until, expired };
+        let leader = Leader { connection, sequence, commands, lanes, times, needs_keys, expired };
         // First: with the slots free, a lane may say at once that a key has changed.
         self.blocked.leaders.insert(number, leader);
-        self.release_to_wait(&mut together, number, &keys);
+        self.release_to_wait(&mut together, number, needs_keys, &keys);
         if !here {
             self.unblock(number, Unblock::Gone);
-        } else if expired || until.is_some_and(|until| until <= now) {
+        } else if expired || times.is_over(now) {
             self.unblock(number, Unblock::Timeout);
         }
     }
@@ -425,16 +490,18 @@ impl Core {
         let (connection, sequence) = (leader.connection, leader.sequence);
         // Running: it sees the change, since it holds the slots before it looks.
         let Some(commands) = leader.commands.take() else { return };
+        let needs_keys = leader.needs_keys;
         let mut together = Together::new(connection, sequence, commands);
         together.number = Some(number);
+        together.needs_keys = needs_keys;
         self.lock_and_run(together, &[], false);
     }
 
     /// A command of several lanes has got what it waited for, or has been refused.
     pub fn leader_served(&mut self, number: Number) {
         let Some(leader) = self.blocked.leaders.remove(&number) else { return };
-        if let Some(until) = leader.until {
-            self.blocked.timeouts.remove(&(until, number));
+        if let Some(next) = leader.times.next() {
+            self.blocked.timeouts.remove(&(next, number));
         }
         for lane in leader.lanes {
             if lane == self.lane {
@@ -471,8 +538,30 @@ impl Core {
             .filter(|number| !self.is_held(*number))
             .collect();
         for number in due {
-            self.unblock(number, Unblock::Timeout);
+            self.time_has_come(number, now);
         }
+    }
+
+    /// A waiting command's time is over, or time alone may have brought what it waits for.
+    fn time_has_come(&mut self, number: Number, now: Millis) {
+        let times = match (self.blocked.leaders.get(&number), self.blocked.waiters.get(&number)) {
+            (Some(leader), _) => leader.times,
+            (None, Some(waiter)) => waiter.times,
+            (None, None) => return,
+        };
+        if times.is_over(now) {
+            return self.unblock(number, Unblock::Timeout);
+        }
+        let Some(leader) = self.blocked.leaders.get_mut(&number) else {
+            return self.try_again(number);
+        };
+        if let Some(again) = leader.times.again.take() {
+            self.blocked.timeouts.remove(&(again, number));
+            if let Some(until) = leader.times.until {
+                self.blocked.timeouts.insert((until, number));
+            }
+        }
+        self.leader_ready(number);
     }
 
     /// Ends a wait.
@@ -494,8 +583,8 @@ impl Core {
 
     fn unblock_leader(&mut self, number: Number, how: Unblock) {
         let leader = self.blocked.leaders.get_mut(&number).expect("looked up by the caller");
-        if let Some(until) = leader.until.take() {
-            self.blocked.timeouts.remove(&(until, number));
+        if let Some(next) = std::mem::take(&mut leader.times).next() {
+            self.blocked.timeouts.remove(&(next, number));
         }
         let (connection, sequence) = (leader.connection, leader.sequence);
         match (how, leader.commands.take()) {
@@ -593,8 +682,8 @@ pub fn run_waiting(
         match error {
             CommandError::Blocked(wait) => return Some(wait),
             // A key of another type is as good as none for a command that waits already.
-            CommandError::WrongType if attempt == Attempt::Again => {
-                return Some(Box::new(Wait { until: None, arguments: None }));
+            CommandError::WrongType if attempt == (Attempt::Again { needs_keys: false }) => {
+                return Some(Box::default());
             }
             error => RespReply::new(out, manner.version).error_line(&error),
         }

@@ -205,6 +205,8 @@ pub struct Waits {
     /// The lane that runs the command.
     pub leader: LaneId,
     pub number: Number,
+    /// Whether the leader is to be told when one of the keys goes, too.
+    pub needs_keys: bool,
     pub keys: Vec<Named>,
 }
 

@@ -62,6 +62,8 @@ pub struct Together {
     pub number: Option<Number>,
     /// Its time is over: it answers what it answers then.
     pub expired: bool,
+    /// See `Wait::needs_keys`, of its attempt before.
+    pub needs_keys: bool,
     /// What it waits for, once it has found nothing to take.
     pub wait: Option<Box<Wait>>,
 }
@@ -86,6 +88,7 @@ impl Together {
             stretches: Vec::new(),
             number: None,
             expired: false,
+            needs_keys: false,
             wait: None,
         }
     }
@@ -383,13 +386,14 @@ impl Core {
         &mut self,
         together: &mut Together,
         number: Number,
+        needs_keys: bool,
         keys: &[(Slot, Named)],
     ) {
         let leader = self.lane;
         for group in std::mem::take(&mut together.groups) {
             let here = keys.iter().filter(|(slot, _)| self.shared.lane_of(*slot) == group.lane);
             let keys = here.map(|(_, key)| key.clone()).collect();
-            let waits = Some(Waits { leader, number, keys });
+            let waits = Some(Waits { leader, number, needs_keys, keys });
             let release = Release { slots: group.slots, waits, ..Release::default() };
             self.post_release(group.lane, release);
         }
@@ -588,7 +592,7 @@ impl Core {
             if together.may_wait() {
                 let attempt = match together.number {
                     _ if together.expired => Attempt::Last,
-                    Some(_) => Attempt::Again,
+                    Some(_) => Attempt::Again { needs_keys: together.needs_keys },
                     None => Attempt::First,
                 };
                 let manner = (manner, attempt);

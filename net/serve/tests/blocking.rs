@@ -257,3 +257,104 @@ fn client_unblock_ends_a_wait() {
         assert_eq!(waiter.say("PING"), "+PONG\r\n");
     }
 }
+
+/// Where the key of a reader of a group goes, or its group, it is refused as if it had come now.
+#[test]
+fn readers_of_groups_hear_that_their_stream_has_gone() {
+    const NO_GROUP: &str =
+        "-NOGROUP No such key 'one' or consumer group 'g' in XREADGROUP with GROUP option\r\n";
+    const WRONG_TYPE: &str =
+        "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    let scenes: [(&[&str], &str); 10] = [
+        (&["DEL one"], NO_GROUP),
+        (&["UNLINK one"], NO_GROUP),
+        (&["PEXPIRE one 1"], NO_GROUP),
+        (&["XGROUP DESTROY one g"], NO_GROUP),
+        (&["RENAME one three"], NO_GROUP),
+        (&["MOVE one 1"], NO_GROUP),
+        (&["FLUSHALL"], NO_GROUP),
+        (&["SWAPDB 0 1"], NO_GROUP),
+        (&["SET one v"], WRONG_TYPE),
+        (&["MULTI", "DEL one", "RPUSH one a", "EXEC"], WRONG_TYPE),
+    ];
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut other = server.client();
+        for streams in ["one >", "one two > >", "two one > >"] {
+            for (commands, refusal) in scenes {
+                let case = format!("{lanes} lanes, {streams}, {commands:?}");
+                other.say("FLUSHALL");
+                for key in ["one", "two"] {
+                    other.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+                }
+                let mut client = server.client();
+                let mut read = server.client();
+                client.send_command(
+                    &format!("XREADGROUP GROUP g c BLOCK 0 STREAMS {streams}")
+                        .split(' ')
+                        .collect::<Vec<_>>(),
+                );
+                // Without a group nothing has to be there.
+                read.send_command(&["XREAD", "BLOCK", "0", "STREAMS", "one", "0"]);
+                until_blocked(&mut other, 2);
+                for command in commands {
+                    assert!(!other.say(command).starts_with('-'), "{case}");
+                }
+                let refusal = if commands[0] == "SWAPDB 0 1" && streams != "one >" {
+                    // Both keys went at once.
+                    let first = &streams[..3];
+                    refusal.replace("one", first)
+                } else if commands[0] == "FLUSHALL" {
+                    refusal.replace("one", &streams[..3])
+                } else {
+                    refusal.to_owned()
+                };
+                assert_eq!(client.reply(), refusal, "{case}");
+                until_blocked(&mut other, 1);
+                other.say("DEL one");
+                other.say("XADD one 1-1 f v");
+                assert!(read.reply().contains("1-1"), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_becomes_old_enough_to_be_claimed_wakes_who_waits_for_it() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut other = server.client();
+        for streams in ["one >", "one two > >"] {
+            other.say("FLUSHALL");
+            for key in ["one", "two"] {
+                other.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+            }
+            other.say("XADD one 1-1 f v");
+            other.say("XREADGROUP GROUP g alice STREAMS one >");
+            let mut waiting: Vec<Client> = Vec::new();
+            for (name, claim) in [("carol", "100000"), ("dave", "100000"), ("bob", "300")] {
+                let mut client = server.client();
+                // One after another: the order in which they are served.
+                until_blocked(&mut other, waiting.len());
+                client.send_command(
+                    &format!(
+                        "XREADGROUP GROUP g {name} COUNT 1 BLOCK 0 CLAIM {claim} STREAMS {streams}"
+                    )
+                    .split(' ')
+                    .collect::<Vec<_>>(),
+                );
+                waiting.push(client);
+            }
+            let claimed = waiting[2].reply();
+            assert!(claimed.contains("$3\r\n1-1\r\n"), "{lanes} lanes: {claimed}");
+            assert!(claimed.ends_with(":1\r\n"), "given once before: {claimed}");
+            until_blocked(&mut other, 2);
+            // What is new wakes them as well, one after the other.
+            other.say("XADD one 2-1 f v");
+            assert!(waiting[0].reply().ends_with(":0\r\n:0\r\n"));
+            other.say("XCLAIM one g alice 0 2-1 IDLE 200000 JUSTID");
+            let claimed = waiting[1].reply();
+            assert!(claimed.contains("$3\r\n2-1\r\n"), "{lanes} lanes: {claimed}");
+        }
+    }
+}

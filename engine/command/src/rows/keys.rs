@@ -2,7 +2,7 @@
 
 use super::subcommands::OBJECT;
 use crate::spec::ServeCommand as On;
-use crate::{dump, expiry, introspect, keys, keyspace, sort};
+use crate::{conditional, dump, expiry, introspect, keys, keyspace, sort};
 
 commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "copy" AtLeast(3) Write FirstTwo Together => Store(keys::copy),
@@ -13,7 +13,7 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "del" AtLeast(2) Write All Sum => Store(keys::del_one), "key [key ...]"
         [] [KEYSPACE] ["RM delete"] [MULTI_SHARD SUM]
         Generic "1.0.0" "O(N) in the keys" "Deletes keys.";
-    "delifeq" Exactly(3) Write First Single => Store(keys::delifeq), "key value"
+    "delifeq" Exactly(3) Write First Single => Store(conditional::delifeq), "key value"
         [FAST] [STRING] ["RM delete"] []
         String "9.0.0" "O(1)" "Deletes a key if it holds this value (Valkey).";
     "dump" Exactly(2) Read First Single => Store(dump::dump), "key"

@@ -54,8 +54,8 @@ commands! { STREAMS from super::sorted_sets::SORTED_SETS_END, up to STREAMS_END;
         Stream "5.0.0" "O(log N) a stream, and O(M) in the entries returned"
         "Gives new entries of streams, waiting for some if told to.";
     "xreadgroup" AtLeast(7) Write Streams Together => Store(stream_read::xreadgroup),
-        "GROUP group consumer [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key [key ...] id \
-         [id ...]"
+        "GROUP group consumer [COUNT count] [BLOCK milliseconds] [CLAIM min-idle-time] [NOACK] \
+         STREAMS key [key ...] id [id ...]"
         [BLOCKING] [STREAM] ["RO access"] []
         Stream "5.0.0" "O(log N) a stream, and O(M) in the entries returned"
         "Gives entries of streams to a consumer of a group, each to one.";

@@ -1,6 +1,6 @@
 //! Strings.
 
-use crate::{counter, lcs, strings};
+use crate::{conditional, counter, lcs, strings};
 
 commands! { STRINGS from 0, up to STRINGS_END;
     "append" Exactly(3) Write First Single => Store(strings::append), "key value"
@@ -12,6 +12,14 @@ commands! { STRINGS from 0, up to STRINGS_END;
     "decrby" Exactly(3) Write First Single => Store(counter::decrby), "key decrement"
         [DENYOOM FAST] [STRING] ["RW access update"] []
         String "1.0.0" "O(1)" "Takes a number from an integer.";
+    "delex" AtLeast(2) Write First Single => Store(conditional::delex),
+        "key [IFEQ value | IFNE value | IFDEQ digest | IFDNE digest]"
+        [FAST] [STRING] ["RW delete variable_flags"] []
+        String "8.4.0" "O(1), and O(N) in the bytes of a digest"
+        "Deletes a key if it holds, or does not hold, a value.";
+    "digest" Exactly(2) Read First Single => Store(conditional::digest), "key"
+        [FAST] [STRING] ["RO access"] []
+        String "8.4.0" "O(N) in the bytes" "Gives a hash of a string, to compare with later.";
     "get" Exactly(2) Read First Single => Store(strings::get), "key"
         [FAST] [STRING] ["RO access"] []
         String "1.0.0" "O(1)" "Gives the value of a key.";
@@ -47,6 +55,11 @@ commands! { STRINGS from 0, up to STRINGS_END;
     "mset" AtLeast(3) Write Pairs Together => Store(strings::mset), "key value [key value ...]"
         [DENYOOM] [STRING] ["OW update"] [MULTI_SHARD SUCCEEDED]
         String "1.0.1" "O(N) in the keys" "Sets several keys at once.";
+    "msetex" AtLeast(4) Write CountedPairs(1) Together => Store(conditional::msetex),
+        "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | \
+         EXAT unix-seconds | PXAT unix-milliseconds | KEEPTTL]"
+        [DENYOOM] [STRING] ["OW update"] [MULTI_SHARD SUCCEEDED]
+        String "8.4.0" "O(N) in the keys" "Sets several keys at once, with one condition and expiry.";
     "msetnx" AtLeast(3) Write Pairs Together => Store(strings::msetnx), "key value [key value ...]"
         [DENYOOM] [STRING] ["OW insert"] [MULTI_SHARD MIN]
         String "1.0.1" "O(N) in the keys" "Sets several keys if none of them exists.";
@@ -54,8 +67,8 @@ commands! { STRINGS from 0, up to STRINGS_END;
         [DENYOOM] [STRING] ["OW update"] []
         String "2.6.0" "O(1)" "Sets a string that expires, in milliseconds.";
     "set" AtLeast(3) Write First Single => Store(strings::set),
-        "key value [NX | XX | IFEQ value] [GET] [EX seconds | PX milliseconds | EXAT unix-seconds | \
-         PXAT unix-milliseconds | KEEPTTL]"
+        "key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] \
+         [EX seconds | PX milliseconds | EXAT unix-seconds | PXAT unix-milliseconds | KEEPTTL]"
         [DENYOOM] [STRING] ["RW access update variable_flags"] []
         String "1.0.0" "O(1)" "Sets a string.";
     "setex" Exactly(4) Write First Single => Store(strings::setex), "key seconds value"

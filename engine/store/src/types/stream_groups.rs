@@ -10,8 +10,9 @@ use super::{Edit, StreamChange, heap_bytes};
 
 /// A place in the map of consumers, about.
 const CONSUMER_NODE_BYTES: usize = 2 * size_of::<Consumer>() + 2 * size_of::<Box<[u8]>>();
-/// What an entry that is pending takes, at its group and at its consumer.
-const PENDING_BYTES: usize = id_node_bytes(size_of::<Pending>()) + id_node_bytes(0);
+/// What an entry that is pending takes, at its group, by its age and at its consumer.
+const PENDING_BYTES: usize =
+    id_node_bytes(size_of::<Pending>()) + id_node_bytes(size_of::<Millis>()) + id_node_bytes(0);
 
 /// A group.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Group {
     /// How many entries there were up to `last`, ever; None: not known.
     pub read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
+    /// The same by when they were given out.
+    by_age: BTreeSet<(Millis, StreamId)>,
     consumers: BTreeMap<Box<[u8]>, Consumer>,
     /// Names by the consumers' numbers; a consumer that has gone leaves its number free.
     names: Vec<Option<Box<[u8]>>>,
@@ -84,7 +87,12 @@ impl Group {
         range.map(|(id, pending)| (*id, self.name_of(pending), *pending))
     }
 
-    /// The same of one consumer.
+    /// What is pending, the longest first.
+    pub fn pending_by_age(&self) -> impl Iterator<Item = (StreamId, Pending)> {
+        self.by_age.iter().map(|(_, id)| (*id, self.pending[id]))
+    }
+
+    /// What is pending of one consumer.
     pub fn pending_of_consumer(
         &self,
         consumer: &[u8],
@@ -117,6 +125,7 @@ impl Group {
 
     fn settle(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
+        self.by_age.remove(&(pending.delivered_at, id));
         let name = self.names[pending.consumer as usize].as_ref().expect("its consumer is there");
         let consumer = self.consumers.get_mut(name).expect("it has a name");
         consumer.pending.remove(&id);
@@ -152,7 +161,8 @@ impl Group {
     fn remove_consumer(&mut self, name: &[u8]) -> Option<u64> {
         let consumer = self.consumers.remove(name)?;
         for id in &consumer.pending {
-            self.pending.remove(id);
+            let pending = self.pending.remove(id).expect("its consumer has it pending");
+            self.by_age.remove(&(pending.delivered_at, *id));
         }
         self.names[consumer.number as usize] = None;
         self.bytes -= 2 * heap_bytes(name.len()) + CONSUMER_NODE_BYTES;
@@ -167,6 +177,7 @@ impl Group {
         };
         self.settle(id);
         self.pending.insert(id, Pending { consumer: number, delivered_at, deliveries });
+        self.by_age.insert((delivered_at, id));
         let consumer = self.consumers.get_mut(consumer).expect("just found or made");
         consumer.pending.insert(id);
         self.bytes += PENDING_BYTES;

@@ -65,8 +65,10 @@ const LEFT_OUT: [(&str, &str); 11] = [
 ];
 
 /// Options that came after 7.0.
-const NEWER_OPTIONS: [&str; 9] =
-    ["IFEQ", "DIFF", "DIFF1", "ANDOR", "ONE", "KEEPREF", "DELREF", "ACKED", "NOVALUES"];
+const NEWER_OPTIONS: [&str; 13] = [
+    "IFEQ", "IFNE", "IFDEQ", "IFDNE", "DIFF", "DIFF1", "ANDOR", "ONE", "KEEPREF", "DELREF",
+    "ACKED", "NOVALUES", "CLAIM",
+];
 
 /// Random ones among these, of two servers side by side.
 pub struct Pair {
