@@ -56,6 +56,7 @@ mod options;
 pub mod parse;
 mod registers;
 mod score;
+mod several;
 
 pub use context::{Args, Context, HandlerLimits, RoutedKey, Waiting};
 pub use error::{CommandError, Wait};

@@ -4,43 +4,11 @@
 
 use ringlane_base::Millis;
 use ringlane_store::types::List;
-use ringlane_store::{End, Key, NoticeClasses};
+use ringlane_store::{End, Key, NoticeClasses, TypeName};
 
-use crate::extended::Extended;
 use crate::list::{self, growth, parse_end, peek, pop_one, pop_several, push_event};
-use crate::parse::is;
-use crate::{CommandError, Context, Wait, Waiting};
-
-/// When a command that waits gives up; None: never.
-///
-/// # Errors
-/// The argument is no number of seconds, is negative, or leaves the range of 64 bits of milliseconds.
-pub(crate) fn timeout(text: &[u8], now: Millis) -> Result<Option<Millis>, CommandError> {
-    const OUT_OF_RANGE: CommandError = CommandError::Fixed("ERR timeout is out of range");
-    const NEGATIVE: CommandError = CommandError::Fixed("ERR timeout is negative");
-    let seconds = Extended::parse(text)
-        .ok_or(CommandError::Fixed("ERR timeout is not a float or out of range"))?;
-    let Some(wait) = seconds.thousandths_up() else {
-        return Err(if seconds.is_negative() { NEGATIVE } else { OUT_OF_RANGE });
-    };
-    match wait {
-        ..0 => Err(NEGATIVE),
-        0 => Ok(None),
-        1.. => match wait.checked_add(now.0 as i64) {
-            Some(at) => Ok(Some(Millis(at as u64))),
-            None => Err(OUT_OF_RANGE),
-        },
-    }
-}
-
-/// That there is nothing to take yet; where waiting is not allowed, the answer is that of a timeout.
-pub(crate) fn wait(context: &mut Context<'_>, until: Option<Millis>) -> Result<(), CommandError> {
-    if context.waiting == Waiting::Allowed {
-        return Err(CommandError::Blocked(Box::new(Wait { until, ..Wait::default() })));
-    }
-    context.reply.null_array();
-    Ok(())
-}
+use crate::several::{Mpop, first_of, timeout, wait};
+use crate::{CommandError, Context, Waiting};
 
 /// What to do when there is nothing to take.
 #[derive(Clone, Copy)]
@@ -137,20 +105,6 @@ fn rotate(
     Ok(())
 }
 
-/// The first of the keys that holds a list; an earlier one of another type is an error.
-fn first_list<'a>(
-    context: &mut Context<'a>,
-    positions: std::ops::Range<usize>,
-) -> Result<Option<Key<'a>>, CommandError> {
-    for index in positions {
-        let key = context.key(index);
-        if peek(context.store, &key)?.is_some() {
-            return Ok(Some(key));
-        }
-    }
-    Ok(None)
-}
-
 /// `BLPOP key [key …] timeout`
 pub fn blpop(context: &mut Context<'_>) -> Result<(), CommandError> {
     pop_first(context, End::Front)
@@ -164,49 +118,18 @@ pub fn brpop(context: &mut Context<'_>) -> Result<(), CommandError> {
 fn pop_first(context: &mut Context<'_>, end: End) -> Result<(), CommandError> {
     let last = context.args.len() - 1;
     let until = timeout(&context.args[last], context.store.now())?;
-    let Some(key) = first_list(context, 1..last)? else { return wait(context, until) };
+    let Some(key) = first_of(context, TypeName::List, 1..last)? else {
+        return wait(context, until);
+    };
     context.reply.array(2);
     context.reply.bulk(key.bytes);
     pop_one(context, &key, end)
 }
 
-/// What LMPOP and its kin are to do.
-struct Mpop {
-    keys: std::ops::Range<usize>,
-    end: End,
-    count: usize,
-}
-
-impl Mpop {
-    /// Reads the arguments from the number of keys on, which is argument `at`.
-    fn parse(context: &Context<'_>, at: usize) -> Result<Self, CommandError> {
-        const NO_KEYS: &str = "ERR numkeys should be greater than 0";
-        const NO_COUNT: &str = "ERR count should be greater than 0";
-        let above_zero = |text: &[u8], refusal| match list::positive(text, refusal)? {
-            0 => Err(CommandError::Fixed(refusal)),
-            number => Ok(number),
-        };
-        let keys = above_zero(&context.args[at], NO_KEYS)?;
-        let end_at = at.saturating_add(keys).saturating_add(1);
-        let end = parse_end(context.args.get(end_at).ok_or(CommandError::Syntax)?)?;
-        let count = match context.args.from(end_at + 1) {
-            [] => 1,
-            [word, count] if is(word, "count") => above_zero(count, NO_COUNT)?,
-            // As Redis reads it: what is wrong with the number comes before what follows it.
-            [word, count, ..] if is(word, "count") => {
-                above_zero(count, NO_COUNT)?;
-                return Err(CommandError::Syntax);
-            }
-            [..] => return Err(CommandError::Syntax),
-        };
-        Ok(Self { keys: at + 1..end_at, end, count })
-    }
-}
-
 /// `LMPOP numkeys key [key …] LEFT | RIGHT [COUNT count]`
 pub fn lmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let mpop = Mpop::parse(context, 1)?;
-    let Some(key) = first_list(context, mpop.keys)? else {
+    let mpop = Mpop::parse(context, 1, parse_end)?;
+    let Some(key) = first_of(context, TypeName::List, mpop.keys)? else {
         context.reply.null_array();
         return Ok(());
     };
@@ -215,9 +138,9 @@ pub fn lmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
 
 /// `BLMPOP timeout numkeys key [key …] LEFT | RIGHT [COUNT count]`
 pub fn blmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let mpop = Mpop::parse(context, 2)?;
+    let mpop = Mpop::parse(context, 2, parse_end)?;
     let until = timeout(&context.args[1], context.store.now())?;
-    match first_list(context, mpop.keys)? {
+    match first_of(context, TypeName::List, mpop.keys)? {
         Some(key) => pop_keyed(context, &key, mpop.end, mpop.count),
         None => wait(context, until),
     }

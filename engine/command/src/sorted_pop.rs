@@ -3,12 +3,12 @@
 //! holds the connection does the waiting and runs it again.
 
 use ringlane_store::types::SortedSet;
-use ringlane_store::{End, Key, NoticeClasses, TypeName, Value};
+use ringlane_store::{End, Key, NoticeClasses, TypeName};
 
 use crate::hash::notify_gone;
 use crate::list::positive;
-use crate::list_move::{timeout, wait};
 use crate::parse::is;
+use crate::several::{Mpop, first_of, timeout, wait};
 use crate::sorted::Scored;
 use crate::{CommandError, Context, Reply};
 
@@ -72,26 +72,6 @@ fn pop(context: &mut Context<'_>, end: End) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The first of these arguments that names a sorted set.
-fn first_set<'a>(
-    context: &mut Context<'a>,
-    keys: std::ops::Range<usize>,
-) -> Result<Option<Key<'a>>, CommandError> {
-    for at in keys {
-        let key = context.key(at);
-        match context.store.peek(&key) {
-            None => {}
-            Some(Value::Collection(view)) if view.type_name == TypeName::SortedSet => {
-                return Ok(Some(key));
-            }
-            Some(Value::Text(_) | Value::Integer(_) | Value::Blob(_) | Value::Collection(_)) => {
-                return Err(CommandError::WrongType);
-            }
-        }
-    }
-    Ok(None)
-}
-
 /// `BZPOPMIN key [key …] timeout`
 pub fn bzpopmin(context: &mut Context<'_>) -> Result<(), CommandError> {
     pop_first(context, End::Front)
@@ -105,7 +85,9 @@ pub fn bzpopmax(context: &mut Context<'_>) -> Result<(), CommandError> {
 fn pop_first(context: &mut Context<'_>, end: End) -> Result<(), CommandError> {
     let last = context.args.len() - 1;
     let until = timeout(&context.args[last], context.store.now())?;
-    let Some(key) = first_set(context, 1..last)? else { return wait(context, until) };
+    let Some(key) = first_of(context, TypeName::SortedSet, 1..last)? else {
+        return wait(context, until);
+    };
     let taken = take(context, &key, end, 1)?;
     context.reply.array(3);
     context.reply.bulk(key.bytes);
@@ -115,62 +97,36 @@ fn pop_first(context: &mut Context<'_>, end: End) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// What ZMPOP and BZMPOP are to do.
-struct Mpop {
-    keys: std::ops::Range<usize>,
-    end: End,
-    count: usize,
+/// MIN or MAX.
+fn parse_end(argument: &[u8]) -> Result<End, CommandError> {
+    if is(argument, "min") {
+        Ok(End::Front)
+    } else if is(argument, "max") {
+        Ok(End::Back)
+    } else {
+        Err(CommandError::Syntax)
+    }
 }
 
-impl Mpop {
-    /// Reads the arguments from the number of keys on, which is argument `at`.
-    fn parse(context: &Context<'_>, at: usize) -> Result<Self, CommandError> {
-        let above_zero = |text: &[u8], refusal| match positive(text, refusal)? {
-            0 => Err(CommandError::Fixed(refusal)),
-            number => Ok(number),
-        };
-        let keys = above_zero(&context.args[at], "ERR numkeys should be greater than 0")?;
-        let end_at = at.saturating_add(keys).saturating_add(1);
-        let end = match context.args.get(end_at) {
-            Some(word) if is(word, "min") => End::Front,
-            Some(word) if is(word, "max") => End::Back,
-            Some(_) | None => return Err(CommandError::Syntax),
-        };
-        let count = match context.args.from(end_at + 1) {
-            [] => 1,
-            [word, count, after @ ..] if is(word, "count") => {
-                // As Redis reads it: what is wrong with the number comes before what follows it.
-                let count = above_zero(count, "ERR count should be greater than 0")?;
-                if !after.is_empty() {
-                    return Err(CommandError::Syntax);
-                }
-                count
-            }
-            [..] => return Err(CommandError::Syntax),
-        };
-        Ok(Self { keys: at + 1..end_at, end, count })
-    }
-
-    /// Takes members and answers them; false if there are none.
-    fn run(self, context: &mut Context<'_>) -> Result<bool, CommandError> {
-        let Some(key) = first_set(context, self.keys)? else { return Ok(false) };
-        let taken = take(context, &key, self.end, self.count)?;
-        let reply = &mut *context.reply;
+/// Takes members from the first sorted set and answers them; false if there is none.
+fn pop_several(context: &mut Context<'_>, mpop: Mpop) -> Result<bool, CommandError> {
+    let Some(key) = first_of(context, TypeName::SortedSet, mpop.keys)? else { return Ok(false) };
+    let taken = take(context, &key, mpop.end, mpop.count)?;
+    let reply = &mut *context.reply;
+    reply.array(2);
+    reply.bulk(key.bytes);
+    reply.array(taken.len());
+    for scored in &taken {
         reply.array(2);
-        reply.bulk(key.bytes);
-        reply.array(taken.len());
-        for scored in &taken {
-            reply.array(2);
-            write_scored(reply, scored);
-        }
-        Ok(true)
+        write_scored(reply, scored);
     }
+    Ok(true)
 }
 
 /// `ZMPOP numkeys key [key …] MIN | MAX [COUNT count]`
 pub fn zmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let mpop = Mpop::parse(context, 1)?;
-    if !mpop.run(context)? {
+    let mpop = Mpop::parse(context, 1, parse_end)?;
+    if !pop_several(context, mpop)? {
         context.reply.null_array();
     }
     Ok(())
@@ -178,7 +134,7 @@ pub fn zmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
 
 /// `BZMPOP timeout numkeys key [key …] MIN | MAX [COUNT count]`
 pub fn bzmpop(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let mpop = Mpop::parse(context, 2)?;
+    let mpop = Mpop::parse(context, 2, parse_end)?;
     let until = timeout(&context.args[1], context.store.now())?;
-    if mpop.run(context)? { Ok(()) } else { wait(context, until) }
+    if pop_several(context, mpop)? { Ok(()) } else { wait(context, until) }
 }
