@@ -7,14 +7,13 @@ use clap::Parser;
 use ringlane_perf::{
     commands::{self, Row},
     cpu::{Cores, allowed_cores, while_pinned},
-    keyspace::{Shape, ValueSizes},
+    keyspace::Shape,
     latency::human_us,
-    load::{self, Lifetimes, Limit, Outcome, Pace, Plan, Target, Work},
+    load::{self, Lifetimes, Limit, Outcome, Pace, Plan, Target, Traffic, Work},
     machine::{Machine, Saved},
     servers::{Choice, Kind, Server, Setup},
     signals,
     table::{Table, median},
-    zipf::Popularity,
 };
 use serde::Serialize;
 
@@ -51,18 +50,8 @@ struct Options {
     /// Number of different keys
     #[arg(long, default_value_t = 2_000_000)]
     keys: u64,
-    /// Bytes of a key
-    #[arg(long, default_value_t = 16)]
-    key_size: usize,
-    /// Bytes of a value
-    #[arg(long, default_value = "32")]
-    value_size: ValueSizes,
-    /// Share of GETs
-    #[arg(long, default_value_t = 0.8)]
-    reads: f64,
-    /// Which keys: uniform, or zipf:THETA
-    #[arg(long, default_value = "uniform")]
-    distribution: Popularity,
+    #[command(flatten)]
+    traffic: Traffic,
     /// Core of the servers with one lane [default: the first]
     #[arg(long)]
     server_cores: Option<Cores>,
@@ -239,7 +228,7 @@ fn run() -> Result<()> {
     let mut results = Results {
         rounds: options.rounds,
         shape: shape(&options),
-        read_share: options.reads,
+        read_share: options.traffic.reads,
         versions: contenders
             .iter()
             .map(|one| (one.name.clone(), one.server.version.clone()))
@@ -300,7 +289,11 @@ fn options() -> Result<Options> {
 }
 
 fn shape(options: &Options) -> Shape {
-    Shape { keys: options.keys, key_bytes: options.key_size, value_bytes: options.value_size }
+    Shape {
+        keys: options.keys,
+        key_bytes: options.traffic.key_size,
+        value_bytes: options.traffic.value_size,
+    }
 }
 
 /// Starts every server that a scenario needs; Ringlane with two lanes as one of its own.
@@ -395,8 +388,8 @@ fn measure(
             let limit =
                 options.operations.map_or(Limit::Seconds(options.seconds), Limit::Operations);
             let work = Work::Mixed {
-                read_share: options.reads,
-                popularity: options.distribution,
+                read_share: options.traffic.reads,
+                popularity: options.traffic.distribution,
                 limit,
                 warm_up_seconds: (options.seconds / 8.0).min(0.5),
             };

@@ -10,15 +10,14 @@ use anyhow::{Context, Result, bail};
 use clap::Parser;
 use ringlane_perf::{
     cpu::{Cores, CpuMeter},
-    keyspace::{Shape, ValueSizes},
+    keyspace::Shape,
     latency::{PERCENTILES, human_us},
-    load::{self, Lifetimes, Limit, Outcome, Pace, Plan, Target, Work},
+    load::{self, Lifetimes, Limit, Outcome, Pace, Plan, Target, Traffic, Work},
     machine::Saved,
     protocol::Protocol,
     signals,
     svg::{Line, Plot, Scale, escape, page},
     table::Table,
-    zipf::Popularity,
 };
 
 /// Loads a cache server with GETs and SETs and says how fast it answers.
@@ -58,18 +57,8 @@ struct Options {
     /// Number of different keys
     #[arg(long, default_value_t = 1_000_000)]
     keys: u64,
-    /// Bytes of a key
-    #[arg(long, default_value_t = 16)]
-    key_size: usize,
-    /// Bytes of a value, or a range as 16-1024 (a key's size is a function of its name)
-    #[arg(long, default_value = "32")]
-    value_size: ValueSizes,
-    /// Share of GETs, 0 to 1
-    #[arg(long, default_value_t = 0.8)]
-    reads: f64,
-    /// Which keys: uniform, or zipf:THETA
-    #[arg(long, default_value = "uniform")]
-    distribution: Popularity,
+    #[command(flatten)]
+    traffic: Traffic,
     /// Lifetime in seconds of what is set, or a range as 60-3600 [default: none]
     #[arg(long)]
     ttl: Option<String>,
@@ -156,12 +145,12 @@ fn plan(options: &Options) -> Result<Plan> {
         },
         shape: Shape {
             keys: options.keys,
-            key_bytes: options.key_size,
-            value_bytes: options.value_size,
+            key_bytes: options.traffic.key_size,
+            value_bytes: options.traffic.value_size,
         },
         work: Work::Mixed {
-            read_share: options.reads,
-            popularity: options.distribution,
+            read_share: options.traffic.reads,
+            popularity: options.traffic.distribution,
             limit,
             warm_up_seconds: options.warm_up.unwrap_or(if options.operations.is_some() {
                 0.0

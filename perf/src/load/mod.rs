@@ -23,7 +23,7 @@ use serde::Serialize;
 use crate::{
     cluster::Owners,
     cpu::CpuMeter,
-    keyspace::Shape,
+    keyspace::{Shape, ValueSizes},
     latency::{Latencies, Summary, human_us},
     protocol::Protocol,
     signals,
@@ -35,6 +35,23 @@ pub const CONNECTIONS_MAX: usize = 50_000;
 pub const DEPTH_MAX: usize = 100_000;
 /// How long connecting, and draining at the end, may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Options that several tools share: what the load is made of.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Traffic {
+    /// Bytes of a key
+    #[arg(long, default_value_t = 16)]
+    pub key_size: usize,
+    /// Bytes of a value, or a range as 16-1024 (a key's size is a function of its name)
+    #[arg(long, default_value = "32")]
+    pub value_size: ValueSizes,
+    /// Share of GETs, 0 to 1
+    #[arg(long, default_value_t = 0.8)]
+    pub reads: f64,
+    /// Which keys: uniform, or zipf:THETA
+    #[arg(long, default_value = "uniform")]
+    pub distribution: Popularity,
+}
 
 /// Whom to load, and how to speak to it.
 #[derive(Clone, Debug, Serialize)]

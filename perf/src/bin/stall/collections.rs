@@ -27,6 +27,9 @@ enum Work {
     Expiry(&'static str),
 }
 
+/// What differs between the elements, and from run to run.
+const PLACES: [&str; 4] = ["{i}", "{j}", "{score}", "{due}"];
+
 const CASES: [Work; 34] = [
     Work::Each("HSET hash field:{i} value:{i}"),
     Work::Once("HGETALL hash"),
@@ -83,9 +86,9 @@ pub fn run(elements: u64, watch: &mut Watch<'_>) -> Result<()> {
                 if words.contains("{due}") {
                     due = SystemTime::now() + lifetime;
                 }
+                let name = PLACES.iter().fold(known(words), |name, place| name.replace(place, "…"));
                 let words = known(words).replace("{due}", &milliseconds(due)?);
-                let name = format!("each {}", &words[..words.find('{').unwrap_or(words.len())]);
-                watch.phase(name.trim(), |watch| grow(elements, &words, watch))?;
+                watch.phase(&name, |watch| grow(elements, &words, watch))?;
             }
             Work::Once(words) => {
                 let words = known(words);

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -60,9 +60,13 @@ pub fn watched(
     core: usize,
     work: impl FnOnce(&mut Watch<'_>) -> Result<()>,
 ) -> Result<(ServerResult, bool)> {
-    let probe = Probe { stop: AtomicBool::new(false), waits: Mutex::default() };
+    let probe = Probe::default();
     let (phases, realtime) = std::thread::scope(|scope| {
-        let probing = scope.spawn(|| probe.run(server.address, core));
+        let probing = scope.spawn(|| {
+            let result = probe.run(server.address, core);
+            probe.stop.store(true, Ordering::Relaxed);
+            result
+        });
         let phases = Watch::new(server, &probe, core).and_then(|mut watch| {
             watch.idle()?;
             work(&mut watch)?;
@@ -78,8 +82,12 @@ pub fn watched(
 }
 
 /// A thread of its own that sends a GET every millisecond and records the waits.
+#[derive(Default)]
 struct Probe {
     stop: AtomicBool,
+    /// GETs that were sent, and those of them that were answered.
+    sent: AtomicU64,
+    answered: AtomicU64,
     /// Since the phase began.
     waits: Mutex<Latencies>,
 }
@@ -92,13 +100,23 @@ impl Probe {
         let realtime = try_realtime();
         let mut client = Client::connect(address, Duration::from_secs(60))?;
         while !self.stop.load(Ordering::Relaxed) {
+            self.sent.fetch_add(1, Ordering::Release);
             let sent = Instant::now();
             client.command("GET probe")?;
             let wait = sent.elapsed();
             self.waits().record(wait);
+            self.answered.fetch_add(1, Ordering::Release);
             std::thread::sleep(INTERVAL.saturating_sub(wait));
         }
         Ok(realtime)
+    }
+
+    /// Waits for the answer of what has been sent: its wait belongs to what ran meanwhile.
+    fn settle(&self) {
+        let sent = self.sent.load(Ordering::Acquire);
+        while self.answered.load(Ordering::Acquire) < sent && !self.stop.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_micros(100));
+        }
     }
 
     fn waits(&self) -> MutexGuard<'_, Latencies> {
@@ -135,10 +153,12 @@ impl<'a> Watch<'a> {
     ) -> Result<()> {
         eprintln!("{}: {name}", self.server.kind().name());
         self.client.command("CONFIG RESETSTAT")?;
+        self.probe.settle();
         self.probe.waits().clear();
         let started = Instant::now();
         let seen = work(self)?;
         let seconds = started.elapsed().as_secs_f64();
+        self.probe.settle();
         let probe = self.probe.waits().summary();
         let info = self.client.info("all")?;
         let mut turns = info_numbers(&info, "longest_turn");
@@ -187,14 +207,16 @@ pub fn describe(result: &ServerResult) -> String {
         };
         let seconds =
             |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2} s"));
+        // A phase of less than a millisecond may have had no probe.
+        let probe = |us: f64| if phase.probe.count == 0 { "-".to_owned() } else { human_us(us) };
         table.row([
             phase.name.clone(),
             turn(false),
             turn(true),
             phase.seen.batch_cpu.map_or_else(String::new, |batch| human_us(batch.max_us)),
-            human_us(phase.probe.p50_us),
-            human_us(phase.probe.p99_9_us),
-            human_us(phase.probe.max_us),
+            probe(phase.probe.p50_us),
+            probe(phase.probe.p99_9_us),
+            probe(phase.probe.max_us),
             seconds(Some(phase.seconds)),
             format!("{:.0}", phase.resident_bytes as f64 / 1e6),
             seconds(phase.seen.gone_seconds),
