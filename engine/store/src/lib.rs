@@ -22,6 +22,7 @@ mod slot_table;
 mod stats;
 mod store;
 mod strings;
+mod telling;
 pub mod types;
 mod upkeep;
 mod value;

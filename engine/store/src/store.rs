@@ -18,7 +18,7 @@ use crate::upkeep::Upkeep;
 use crate::wheel::{Item, Wheel};
 use crate::{
     Effect, EffectSink, Expiry, Exported, KEY_BYTES_MAX, Key, Limits, NewValue, Options,
-    OutOfMemory, OwnedEffect, Removal, Stats, Sweep, TypeName, Value,
+    OutOfMemory, Removal, Stats, TypeName, Value,
 };
 
 /// One lane's keyspace. Every time is `now`, set once a turn by `begin_turn`.
@@ -44,7 +44,8 @@ pub struct Store {
     /// Bytes of all directories.
     pub(crate) wide_bytes: usize,
     pub(crate) notices: Notices,
-    sink: Option<Box<dyn EffectSink>>,
+    /// `set_effect_sink`.
+    pub(crate) sink: Option<Box<dyn EffectSink>>,
     pub(crate) pack_limits: PackLimits,
     /// Where packed blocks are changed.
     pub(crate) spare_block: Vec<u8>,
@@ -707,82 +708,12 @@ impl Store {
         self.set(key, exported.value.as_new(), expiry)
     }
 
-    /// Repeats a change that another store made, and has told of.
-    pub fn apply(&mut self, effect: &OwnedEffect) -> Result<(), OutOfMemory> {
-        self.without_news(|store| store.repeat(effect))
-    }
-
-    fn repeat(&mut self, effect: &OwnedEffect) -> Result<(), OutOfMemory> {
-        match effect {
-            OwnedEffect::Set { key, value, expiry } => {
-                let expiry = expiry.map_or(Expiry::Never, Expiry::At);
-                self.set(&key.as_key(), value.as_new(), expiry)?;
-            }
-            OwnedEffect::Edit { key, type_name, changes } => {
-                self.repeat_changes(&key.as_key(), *type_name, changes)?;
-            }
-            OwnedEffect::Expire { key, expiry } => {
-                self.set_expiry(&key.as_key(), *expiry);
-            }
-            OwnedEffect::Remove { key, cause } => {
-                self.remove(&key.as_key(), *cause);
-            }
-            OwnedEffect::Flush { database } => self.flush(*database),
-            OwnedEffect::Swap { a, b } => self.swap(*a, *b),
-        }
-        Ok(())
-    }
-
     pub fn stats(&self) -> &Stats {
         &self.stats
     }
 
     pub fn reset_stats(&mut self) {
         self.stats = Stats::default();
-    }
-
-    /// Sets who hears of every change. With none, a change costs one predictable branch.
-    pub fn set_effect_sink(&mut self, sink: Option<Box<dyn EffectSink>>) {
-        self.sink = sink;
-    }
-
-    /// Whether anyone hears of changes.
-    #[inline]
-    pub(crate) fn has_sink(&self) -> bool {
-        self.sink.is_some()
-    }
-
-    #[inline]
-    pub(crate) fn say(&mut self, tell: impl FnOnce(&mut dyn EffectSink)) {
-        if let Some(sink) = &mut self.sink {
-            tell(sink.as_mut());
-        }
-    }
-
-    /// Tells of a change of whole databases before it is made.
-    #[inline]
-    pub(crate) fn warn_of(&mut self, sweep: Sweep) {
-        if let Some(mut sink) = self.sink.take() {
-            sink.before_sweep(sweep, &|key| self.find(key).is_some());
-            self.sink = Some(sink);
-        }
-    }
-
-    /// Tells the value and expiry that a key has just got.
-    #[inline]
-    pub(crate) fn say_set(&mut self, key: &Key<'_>) {
-        if self.sink.is_some() {
-            self.tell_set(key);
-        }
-    }
-
-    #[cold]
-    fn tell_set(&mut self, key: &Key<'_>) {
-        let Some(mut sink) = self.sink.take() else { return };
-        let found = self.find(key).expect("just set");
-        let entry = self.entry(found);
-        sink.effect(&Effect::Set { key: *key, value: entry.value(), expiry: entry.expiry() });
-        self.sink = Some(sink);
     }
 }
 
