@@ -144,5 +144,24 @@ def test_coredis(server):
                 first = pipeline.incr("n")
                 second = pipeline.incr("n")
             assert [await first, await second] == [1, 2]
+            await client.sadd("e", ["1", "2"])
+            assert await client.smembers("e") == {"1", "2"}
+            assert await client.eval("return {KEYS[1], ARGV[1]}", keys=["k"], args=["v"]) == ["k", "v"]
+            async with coredis.Redis("127.0.0.1", server.port, decode_responses=True) as other:
+
+                async def first():
+                    return await other.blpop(["none", "queue"], timeout=0)
+
+                waiting = asyncio.create_task(first())
+                await client.rpush("queue", ["element"])
+                assert list(await waiting) == ["queue", "element"]
+            async with client.pubsub(channels=["news"]) as listener:
+                while (await client.pubsub_numsub("news"))["news"] == 0:
+                    pass
+                assert await client.publish("news", "hello") == 1
+                async for message in listener:
+                    if message["type"] == "message":
+                        assert message["data"] == "hello"
+                        break
 
     asyncio.run(session())

@@ -72,3 +72,44 @@ def test_redis_benchmark_as_a_cluster_client(server):
         )  # fmt: skip
         assert report.count("requests per second") == 2, report
         assert detours() == before
+
+
+def test_redis_cli_with_every_type(server):
+    lines = b"""flushall
+rpush l a b c
+lrange l 0 -1
+hset h f v g w
+hgetall h
+sadd e 1 2 3
+scard e
+zadd z 1.5 m 2 n
+zrange z 0 -1 withscores
+xadd x 1-1 f v
+xrange x - +
+setbit b 3 1
+pfadd p a b
+geoadd g 13.36 38.11 Palermo
+multi
+incr n
+incr n
+exec
+blpop l 0
+publish nobody hi
+object encoding h
+"""
+    said = cli(server, text=lines).splitlines()
+    assert said == (
+        "OK 3 a b c 2 f v g w 3 3 2 m 1.5 n 2 1-1 1-1 f v 0 1 1 OK QUEUED QUEUED 1 2 l a 0 listpack".split()
+    )
+    assert cli(server, "-3", "hgetall", "h").split() == ["f", "v", "g", "w"]
+    assert cli(server, "--json", "zrange", "z", "0", "-1") == '["m","n"]\n'
+
+
+def test_redis_cli_runs_script_files(server, tmp_path):
+    script = tmp_path / "sum.lua"
+    script.write_text("return redis.call('INCRBY', KEYS[1], ARGV[1]) + tonumber(ARGV[2])")
+    run("redis-cli", "-p", str(server.port), "del", "sum")
+    said = run("redis-cli", "-p", str(server.port), "--eval", str(script), "sum", ",", "4", "5")
+    assert said == "9\n"
+    assert "mem_allocator" in cli(server, "info", "memory")
+    assert "Biggest" in run("redis-cli", "-p", str(server.port), "--bigkeys")

@@ -64,3 +64,99 @@ fn a_cluster_client_reaches_the_owning_lanes() {
     }
     assert_eq!(detours(), before);
 }
+
+#[test]
+fn every_type_of_data_in_both_protocols() {
+    let server = Server::start();
+    for query in ["", "?protocol=resp3"] {
+        let mut connection = connect(&server, query);
+        let _: () = redis::cmd("FLUSHALL").query(&mut connection).expect("flushed");
+        let length: i64 = connection.rpush("l", &["a", "b", "c"]).expect("pushed");
+        assert_eq!(length, 3);
+        let list: Vec<String> = connection.lrange("l", 0, -1).expect("a list");
+        assert_eq!(list, ["a", "b", "c"]);
+        let _: () = connection.hset_multiple("h", &[("f", 1), ("g", 2)]).expect("set");
+        let hash: std::collections::BTreeMap<String, i64> = connection.hgetall("h").expect("all");
+        assert_eq!(hash.into_iter().collect::<Vec<_>>(), [("f".into(), 1), ("g".into(), 2)]);
+        let expiry: Vec<i64> = redis::cmd("HPEXPIRE")
+            .arg(&["h", "100000", "FIELDS", "2", "f", "none"])
+            .query(&mut connection)
+            .expect("two answers");
+        assert_eq!(expiry, [1, -2]);
+        let _: () = connection.sadd("e", &[1, 2, 3]).expect("added");
+        let set: std::collections::BTreeSet<i64> = connection.smembers("e").expect("members");
+        assert_eq!(set.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+        let _: () = connection.zadd_multiple("z", &[(1.5, "m"), (2.0, "n")]).expect("added");
+        let sorted: Vec<(String, f64)> = connection.zrange_withscores("z", 0, -1).expect("pairs");
+        assert_eq!(sorted, [("m".into(), 1.5), ("n".into(), 2.0)]);
+        let id: String =
+            redis::cmd("XADD").arg(&["x", "*", "f", "v"]).query(&mut connection).expect("an id");
+        let entries: Vec<(String, Vec<String>)> =
+            redis::cmd("XRANGE").arg(&["x", "-", "+"]).query(&mut connection).expect("entries");
+        assert_eq!(entries, [(id, vec!["f".into(), "v".into()])]);
+        let bits: i64 = connection
+            .setbit("b", 7, true)
+            .and_then(|_: bool| connection.bitcount("b"))
+            .expect("bits");
+        assert_eq!(bits, 1);
+        let sketch: i64 = connection
+            .pfadd("p", &["a", "b"])
+            .and_then(|_: bool| connection.pfcount("p"))
+            .expect("about");
+        assert_eq!(sketch, 2);
+    }
+}
+
+#[test]
+fn transactions_waiting_channels_and_scripts() {
+    let server = Server::start();
+    for query in ["", "?protocol=resp3"] {
+        let (mut one, mut two) = (connect(&server, query), connect(&server, ""));
+        let _: () = redis::cmd("FLUSHALL").query(&mut one).expect("flushed");
+        // Another writes the watched key once: the transaction runs the second time.
+        let mut attempts = 0;
+        let (value,): (i64,) = redis::transaction(&mut one, &["n"], |connection, pipeline| {
+            attempts += 1;
+            let before: Option<i64> = connection.get("n")?;
+            if attempts == 1 {
+                let _: () = two.set("n", 41)?;
+            }
+            pipeline.set("n", before.unwrap_or(0) + 1).ignore().get("n").query(connection)
+        })
+        .expect("it runs");
+        assert_eq!((value, attempts), (42, 2));
+
+        let waiting = std::thread::spawn({
+            let mut connection = connect(&server, query);
+            move || -> (String, String) {
+                connection.blpop(&["none", "list"], 0.0).expect("an element")
+            }
+        });
+        let _: () = two.rpush("list", "element").expect("pushed");
+        assert_eq!(waiting.join().expect("it got one"), ("list".into(), "element".into()));
+
+        let mut listening = connect(&server, "");
+        let mut channels = listening.as_pubsub();
+        channels.subscribe("news").expect("subscribed");
+        channels.psubscribe("new*").expect("subscribed");
+        let heard: i64 = two.publish("news", "hello").expect("published");
+        assert_eq!(heard, 2);
+        for _ in 0..2 {
+            let message = channels.get_message().expect("a message");
+            let text: String = message.get_payload().expect("text");
+            assert_eq!((message.get_channel_name(), &text[..]), ("news", "hello"));
+        }
+
+        let said: (String, i64) = redis::cmd("EVAL")
+            .arg("return {KEYS[1], redis.call('INCRBY', KEYS[1], ARGV[1])}")
+            .arg(&["1", "counter", "5"])
+            .query(&mut one)
+            .expect("two values");
+        assert_eq!(said, ("counter".into(), 5));
+        let error = redis::cmd("EVALSHA")
+            .arg(&["0000000000000000000000000000000000000000", "0"])
+            .query::<()>(&mut one)
+            .expect_err("nobody loaded it");
+        assert_eq!(error.code(), Some("NOSCRIPT"));
+    }
+}
