@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use ringlane_settings::{Group, ROWS, Row};
+use ringlane_settings::{Group, Kind, ROWS, Row};
 
 use crate::import::Import;
 
@@ -112,7 +112,8 @@ fn import_command() -> Command {
         .about("Copy every key of a running Redis, Valkey or Ringlane into another server")
         .after_help(
             "Keys keep their expiry. Writes that the source takes meanwhile may be missed: point \
-             the application at the new server first, or copy once more with --keep-existing.",
+             the application at the new server first and copy with --keep-existing, so that what \
+             it has written there stays.",
         )
         .arg(
             number("from", "URL", "Where the keys are: redis://[user:password@]host:port")
@@ -166,13 +167,18 @@ fn option(row: &'static Row) -> Arg {
         "" => "empty",
         words => words,
     };
+    let names = if let Kind::Choice(_) = row.kind {
+        format!("one of: {}; ", row.kind.words())
+    } else {
+        String::new()
+    };
     Arg::new(row.name)
         .long(row.name)
         .value_name(row.kind.placeholder())
         .action(ArgAction::Append)
         .allow_hyphen_values(true)
         .help_heading(row.group.title())
-        .help(format!("{} [default: {default}]", row.meaning))
+        .help(format!("{} [{names}default: {default}]", row.meaning))
 }
 
 /// The error without usage and colours.

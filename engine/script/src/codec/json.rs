@@ -465,7 +465,8 @@ impl Decoder<'_> {
     }
 }
 
-/// The letter of `\uXXXX`, or of two of them that are a surrogate pair, and their length.
+/// The letter that `\u` and four hexadecimal digits stand for, or two of those that are a surrogate pair,
+/// and their length.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let unit = |at: usize| -> Option<u32> {
         let digits = text.get(at..at + 6)?.strip_prefix(b"\\u")?;
