@@ -38,8 +38,18 @@ const INTEGERS: [&str; 24] = [
     "port",
     "samples",
 ];
-const DOUBLES: [&str; 9] =
-    ["score", "min", "max", "longitude", "latitude", "radius", "width", "height", "weight"];
+const DOUBLES: [&str; 10] = [
+    "score",
+    "min",
+    "max",
+    "longitude",
+    "latitude",
+    "radius",
+    "width",
+    "height",
+    "weight",
+    "float-increment",
+];
 const TIMES: [&str; 2] = ["unix-seconds", "unix-milliseconds"];
 
 /// `COMMAND DOCS [command …]`; unknown names are left out.
@@ -166,9 +176,9 @@ fn value_type(name: &str, spec: &CommandSpec) -> &'static str {
     let is_key = name.starts_with("key") || matches!(name, "newkey" | "source" | "destination");
     if is_key && spec.keys != Keys::None {
         "key"
-    } else if INTEGERS.contains(&name) && spec.name != "incrbyfloat" {
+    } else if INTEGERS.contains(&name) {
         "integer"
-    } else if DOUBLES.contains(&name) || name == "increment" {
+    } else if DOUBLES.contains(&name) {
         "double"
     } else if TIMES.contains(&name) {
         "unix-time"
@@ -368,7 +378,9 @@ mod tests {
                  PXAT=unix-milliseconds:unix-time KEEPTTL=keepttl)?",
             ),
             ("scan", "cursor:string MATCH=pattern:pattern? COUNT=count:integer? TYPE=type:string?"),
-            ("incrbyfloat", "key:key increment:double"),
+            ("incrby", "key:key increment:integer"),
+            ("incrbyfloat", "key:key float-increment:double"),
+            ("hincrbyfloat", "key:key field:string float-increment:double"),
             ("config|set", "block(name:string value:string)*"),
             ("config|get", "pattern:pattern*"),
             ("flushall", "oneof(ASYNC=async SYNC=sync)?"),

@@ -33,7 +33,7 @@ commands! { HASHES from super::keys::KEYS_END, up to HASHES_END;
     "hincrby" Exactly(4) Write First Single => Store(hash::hincrby), "key field increment"
         [DENYOOM FAST] [HASH] ["RW access update"] []
         Hash "2.0.0" "O(1)" "Adds a number to the integer in a field.";
-    "hincrbyfloat" Exactly(4) Write First Single => Store(hash::hincrbyfloat), "key field increment"
+    "hincrbyfloat" Exactly(4) Write First Single => Store(hash::hincrbyfloat), "key field float-increment"
         [DENYOOM FAST] [HASH] ["RW access update"] []
         Hash "2.6.0" "O(1)" "Adds a number with a fraction to a field.";
     "hkeys" Exactly(2) Read First Single => Store(hash::hkeys), "key"

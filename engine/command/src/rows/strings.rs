@@ -42,7 +42,7 @@ commands! { STRINGS from 0, up to STRINGS_END;
     "incrby" Exactly(3) Write First Single => Store(counter::incrby), "key increment"
         [DENYOOM FAST] [STRING] ["RW access update"] []
         String "1.0.0" "O(1)" "Adds a number to an integer.";
-    "incrbyfloat" Exactly(3) Write First Single => Store(counter::incrbyfloat), "key increment"
+    "incrbyfloat" Exactly(3) Write First Single => Store(counter::incrbyfloat), "key float-increment"
         [DENYOOM FAST] [STRING] ["RW access update"] []
         String "2.6.0" "O(1)" "Adds a number with a fraction.";
     "lcs" AtLeast(3) Read FirstTwo Together => Store(lcs::lcs),
