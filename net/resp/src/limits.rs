@@ -4,7 +4,7 @@
 pub const ARGS_MAX: usize = 1_048_576;
 /// Redis's `PROTO_INLINE_MAX_SIZE`.
 pub const INLINE_BYTES_MAX: usize = 64 << 10;
-/// Redis's `client-query-buffer-limit`, by default. Positions are `u32`: never more than 4 GiB.
+/// Redis's `client-query-buffer-limit`, by default.
 pub const COMMAND_BYTES_MAX: usize = 1 << 30;
 
 /// Bounds of what one connection may send; they may differ from call to call (AUTH raises them).
@@ -16,7 +16,8 @@ pub struct Limits {
     pub bulk_bytes_max: usize,
     /// Bytes of an inline command's line, without its end.
     pub inline_bytes_max: usize,
-    /// Bytes of one command in all, headers included.
+    /// Bytes of one command in all, headers included (`client-query-buffer-limit`). Positions are
+    /// `u32`: below 4 GiB.
     pub command_bytes_max: usize,
     /// Only chooses the words of an error.
     pub authenticated: bool,
@@ -34,16 +35,13 @@ impl Limits {
         }
     }
 
-    /// `bulk_bytes_max`: the setting `proto-max-bulk-len`.
+    /// `bulk_bytes_max`: the setting `proto-max-bulk-len`. All else as Redis has it by default.
     pub fn authenticated(bulk_bytes_max: usize) -> Self {
         Self {
             args_max: ARGS_MAX,
             bulk_bytes_max,
             inline_bytes_max: INLINE_BYTES_MAX,
-            // Two of the longest arguments fit, whatever is set.
-            command_bytes_max: bulk_bytes_max
-                .saturating_mul(2)
-                .clamp(COMMAND_BYTES_MAX, u32::MAX as usize),
+            command_bytes_max: COMMAND_BYTES_MAX,
             authenticated: true,
         }
     }

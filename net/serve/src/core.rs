@@ -116,7 +116,7 @@ impl Core {
             lane,
             settings,
             live_version: u64::MAX,
-            limits: Limits::authenticated(live.proto_max_bulk_bytes),
+            limits: limits_of(&live),
             live,
             store,
             connections: Connections::default(),
@@ -179,7 +179,7 @@ impl Core {
         if version != self.live_version {
             self.live_version = version;
             self.live = self.settings.live();
-            self.limits = Limits::authenticated(self.live.proto_max_bulk_bytes);
+            self.limits = limits_of(&self.live);
             self.handler_limits = HandlerLimits {
                 value_bytes_max: self.live.proto_max_bulk_bytes,
                 databases: self.live.databases,
@@ -309,5 +309,13 @@ impl Core {
             connection.barrier = false;
         }
         self.mark_ready(id);
+    }
+}
+
+/// What a connection may send that owes no password.
+fn limits_of(live: &LiveSettings) -> Limits {
+    Limits {
+        command_bytes_max: live.client_query_buffer_bytes,
+        ..Limits::authenticated(live.proto_max_bulk_bytes)
     }
 }

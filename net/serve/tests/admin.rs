@@ -356,7 +356,7 @@ fn info_has_what_dashboards_read() {
          mem_fragmentation_ratio mem_allocator total_system_memory rdb_last_save_time \
          rdb_last_bgsave_status rdb_bgsave_in_progress total_connections_received \
          total_commands_processed instantaneous_ops_per_sec rejected_connections expired_keys \
-         evicted_keys keyspace_hits total_net_input_bytes total_net_output_bytes \
+         expired_subkeys evicted_keys keyspace_hits total_net_input_bytes total_net_output_bytes \
          instantaneous_input_kbps pubsub_channels latest_fork_usec used_cpu_sys used_cpu_user"]
     .iter()
     .flat_map(|names| names.split(' '))

@@ -38,6 +38,25 @@ fn malformed_requests_get_one_error_and_a_close() {
 }
 
 #[test]
+fn a_command_beyond_the_limit_that_is_set_is_refused() {
+    let server = Running::with(2, &[("client-query-buffer-limit", "2mb")]);
+    let refused = |arguments: &[&str]| {
+        let mut client = server.client();
+        // The server may close while this is still being written.
+        let _ = client.stream.write_all(&encode(arguments));
+        let reply = client.read_to_end();
+        reply.is_empty() || reply == b"-ERR Protocol error: too big request\r\n"
+    };
+    let value = "v".repeat(1 << 20);
+    let mut client = server.client();
+    assert_eq!(client.call(&["MSET", "{t}a", &value, "{t}b", "v"]), "+OK\r\n");
+    assert!(refused(&["MSET", "{t}a", &value, "{t}b", &value]));
+    assert_eq!(client.say("CONFIG SET client-query-buffer-limit 1mb"), "+OK\r\n");
+    assert!(refused(&["MSET", "{t}a", &value, "{t}b", "v"]));
+    assert_eq!(client.say("STRLEN {t}b"), ":1\r\n");
+}
+
+#[test]
 fn a_line_without_end_is_refused_at_64_kib() {
     let server = Running::with(1, &[]);
     let mut client = server.client();

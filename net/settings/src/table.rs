@@ -210,7 +210,7 @@ settings! {
 
     ProtoMaxBulkLen "proto-max-bulk-len" Limits Live Memory { min: MB, max: 512 * MB }, Fixed("512mb"),
         "Longest value of one argument";
-    ClientQueryBufferLimit "client-query-buffer-limit" Limits Live Memory { min: MB, max: u64::MAX }, Fixed("1gb"),
+    ClientQueryBufferLimit "client-query-buffer-limit" Limits Live Memory { min: MB, max: 4095 * MB }, Fixed("1gb"),
         "Longest single command, all arguments together";
     TransactionCommandsMax "transaction-commands-max" Limits Live Integer { min: 1, max: 1 << 30 }, Fixed("1048576"),
         "Commands that a client may queue between MULTI and EXEC";

@@ -276,6 +276,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("rejected_connections", rejected);
     fields.zeros(&["sync_full", "sync_partial_ok", "sync_partial_err"]);
     fields.add("expired_keys", facts.sum(|lane| lane.store.expired));
+    fields.add("expired_subkeys", facts.sum(|lane| lane.store.expired_fields));
     fields.add("evicted_keys", facts.sum(|lane| lane.store.evicted));
     fields.zeros(&["evicted_clients"]);
     fields.add("keyspace_hits", facts.sum(|lane| lane.store.hits));
