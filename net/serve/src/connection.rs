@@ -20,6 +20,8 @@ pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 pub const INPUT_PAUSE_BYTES: usize = 64 << 10;
 /// Pending output of a connection that still owes its password (CVE-2025-21605).
 pub const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
+/// Output that is kept back while other lanes owe the replies behind it.
+const WITHHELD_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one send: the kernel copies them while the lane waits, so a long reply goes in several.
 pub const SEND_BYTES_MAX: usize = 256 << 10;
 /// Pieces of one vectored send.
@@ -44,13 +46,25 @@ enum Place {
 /// Places that stand behind a reserved one; see `Connection::begin_group`.
 pub struct PlacesBehind(VecDeque<Place>);
 
+/// Where a flight is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leg {
+    /// Not with the kernel.
+    #[default]
+    Landed,
+    /// The kernel sends what the socket takes at once, and tells of nothing but a rest.
+    Tried,
+    /// It waits for room in the socket; a completion will tell.
+    Waiting,
+}
+
 /// What is being sent. Untouched from submission to completion.
 #[derive(Default)]
 pub struct Flight {
     pub buffer: ReplyBuffer,
     /// Bytes that the kernel has taken.
     pub sent: usize,
-    pub active: bool,
+    pub leg: Leg,
     /// For vectored sends; boxed, since the kernel reads them where they are.
     pub pieces: Vec<libc::iovec>,
     pub header: Option<Box<libc::msghdr>>,
@@ -105,6 +119,8 @@ pub struct Connection {
     pub cancelled: bool,
     /// In the lane's list of those that have output to send.
     pub dirty: bool,
+    /// In the lane's list of those whose output waits for other lanes' replies.
+    pub withheld: bool,
     /// To be handed to another lane as soon as its receive has ended.
     pub leaving_for: Option<ringlane_base::LaneId>,
     /// Since when the output has been above the soft limit, in Unix milliseconds.
@@ -145,6 +161,7 @@ impl Connection {
             in_batch: false,
             cancelled: false,
             dirty: false,
+            withheld: false,
             leaving_for: None,
             above_soft_since_ms: None,
             input_ended: false,
@@ -366,7 +383,7 @@ impl Connection {
             && !self.ready
             && self.places.is_empty()
             && self.output.is_empty()
-            && !self.flight.active
+            && self.flight.leg == Leg::Landed
             && !self.input_ended
     }
 
@@ -379,9 +396,19 @@ impl Connection {
             && self.output_len() < OUTPUT_PAUSE_BYTES
     }
 
+    /// Whether the output should wait for replies that other lanes owe behind it, so that one send
+    /// carries them all. Not in front of what may take its time.
+    pub fn is_worth_withholding(&self) -> bool {
+        !self.places.is_empty()
+            && self.phase == Phase::Open
+            && !self.barrier
+            && self.blocked.is_none()
+            && self.output.len() < WITHHELD_BYTES_MAX
+    }
+
     /// Moves the written output into an idle flight; false if there is none or one is under way.
     pub fn load_flight(&mut self) -> bool {
-        if self.flight.active || self.output.is_empty() {
+        if self.flight.leg != Leg::Landed || self.output.is_empty() {
             return false;
         }
         std::mem::swap(&mut self.flight.buffer, &mut self.output);
@@ -482,5 +509,68 @@ impl Connections {
     /// How many places there are, empty ones included.
     pub fn places(&self) -> usize {
         self.places.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use ringlane_base::LaneId;
+
+    use super::*;
+    use crate::session::Door;
+
+    type Set = fn(&mut Connection, bool);
+
+    fn connection() -> Connection {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let socket = std::fs::File::open("/dev/null").unwrap().into();
+        let session = Session::new(1, Door::Front, nowhere, nowhere, 0);
+        Connection::new(ConnectionId { index: 0, generation: 0 }, socket, session)
+    }
+
+    fn write(connection: &mut Connection, reply: &[u8]) {
+        let target = connection.reply_target();
+        let from = target.mark();
+        target.bytes.extend_from_slice(reply);
+        connection.reply_written(from);
+    }
+
+    #[test]
+    fn output_is_withheld_for_what_comes_soon() {
+        let mut connection = connection();
+        write(&mut connection, b"+OK\r\n");
+        assert!(!connection.is_worth_withholding(), "nothing is owed");
+        let first = connection.reserve_place();
+        let second = connection.reserve_place();
+        assert!(connection.is_worth_withholding());
+
+        let cases: [(&str, Set); 3] = [
+            ("a barrier", |connection, on| connection.barrier = on),
+            ("waiting", |connection, on| connection.blocked = on.then_some((0, LaneId(1)))),
+            ("draining", |connection, on| {
+                connection.phase = if on { Phase::Draining } else { Phase::Open };
+            }),
+        ];
+        for (what, set) in cases {
+            set(&mut connection, true);
+            assert!(!connection.is_worth_withholding(), "{what}");
+            set(&mut connection, false);
+            assert!(connection.is_worth_withholding(), "{what}");
+        }
+
+        let mut reply = ReplyBuffer::default();
+        reply.bytes.extend_from_slice(b":1\r\n");
+        connection.fill_place(first, &reply, reply.whole());
+        assert!(connection.is_worth_withholding(), "the other is still owed");
+        connection.fill_place(second, &reply, reply.whole());
+        assert!(!connection.is_worth_withholding());
+        assert!(connection.load_flight());
+        assert_eq!(connection.flight.buffer.bytes, b"+OK\r\n:1\r\n:1\r\n");
+
+        write(&mut connection, &vec![b'x'; WITHHELD_BYTES_MAX]);
+        connection.reserve_place();
+        assert!(!connection.is_worth_withholding(), "it is much");
     }
 }

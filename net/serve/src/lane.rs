@@ -3,14 +3,14 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::Duration;
 
 use ringlane_base::LaneId;
 use ringlane_store::Budget;
 
-use crate::clock;
+use crate::clock::{self, WorkClock};
 use crate::connection::{
-    INPUT_PAUSE_BYTES, OUTPUT_PAUSE_BYTES, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX,
+    INPUT_PAUSE_BYTES, Leg, OUTPUT_PAUSE_BYTES, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX,
 };
 use crate::core::Core;
 use crate::doors::{Doors, Listener};
@@ -37,6 +37,14 @@ struct Arrival {
     length: usize,
 }
 
+/// Flights that the kernel tries at the next entry.
+#[derive(Default)]
+struct Tried {
+    connections: Vec<ConnectionId>,
+    /// The kernel has not yet shown the ends of all that it has tried.
+    unsettled: bool,
+}
+
 /// A lane: its state and its ring.
 pub struct Lane {
     pub core: Core,
@@ -44,9 +52,13 @@ pub struct Lane {
     doors: Doors,
     peers: Vec<Option<Peer>>,
     doorbell: OwnedFd,
+    clock: WorkClock,
     completions: Vec<Completion>,
     arrivals: std::collections::VecDeque<Arrival>,
     batch: Batch,
+    tried: Tried,
+    /// Connections whose output waits for other lanes' replies, until the next tick at most.
+    withheld: Vec<ConnectionId>,
     upkeep_due: bool,
     ticked: bool,
     /// Doors whose accepting stopped for want of descriptors; tried again with each tick.
@@ -76,9 +88,12 @@ impl Lane {
             doors,
             peers,
             doorbell,
+            clock: WorkClock::new(),
             completions: Vec::with_capacity(1024),
             arrivals: std::collections::VecDeque::new(),
             batch: Batch::default(),
+            tried: Tried::default(),
+            withheld: Vec::new(),
             upkeep_due: false,
             ticked: false,
             resting_doors: Vec::new(),
@@ -107,16 +122,17 @@ impl Lane {
 
     /// One slice of background work: expiry, eviction ahead of need, draining, walks.
     pub fn upkeep(&mut self) {
-        let (started, cpu_before) = (Instant::now(), clock::thread_cpu_ns());
+        self.clock.begin();
         self.core.store.begin_turn(clock::now());
         let (expired, evicted) = self.core.gone();
         self.upkeep_due = self.core.store.work(Budget { units: UPKEEP_UNITS }).more;
-        self.core.note_upkeep((expired, evicted), started.elapsed());
+        let took = Duration::from_micros(self.clock.wall_us());
+        self.core.note_upkeep((expired, evicted), took);
         self.core.hand_out_touches();
         self.core.work_on_jobs();
         self.core.work_on_own_questions();
         self.core.work_on_longs();
-        self.note_turn(started, cpu_before);
+        self.note_turn();
     }
 
     /// One turn. Returns false once the server has stopped.
@@ -129,8 +145,7 @@ impl Lane {
         if wait {
             self.core.shared.lines[self.core.lane.index()].doze.awake();
         }
-        let started = Instant::now();
-        let cpu_before = clock::thread_cpu_ns();
+        self.clock.begin();
         self.core.store.begin_turn(clock::now());
         self.core.stats.turns += 1;
         self.reap();
@@ -143,8 +158,8 @@ impl Lane {
         }
         loop {
             let batch_was_empty = !self.run_batch();
-            self.read_mail(started);
-            if batch_was_empty || started.elapsed().as_micros() as u64 > TURN_BUDGET_US {
+            self.read_mail();
+            if batch_was_empty || self.clock.wall_us() > TURN_BUDGET_US {
                 break;
             }
         }
@@ -154,7 +169,7 @@ impl Lane {
         self.send_parcels();
         self.send_replies();
         self.close_connections();
-        self.note_turn(started, cpu_before);
+        self.note_turn();
         Ok(self.core.shared.running() != Running::Stopped)
     }
 
@@ -169,6 +184,7 @@ impl Lane {
             || !self.core.leaving.is_empty()
             || self.upkeep_due()
             || !self.core.outbox.is_empty()
+            || self.tried.unsettled
             || self.core.store.has_notices()
             || self.core.pubsub.has_work()
             || self.core.tracking.has_work()
@@ -189,6 +205,12 @@ impl Lane {
     fn reap(&mut self) {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.reap(&mut completions);
+        self.tried.unsettled = !self.ring.is_settled();
+        let mut tried = if self.tried.unsettled {
+            Vec::new()
+        } else {
+            std::mem::take(&mut self.tried.connections)
+        };
         for completion in completions.drain(..) {
             match completion.token {
                 Token::Accept(door) => self.accepted(door, completion),
@@ -210,6 +232,12 @@ impl Lane {
             }
         }
         self.completions = completions;
+        for id in tried.drain(..) {
+            self.landed_whole(id);
+        }
+        if self.tried.connections.is_empty() {
+            self.tried.connections = tried;
+        }
     }
 
     /// A connection has come in, or accepting has failed.
@@ -264,6 +292,7 @@ impl Lane {
         line.connections.fetch_add(1, Ordering::Relaxed);
         let connection = self.core.connections.get(id).expect("just inserted");
         connection.receiving = true;
+        self.ring.register_socket(id, descriptor);
         self.ring.receive(id, descriptor);
     }
 
@@ -366,7 +395,7 @@ impl Lane {
     }
 
     /// Takes what other lanes have posted, at least one letter of each, until the turn's time is up.
-    fn read_mail(&mut self, started: Instant) {
+    fn read_mail(&mut self) {
         for peer in 0..self.peers.len() {
             for _ in 0..LETTERS_MAX {
                 let Some(letter) = self.peers[peer].as_mut().and_then(|peer| peer.receiver.pop())
@@ -374,7 +403,7 @@ impl Lane {
                     break;
                 };
                 self.take_letter(letter);
-                if started.elapsed().as_micros() as u64 > TURN_BUDGET_US {
+                if self.clock.wall_us() > TURN_BUDGET_US {
                     break;
                 }
             }
@@ -454,23 +483,41 @@ impl Lane {
         if connection.phase == Phase::Closing {
             return;
         }
+        if connection.is_worth_withholding() {
+            if !std::mem::replace(&mut connection.withheld, true) {
+                self.withheld.push(id);
+            }
+            return;
+        }
         if connection.load_flight() {
-            self.launch(id);
+            self.launch(id, Leg::Tried);
         } else if connection.phase == Phase::Draining
-            && !connection.flight.active
+            && connection.flight.leg == Leg::Landed
             && connection.places_waiting() == 0
         {
             self.core.close(id);
         }
     }
 
-    /// Submits the flight of a connection from where it stands.
-    fn launch(&mut self, id: ConnectionId) {
+    /// Sends what has been withheld since before the last tick, as far as it has come.
+    fn send_withheld(&mut self) {
+        for id in std::mem::take(&mut self.withheld) {
+            let Some(connection) = self.core.connections.get(id) else { continue };
+            connection.withheld = false;
+            if connection.phase != Phase::Closing && connection.load_flight() {
+                self.launch(id, Leg::Tried);
+            }
+        }
+    }
+
+    /// Submits the flight of a connection from where it stands: to be tried, or to wait for room.
+    fn launch(&mut self, id: ConnectionId, leg: Leg) {
         let Some(connection) = self.core.connections.get(id) else { return };
         let socket = connection.socket();
         let flight = &mut connection.flight;
-        flight.active = true;
+        flight.leg = leg;
         if flight.buffer.has_blobs() {
+            flight.leg = Leg::Waiting;
             let mut pieces = std::mem::take(&mut flight.pieces);
             flight.buffer.pieces(flight.sent, SEND_PIECES_MAX, SEND_BYTES_MAX, &mut pieces);
             flight.pieces = pieces;
@@ -486,36 +533,72 @@ impl Lane {
         } else {
             let bytes = &flight.buffer.bytes[flight.sent..];
             let length = bytes.len().min(SEND_BYTES_MAX);
-            // SAFETY: as above.
-            unsafe { self.ring.send(id, socket, bytes.as_ptr(), length) };
+            if leg == Leg::Tried {
+                self.tried.connections.push(id);
+                // SAFETY: as above.
+                unsafe { self.ring.try_send(id, socket, bytes.as_ptr(), length) };
+            } else {
+                // SAFETY: as above.
+                unsafe { self.ring.send(id, socket, bytes.as_ptr(), length) };
+            }
         }
     }
 
-    /// A send has ended.
+    /// The kernel has tried a flight and had nothing to tell: all that it was given has left.
+    fn landed_whole(&mut self, id: ConnectionId) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        if connection.flight.leg == Leg::Tried {
+            let flight = &connection.flight;
+            let taken = (flight.buffer.bytes.len() - flight.sent).min(SEND_BYTES_MAX);
+            self.landed(id, taken, Leg::Tried);
+        }
+    }
+
+    /// A send has ended that waited, or one was tried and did not go through.
     fn sent(&mut self, id: ConnectionId, result: i32) {
         let Some(connection) = self.core.connections.get(id) else { return };
-        connection.flight.active = false;
+        if connection.flight.leg == Leg::Tried && self.tried.unsettled {
+            self.tried.connections.retain(|other| *other != id);
+        }
+        let next = match connection.flight.leg {
+            Leg::Tried => Leg::Waiting,
+            Leg::Waiting | Leg::Landed => Leg::Tried,
+        };
+        match result {
+            taken @ 0.. => self.landed(id, taken as usize, next),
+            error if matches!(-error, libc::EINTR | libc::EAGAIN) => {
+                self.landed(id, 0, Leg::Waiting);
+            }
+            _ => {
+                connection.flight.leg = Leg::Landed;
+                match connection.phase {
+                    Phase::Closing => self.core.closing.push(id),
+                    Phase::Open | Phase::Draining => self.core.close(id),
+                }
+            }
+        }
+    }
+
+    /// The kernel has let go of a flight and taken so many bytes of it; a rest goes the way of `next`.
+    fn landed(&mut self, id: ConnectionId, taken: usize, next: Leg) {
+        let Some(connection) = self.core.connections.get(id) else { return };
+        let flight = &mut connection.flight;
+        flight.leg = Leg::Landed;
+        flight.sent += taken;
+        connection.session.bytes_out += taken as u64;
+        self.core.stats.bytes_out += taken as u64;
         if connection.phase == Phase::Closing {
             return self.core.closing.push(id);
         }
-        if result < 0 {
-            if matches!(-result, libc::EINTR | libc::EAGAIN) {
-                return self.launch(id);
-            }
-            return self.core.close(id);
-        }
-        let flight = &mut connection.flight;
-        flight.sent += result as usize;
-        connection.session.bytes_out += result as u64;
-        self.core.stats.bytes_out += result as u64;
         if flight.sent < flight.buffer.len() {
-            return self.launch(id);
+            return self.launch(id, next);
         }
         connection.clear_flight();
         if !connection.output.is_empty() || connection.phase == Phase::Draining {
             Core::mark_dirty(&mut self.core.dirty, connection);
         }
-        if connection.output_len() < OUTPUT_PAUSE_BYTES / 2 {
+        let may_go_on = connection.output_len() < OUTPUT_PAUSE_BYTES / 2;
+        if may_go_on && (connection.input_len() > 0 || !connection.receiving) {
             self.core.mark_ready(id);
             self.core.resume.push(id);
         }
@@ -583,6 +666,7 @@ impl Lane {
             return self.core.resume.push(id);
         }
         let connection = self.core.connections.remove(id).expect("just looked up");
+        self.ring.forget_socket(id);
         let (socket, session) = connection.into_parts();
         let lines = &self.core.shared.lines;
         lines[self.core.lane.index()].front_connections.fetch_sub(1, Ordering::Relaxed);
@@ -595,10 +679,11 @@ impl Lane {
     /// Ends receiving and sending, then drops the connection when the kernel has let go of both.
     fn finish_closing(&mut self, id: ConnectionId) {
         let Some(connection) = self.core.connections.get(id) else { return };
-        if connection.flight.active || connection.receiving {
+        let leg = connection.flight.leg;
+        if leg != Leg::Landed || connection.receiving {
             if !connection.cancelled {
                 connection.cancelled = true;
-                let (sending, receiving) = (connection.flight.active, connection.receiving);
+                let (sending, receiving) = (leg == Leg::Waiting, connection.receiving);
                 if sending {
                     self.ring.cancel_send(id);
                 }
@@ -611,6 +696,7 @@ impl Lane {
         self.core.let_go(id);
         self.core.leave_transaction(id);
         let Some(connection) = self.core.connections.remove(id) else { return };
+        self.ring.forget_socket(id);
         let line = &self.core.shared.lines[self.core.lane.index()];
         line.connections.fetch_sub(1, Ordering::Relaxed);
         if connection.session.door == Door::Front {
@@ -622,6 +708,7 @@ impl Lane {
     /// What is looked at a few times a second.
     fn tick(&mut self) {
         self.upkeep_due = true;
+        self.send_withheld();
         self.core.refresh_pause();
         self.core.finish_errands();
         self.core.tend_tracking();
@@ -658,13 +745,12 @@ impl Lane {
     }
 
     /// Keeps the longest turn, by CPU time and by the wall clock.
-    fn note_turn(&mut self, started: Instant, cpu_before: u64) {
+    fn note_turn(&mut self) {
         let stats = &mut self.core.stats;
-        let wall = started.elapsed().as_micros() as u64;
+        let wall = self.clock.wall_us();
         stats.longest_turn_wall_us = stats.longest_turn_wall_us.max(wall);
         if wall > stats.longest_turn_us {
-            let cpu = (clock::thread_cpu_ns() - cpu_before) / 1000;
-            stats.longest_turn_us = stats.longest_turn_us.max(cpu);
+            stats.longest_turn_us = stats.longest_turn_us.max(self.clock.cpu_us());
         }
     }
 }

@@ -16,6 +16,8 @@ pub const COMPLETIONS_MAX: u32 = 8192;
 pub const RECEIVE_BUFFERS: u16 = 256;
 /// Bytes of one receive buffer.
 pub const RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
+/// Connections whose sockets can be registered with a ring; what is beyond is sent to by descriptor.
+const SOCKETS_MAX: u64 = 16 * 1024;
 /// The multishot tick that wakes an idle lane for its clock.
 pub const TICK_MS: u64 = 50;
 
@@ -109,6 +111,8 @@ pub struct Ring {
     kernel: IoUring,
     buffers: ReceiveBuffers,
     tick: Box<types::Timespec>,
+    /// Whether the kernel's table of registered files holds the socket of the connection at a place.
+    registered: Vec<bool>,
 }
 
 impl Ring {
@@ -129,8 +133,10 @@ impl Ring {
             kernel,
             buffers,
             tick: Box::new(types::Timespec::new().nsec(TICK_MS as u32 * 1_000_000)),
+            registered: Vec::new(),
         };
         ring.register_buffers()?;
+        ring.make_file_table();
         Ok(ring)
     }
 
@@ -150,6 +156,35 @@ impl Ring {
         }
         self.publish_buffers();
         Ok(())
+    }
+
+    /// An empty table of files. Without one (a kernel that refuses) all goes by descriptor.
+    fn make_file_table(&mut self) {
+        // The kernel allows as many as the process may open.
+        let open_max = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let places = open_max.unwrap_or(SOCKETS_MAX).min(SOCKETS_MAX);
+        if self.kernel.submitter().register_files_sparse(places as u32).is_ok() {
+            self.registered = vec![false; places as usize];
+        }
+    }
+
+    /// Registers a connection's socket, which saves each send from looking its descriptor up: 2 to 5%
+    /// of what a request without a pipeline costs. `forget_socket` before it is closed or given away.
+    pub fn register_socket(&mut self, id: ConnectionId, socket: RawFd) {
+        if let Some(registered) = self.registered.get_mut(id.index as usize) {
+            let update = self.kernel.submitter().register_files_update(id.index, &[socket]);
+            *registered = update.is_ok();
+        }
+    }
+
+    /// Takes a connection's socket out of the table, which keeps it open.
+    pub fn forget_socket(&mut self, id: ConnectionId) {
+        if let Some(registered) = self.registered.get_mut(id.index as usize)
+            && std::mem::take(registered)
+        {
+            let update = self.kernel.submitter().register_files_update(id.index, &[-1]);
+            update.expect("a place of the table can be emptied");
+        }
     }
 
     /// The ring's own descriptor: where other lanes address their `wake_lane`.
@@ -201,7 +236,7 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Ends a connection's send.
+    /// Ends a connection's send that waits.
     pub fn cancel_send(&mut self, id: ConnectionId) {
         let entry = opcode::AsyncCancel::new(Token::Send(id).pack())
             .build()
@@ -209,7 +244,7 @@ impl Ring {
         self.push(&entry);
     }
 
-    /// Sends the `length` bytes at `bytes`.
+    /// Sends the `length` bytes at `bytes`, however long that takes.
     ///
     /// # Safety
     /// They must stay in place and unchanged until the completion of `Token::Send(id)`.
@@ -226,6 +261,40 @@ impl Ring {
             .build()
             .user_data(Token::Send(id).pack());
         self.push(&entry);
+    }
+
+    /// Sends what the socket takes at once of the `length` bytes at `bytes`, during the next `enter`.
+    /// There is a completion only if that was not all of them: with how many, or why none.
+    ///
+    /// # Safety
+    /// They must stay in place and unchanged until `is_settled` after an `enter`, or the completion.
+    pub unsafe fn try_send(
+        &mut self,
+        id: ConnectionId,
+        socket: RawFd,
+        bytes: *const u8,
+        length: usize,
+    ) {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        let send = if self.registered.get(id.index as usize) == Some(&true) {
+            opcode::Send::new(types::Fixed(id.index), bytes, length)
+        } else {
+            opcode::Send::new(types::Fd(socket), bytes, length)
+        };
+        let entry = send
+            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL | libc::MSG_DONTWAIT)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(Token::Send(id).pack());
+        self.push(&entry);
+    }
+
+    /// After `enter` and `reap`: whether the kernel has taken all that was queued, and all completions
+    /// that there are have been reaped. Then every `try_send` without a completion has sent all of its
+    /// bytes: with `MSG_DONTWAIT` a send ends while it is submitted.
+    pub fn is_settled(&mut self) -> bool {
+        let queue = self.kernel.submission();
+        queue.is_empty() && !queue.cq_overflow()
     }
 
     /// Sends the pieces that a message header lists.
@@ -378,7 +447,66 @@ fn map(bytes: usize) -> io::Result<*mut u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
     use super::*;
+
+    const ID: ConnectionId = ConnectionId { index: 1, generation: 2 };
+
+    /// Enters without waiting; what a `try_send` of these bytes completes with, if with anything.
+    fn try_send(ring: &mut Ring, socket: &UnixStream, bytes: &[u8]) -> Option<i32> {
+        // SAFETY: the bytes are borrowed until the ring is settled.
+        unsafe { ring.try_send(ID, socket.as_raw_fd(), bytes.as_ptr(), bytes.len()) };
+        ring.enter(false).expect("the ring works");
+        let mut completions = Vec::new();
+        ring.reap(&mut completions);
+        assert!(ring.is_settled());
+        assert!(completions.iter().all(|completion| completion.token == Token::Send(ID)));
+        assert!(completions.len() <= 1);
+        completions.first().map(|completion| completion.result)
+    }
+
+    #[test]
+    fn a_tried_send_tells_only_what_it_could_not_send() {
+        for registered in [false, true] {
+            let mut ring = Ring::new().expect("a ring");
+            let (near, far) = UnixStream::pair().expect("two sockets");
+            if registered {
+                ring.register_socket(ID, near.as_raw_fd());
+                assert!(ring.registered[ID.index as usize]);
+            }
+            try_sends(&mut ring, &near, far);
+        }
+    }
+
+    #[test]
+    fn a_forgotten_socket_closes() {
+        let mut ring = Ring::new().expect("a ring");
+        let (near, mut far) = UnixStream::pair().expect("two sockets");
+        ring.register_socket(ID, near.as_raw_fd());
+        ring.forget_socket(ID);
+        drop(near);
+        assert_eq!(far.read(&mut [0]).expect("its end"), 0);
+    }
+
+    fn try_sends(ring: &mut Ring, near: &UnixStream, mut far: UnixStream) {
+        assert_eq!(try_send(ring, near, b"all of it"), None);
+        let mut got = [0; 9];
+        far.read_exact(&mut got).expect("what was sent");
+        assert_eq!(&got, b"all of it");
+
+        let much = vec![b'x'; 64 << 20];
+        let part = try_send(ring, near, &much).expect("a socket holds less than that");
+        assert!(part > 0 && (part as usize) < much.len(), "{part}");
+        assert_eq!(try_send(ring, near, &much), Some(-libc::EAGAIN));
+        let mut rest = vec![0; part as usize];
+        far.read_exact(&mut rest).expect("what was sent");
+
+        drop(far);
+        assert_eq!(try_send(ring, near, b"nobody"), Some(-libc::EPIPE));
+    }
 
     #[test]
     fn tokens_survive_packing() {

@@ -101,6 +101,37 @@ fn connections_are_spread_evenly_and_again_after_many_have_gone() {
     assert!(moved >= left / 2 - 4, "{moved} of {left} moved: {counts:?}");
 }
 
+/// Replies wait for those of other lanes behind them, so that one send takes them all; but not for as
+/// long as the other lane likes.
+#[test]
+fn a_reply_leaves_though_the_one_behind_it_is_long_in_coming() {
+    const EARLY_MIN: usize = 3;
+    const ATTEMPTS_MAX: usize = 100;
+    // Of two lanes the first owns the slot of `b`, the second that of `a`.
+    let server = Running::with(2, &[("script-time-limit", "200")]);
+    let (mut one, mut other) = (server.client(), server.client());
+    let (asking, busy) =
+        if lane_of(&mut one) == 0 { (&mut one, &mut other) } else { (&mut other, &mut one) };
+    assert_eq!((lane_of(asking), lane_of(busy)), (0, 1));
+    let mut early = 0;
+    for attempt in 1..=ATTEMPTS_MAX {
+        busy.send_command(&["EVAL", "while true do end", "1", "a"]);
+        // So that it has begun; an attempt where it has not shows nothing.
+        std::thread::sleep(PAUSE);
+        asking.send(&[encode(&["SET", "b", "1"]), encode(&["INCR", "a"])].concat());
+        assert_eq!(asking.reply(), "+OK\r\n");
+        busy.stream.set_nonblocking(true).expect("a socket");
+        early += usize::from(busy.stream.peek(&mut [0]).is_err());
+        busy.stream.set_nonblocking(false).expect("a socket");
+        assert!(busy.reply().starts_with("-ERR Script interrupted"));
+        assert_eq!(asking.reply(), format!(":{attempt}\r\n"));
+        if early == EARLY_MIN {
+            return;
+        }
+    }
+    panic!("{early} of {ATTEMPTS_MAX} replies came before the other lane was free again");
+}
+
 #[test]
 fn more_senders_than_receive_buffers_are_all_served() {
     const THREADS: usize = 4;
