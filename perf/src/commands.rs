@@ -28,6 +28,10 @@ pub const DEPTH: usize = 16;
 pub const CONNECTIONS: usize = 50;
 /// Different batches of requests, sent in turn.
 const BATCHES: usize = 4096 + 1;
+/// How often each of them is made, with other scores each time: sent again, it would find the scores
+/// as they are.
+const VARIANTS: u64 = 2;
+const SCORES: u64 = 1_000_000;
 /// Clients that listen to the channel.
 pub const SUBSCRIBERS: usize = 1000;
 
@@ -50,7 +54,8 @@ pub enum Row {
     Hash,
     /// SADD to 100 sets of up to 10,000 members.
     Set,
-    /// ZADD and ZRANGE of the first ten in turn, on 100 sorted sets of up to 10,000 members.
+    /// ZADD of a member with another score and ZRANGE of the first ten in turn, on 100 sorted sets of
+    /// up to 10,000 members.
     Sorted,
     /// INCR of 100,000 counters.
     Counter,
@@ -101,8 +106,8 @@ impl Row {
         }
     }
 
-    /// Writes one operation's requests.
-    fn push(self, turn: u64, random: &mut Random, out: &mut Vec<u8>) {
+    /// Writes one operation's requests, the same for each variant but for scores.
+    fn push(self, turn: u64, variant: u64, random: &mut Random, out: &mut Vec<u8>) {
         let even = turn.is_multiple_of(2);
         let key = |kind: &str, count: u64, random: &mut Random| {
             format!("{kind}:{}", random.below(count)).into_bytes()
@@ -132,7 +137,8 @@ impl Row {
             Self::Sorted => {
                 let board = key("board", COLLECTIONS, random);
                 if even {
-                    let score = random.below(1_000_000).to_string();
+                    let score = (random.below(SCORES) + variant * SCORES / VARIANTS) % SCORES;
+                    let score = score.to_string();
                     let member = key("member", MEMBERS, random);
                     push_command(&[b"ZADD", &board, score.as_bytes(), &member], out);
                 } else {
@@ -309,14 +315,17 @@ fn reply_length(input: &[u8]) -> Result<Option<usize>> {
 }
 
 fn closed_loop(address: SocketAddr, meter: CpuMeter, row: Row, seconds: f64) -> Result<Measured> {
-    let mut random = Random::new(7);
     let mut pipes = (0..CONNECTIONS).map(|_| Pipe::connect(address)).collect::<Result<Vec<_>>>()?;
     // Made beforehand: the server, not the load, is to be what is waited for.
-    let batches: Vec<Vec<u8>> = (0..BATCHES)
-        .map(|_| {
-            let mut requests = Vec::new();
-            (0..DEPTH as u64).for_each(|turn| row.push(turn, &mut random, &mut requests));
-            requests
+    let batches: Vec<Vec<u8>> = (0..VARIANTS)
+        .flat_map(|variant| {
+            let mut random = Random::new(7);
+            (0..BATCHES).map(move |_| {
+                let mut requests = Vec::new();
+                let turns = 0..DEPTH as u64;
+                turns.for_each(|turn| row.push(turn, variant, &mut random, &mut requests));
+                requests
+            })
         })
         .collect();
     let mut next = batches.iter().cycle();
@@ -435,6 +444,19 @@ fn drain(subscribers: &mut [TcpStream], bytes: &AtomicU64, stop: &AtomicBool) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_batch_that_comes_again_has_other_scores() {
+        for row in [Row::Sorted, Row::Hash] {
+            let [one, other] = [0, 1].map(|variant| {
+                let (mut random, mut requests) = (Random::new(7), Vec::new());
+                (0..DEPTH as u64)
+                    .for_each(|turn| row.push(turn, variant, &mut random, &mut requests));
+                requests
+            });
+            assert_eq!(one != other, row == Row::Sorted);
+        }
+    }
 
     #[test]
     fn replies_end_where_they_end() {

@@ -1,8 +1,9 @@
 //! Strings that count.
 
-use ringlane_store::{Expiry, NewValue, NoticeClasses};
+use ringlane_base::number;
+use ringlane_store::{Expiry, NewValue, NoticeClasses, Value};
 
-use crate::strings::{stored_integer, with_bytes};
+use crate::strings::with_bytes;
 use crate::{CommandError, Context, extended, parse};
 
 /// `INCR key`
@@ -29,11 +30,22 @@ pub fn decrby(context: &mut Context<'_>) -> Result<(), CommandError> {
     add(context, increment)
 }
 
+/// The integer that a value is, 0 for none.
+fn integer_of(value: Option<Value<'_>>) -> Result<i64, CommandError> {
+    match value {
+        None => Ok(0),
+        Some(Value::Integer(integer)) => Ok(integer),
+        Some(Value::Text(text)) => number::parse_integer(text).ok_or(CommandError::NotAnInteger),
+        Some(Value::Blob(_)) => Err(CommandError::NotAnInteger),
+        Some(Value::Collection(_)) => Err(CommandError::WrongType),
+    }
+}
+
 fn add(context: &mut Context<'_>, increment: i64) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
-    let before = stored_integer(context.store, &key)?;
-    let after = before.checked_add(increment).ok_or(CommandError::Overflow)?;
-    context.store.set(&key, NewValue::Integer(after), Expiry::Keep)?;
+    let after = context.store.set_counted(&key, |value| {
+        integer_of(value)?.checked_add(increment).ok_or(CommandError::Overflow)
+    })??;
     context.notify(NoticeClasses::STRING, "incrby", &key);
     context.reply.integer(after);
     Ok(())

@@ -290,6 +290,8 @@ pub struct CommandSpec {
     /// What follows the name, as documentation writes it; empty if nothing may.
     pub arguments: &'static str,
     pub categories: Categories,
+    /// `member_position`, 0 for none.
+    pub(crate) member: u8,
     /// What happens to the keys, in the words of Redis's key specifications (`RW access update`):
     /// one text for all keys alike, or one for each key. Empty without keys.
     pub key_flags: &'static [&'static str],
@@ -307,6 +309,12 @@ impl CommandSpec {
     /// The name without its container: `get` of `config|get`.
     pub fn short_name(&self) -> &'static str {
         self.name.split_once('|').map_or(self.name, |(_, short)| short)
+    }
+
+    /// Which argument names the first field or member, if no option stands before it.
+    #[inline]
+    pub fn member_position(&self) -> Option<u32> {
+        (self.member > 0).then_some(u32::from(self.member))
     }
 
     /// Whether a command of `count` arguments, the name included, may run. A key without its value
@@ -419,6 +427,35 @@ impl CommandSpec {
     pub fn subcommand(&self, name: &[u8]) -> Option<&'static CommandSpec> {
         self.subcommands.iter().find(|row| row.short_name().as_bytes().eq_ignore_ascii_case(name))
     }
+}
+
+/// Where a field or member is named, by how the arguments are written (`key [NX | XX] score member`):
+/// the number of the word, those that may be left out not counted; 0 if there is none.
+pub(crate) const fn member_in(arguments: &str) -> u8 {
+    let text = arguments.as_bytes();
+    let (mut at, mut depth, mut word) = (0, 0, 0);
+    while at < text.len() {
+        let start = at;
+        while at < text.len() && text[at] != b' ' {
+            match text[at] {
+                b'[' | b'<' => depth += 1,
+                b']' | b'>' => depth -= 1,
+                _ => {}
+            }
+            at += 1;
+        }
+        let (_, from) = text.split_at(start);
+        let (this, _) = from.split_at(at - start);
+        // A choice of which one must be made counts where it ends.
+        if depth == 0 && !matches!(this, [.., b']']) {
+            word += 1;
+            if matches!(this, b"member" | b"field") {
+                return word;
+            }
+        }
+        at += 1;
+    }
+    0
 }
 
 /// The keys that argument `at` counts, one every `step` arguments.

@@ -1,6 +1,5 @@
 //! Strings: reading, writing, replacing. Counting is in `counter`, comparing in `lcs`.
 
-use ringlane_base::number;
 use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Store, Value};
 
 use crate::conditional::allows;
@@ -343,15 +342,4 @@ pub fn setrange(context: &mut Context<'_>) -> Result<(), CommandError> {
     context.notify(NoticeClasses::STRING, "setrange", &key);
     context.reply.integer(length as i64);
     Ok(())
-}
-
-/// The integer a key holds, 0 for none.
-pub(crate) fn stored_integer(store: &mut Store, key: &Key<'_>) -> Result<i64, CommandError> {
-    match store.peek(key) {
-        None => Ok(0),
-        Some(Value::Integer(integer)) => Ok(integer),
-        Some(Value::Text(text)) => number::parse_integer(text).ok_or(CommandError::NotAnInteger),
-        Some(Value::Blob(_)) => Err(CommandError::NotAnInteger),
-        Some(Value::Collection(_)) => Err(CommandError::WrongType),
-    }
 }

@@ -119,6 +119,31 @@ fn keys_are_found() {
 }
 
 #[test]
+fn members_stand_where_the_arguments_say() {
+    for (name, position) in [
+        ("hset", Some(2)),
+        ("hget", Some(2)),
+        ("hgetall", None),
+        ("hexpire", Some(5)),
+        ("hgetex", Some(4)),
+        ("sadd", Some(2)),
+        ("smembers", None),
+        ("srandmember", None),
+        ("zadd", Some(3)),
+        ("zincrby", Some(3)),
+        ("zrange", None),
+        ("zrank", Some(2)),
+        ("geoadd", Some(4)),
+        ("geopos", None),
+        ("georadiusbymember", Some(2)),
+        ("get", None),
+    ] {
+        let spec = table::find(name.as_bytes()).expect("a command");
+        assert_eq!(spec.member_position(), position, "{name}");
+    }
+}
+
+#[test]
 fn copies_name_the_database_of_their_second_key() {
     let database = |words: &str, position: usize| {
         let slices: Vec<&[u8]> = words.split(' ').map(str::as_bytes).collect();

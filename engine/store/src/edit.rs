@@ -134,8 +134,9 @@ impl Store {
         if key.bytes.len() > crate::KEY_BYTES_MAX {
             return Err(EditError::OutOfMemory);
         }
-        if growth > 0 {
-            self.make_room(0, growth, usize::from(found.is_none()))?;
+        let comes = usize::from(found.is_none());
+        if growth > 0 && !self.has_room(0, growth, comes) {
+            self.make_room(0, growth, comes)?;
             // Making room may have evicted this very key.
             found = self.find(key);
         }
@@ -208,17 +209,17 @@ impl Store {
         let new_charge = large.bytes();
         // A change is a use.
         self.mark(found);
-        let clock = self.entry(found).header().clock();
         let handle = handle_at(&mut self.slots, found);
         entry::put_large(&self.slab, handle, large, charged);
-        let weight = self.weight(found);
-        let handle = handle_at(&mut self.slots, found);
-        entry::recharge(&self.slab, handle, new_charge);
-        self.outside_bytes += new_charge;
-        self.outside_bytes -= charged;
-        self.eviction.went(clock, weight);
-        let weight = self.weight(found);
-        self.eviction.came(clock, weight);
+        if new_charge != charged {
+            let (clock, weight) = (self.entry(found).header().clock(), self.weight(found));
+            self.eviction.went(clock, weight);
+            let handle = handle_at(&mut self.slots, found);
+            entry::recharge(&self.slab, handle, new_charge);
+            self.outside_bytes += new_charge;
+            self.outside_bytes -= charged;
+            self.eviction.came(clock, self.weight(found));
+        }
         let fields = next_field_expiry(self.entry(found));
         self.fielded += usize::from(fields.is_some());
         self.fielded -= usize::from(before.fields.is_some());

@@ -18,6 +18,7 @@ use ringlane_base::{Millis, number};
 
 use crate::classes::Class;
 use crate::memory::size_class;
+use crate::segment::prefetch;
 use crate::slab::{CellPlace, Handle, Slab};
 use crate::types::{Body, BodyView, Collection};
 use crate::{BLOB_BYTES_MIN, CollectionView, NewValue, TypeName, Value};
@@ -377,6 +378,14 @@ impl<'a> Entry<'a> {
     pub unsafe fn at(slab: &'a Slab, place: CellPlace) -> Self {
         // SAFETY: the caller's word.
         Self { start: unsafe { slab.place_pointer(place) }, life: PhantomData }
+    }
+
+    /// Begins to load the entry: small ones end in the next line at the latest.
+    #[inline]
+    pub fn prefetch(self) {
+        let start = self.start.as_ptr();
+        prefetch(start);
+        prefetch(start.wrapping_add(63));
     }
 
     #[inline]

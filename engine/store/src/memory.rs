@@ -2,7 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::OnceLock;
 
 /// Bytes of one store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -32,24 +32,50 @@ impl Memory {
 
 type SizeClass = fn(usize) -> usize;
 
-/// The process's own answer, if `set_size_class` gave one: a `SizeClass`, kept as a pointer.
-static SIZE_CLASS: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+/// The process's own answers, if `set_size_class` gave them.
+static SIZE_CLASSES: OnceLock<SizeClasses> = OnceLock::new();
+
+/// Sizes up to here are looked up, and differ by so much if their classes do.
+const LOOKED_UP_BYTES_MAX: usize = 4096;
+const LOOKED_UP_STEP: usize = 8;
+
+struct SizeClasses {
+    /// Of the sizes up to 0, 8, 16, ..
+    small: [u16; LOOKED_UP_BYTES_MAX / LOOKED_UP_STEP + 1],
+    of: SizeClass,
+}
 
 /// Tells how much memory the process's allocator really takes for a request of so many bytes
-/// (`nallocx` of jemalloc). Called once, at start; until then sizes count in steps of 16 bytes.
+/// (`nallocx` of jemalloc), the same for all sizes up to a multiple of 8. Called once, at start, before
+/// anything is counted; until then sizes count in steps of 16 bytes.
 pub fn set_size_class(of: SizeClass) {
-    SIZE_CLASS.store(of as *mut (), Ordering::Relaxed);
+    SIZE_CLASSES.get_or_init(|| SizeClasses::new(of));
+}
+
+impl SizeClasses {
+    fn new(of: SizeClass) -> Self {
+        let small = std::array::from_fn(|step| {
+            u16::try_from(of(step * LOOKED_UP_STEP)).expect("a class is less than twice its size")
+        });
+        Self { small, of }
+    }
+
+    #[inline]
+    fn class(&self, bytes: usize) -> usize {
+        match self.small.get(bytes.div_ceil(LOOKED_UP_STEP)) {
+            Some(&class) => usize::from(class),
+            None => (self.of)(bytes),
+        }
+    }
 }
 
 /// What the global allocator takes for so many bytes.
+#[inline]
 pub fn size_class(bytes: usize) -> usize {
-    let pointer = SIZE_CLASS.load(Ordering::Relaxed);
-    if pointer.is_null() {
-        return bytes.next_multiple_of(16);
+    match SIZE_CLASSES.get() {
+        Some(classes) => classes.class(bytes),
+        None => bytes.next_multiple_of(16),
     }
-    // SAFETY: only `set_size_class` stores here, and it stores a function of this type.
-    let of = unsafe { std::mem::transmute::<*mut (), SizeClass>(pointer) };
-    of(bytes)
 }
 
 /// An allocator that can tell what an allocation really takes.
@@ -145,6 +171,20 @@ mod tests {
     use std::alloc::System;
 
     use super::*;
+
+    /// Four classes to a doubling, at least 8 bytes, as jemalloc has them.
+    fn quarters(bytes: usize) -> usize {
+        let step = (bytes.next_power_of_two() / 8).max(8);
+        bytes.max(1).next_multiple_of(step)
+    }
+
+    #[test]
+    fn classes_are_those_of_the_allocator() {
+        let classes = SizeClasses::new(quarters);
+        for bytes in 0..3 * LOOKED_UP_BYTES_MAX {
+            assert_eq!(classes.class(bytes), quarters(bytes), "{bytes}");
+        }
+    }
 
     struct Rounding;
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ringlane_base::{Database, HashSeed, KeyHash, Millis, Slot};
+use ringlane_base::{Database, HashSeed, Millis, Slot};
 
 use crate::databases::Databases;
 use crate::edit::{is_fielded, soonest};
@@ -10,10 +10,10 @@ use crate::entry::{self, Draft, Entry, Form, Header};
 use crate::eviction::Eviction;
 use crate::hashing::Hashing;
 use crate::notices::{NoticeClasses, Notices};
-use crate::segment::{TableMemory, prefetch};
+use crate::segment::TableMemory;
 use crate::slab::{Handle, Slab};
 use crate::slot_table::{Piece, Rehash, SlotTable};
-use crate::types::{Collection, PackLimits};
+use crate::types::PackLimits;
 use crate::upkeep::Upkeep;
 use crate::wheel::{Item, Wheel};
 use crate::{
@@ -157,69 +157,6 @@ impl Store {
 
     pub fn hash_seed(&self) -> HashSeed {
         self.hashing.seed()
-    }
-
-    /// First stage of a batch: begins to load the slot's head.
-    #[inline]
-    pub fn prefetch_slot(&self, slot: Slot) {
-        prefetch(std::ptr::from_ref(&self.slots[self.slot_index(slot)]).cast());
-    }
-
-    /// Second stage: begins to load the part of the slot's table where the key would be. Assumes
-    /// database 0, as does the next one.
-    #[inline]
-    pub fn prefetch_table(&self, slot: Slot, hash: KeyHash) {
-        let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
-        let table = &self.slots[self.slot_index(slot)];
-        let (piece, hash) = table.piece(hash, || hash);
-        table.segment(piece).prefetch_buckets(hash);
-    }
-
-    /// Third stage: finds the first bucket whose tag matches and begins to load its entry, without
-    /// looking at it.
-    #[inline]
-    pub fn prefetch_entry(&self, slot: Slot, hash: KeyHash) {
-        let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
-        let table = &self.slots[self.slot_index(slot)];
-        // A closed segment is empty, so any hash will do for the hardened one.
-        let (piece, hash) = table.piece(hash, || hash);
-        let found = table.segment(piece).table.find(hash, |_| true);
-        if let Some(handle) = found {
-            // Small entries end in the next line at the latest.
-            let start = self.slab.pointer(handle).as_ptr();
-            prefetch(start);
-            prefetch(start.wrapping_add(63));
-        }
-    }
-
-    /// The collection that is, as a rule, the key's: of the first entry whose tag matches.
-    #[inline]
-    fn hinted(&self, slot: Slot, hash: KeyHash) -> Option<&Collection> {
-        let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
-        let table = &self.slots[self.slot_index(slot)];
-        let (piece, hash) = table.piece(hash, || hash);
-        let handle = table.segment(piece).table.find(hash, |_| true)?;
-        match Entry::of(&self.slab, handle).value() {
-            Value::Collection(view) => view.large.map(|large| &**large),
-            Value::Text(_) | Value::Integer(_) | Value::Blob(_) => None,
-        }
-    }
-
-    /// Fourth stage, of commands on a field or member: begins to load the place of a large hash's or
-    /// set's table where it would be. `member` is its `member_hash`.
-    #[inline]
-    pub fn prefetch_member(&self, slot: Slot, hash: KeyHash, member: u64) {
-        if let Some(thin) = self.hinted(slot, hash).and_then(|large| large.hint(member)) {
-            prefetch(std::ptr::from_ref(thin).cast());
-        }
-    }
-
-    /// Fifth stage: begins to load the field or member itself.
-    #[inline]
-    pub fn prefetch_record(&self, slot: Slot, hash: KeyHash, member: u64) {
-        if let Some(thin) = self.hinted(slot, hash).and_then(|large| large.hint(member)) {
-            thin.prefetch();
-        }
     }
 
     #[inline]
@@ -388,6 +325,19 @@ impl Store {
         room: Room,
     ) -> Result<bool, OutOfMemory> {
         let found = self.find_live(key);
+        self.write_over(key, found, form, expiry, room)
+    }
+
+    /// `write` to where the key has just been found alive, or not at all.
+    #[inline]
+    pub(crate) fn write_over(
+        &mut self,
+        key: &Key<'_>,
+        found: Option<Found>,
+        form: Form<'_>,
+        expiry: Expiry,
+        room: Room,
+    ) -> Result<bool, OutOfMemory> {
         let old_expiry = found.and_then(|found| self.entry(found).expiry());
         let expiry = match expiry {
             Expiry::Keep => old_expiry,

@@ -1,9 +1,10 @@
-//! Changing a part of a string: APPEND and SETRANGE, whose cost is that of the part, on average.
+//! Changing what a string is: APPEND and SETRANGE, whose cost is that of the part that changes, on
+//! average, and counting.
 
 use bytes::Bytes;
 
 use crate::entry::{self, Form, charge_of};
-use crate::store::{Found, Store, handle_at};
+use crate::store::{Found, Room, Store, handle_at};
 use crate::{BLOB_BYTES_MIN, Expiry, Key, OutOfMemory, Value, integer_text_len};
 
 /// Text of an integer: 19 digits and a sign.
@@ -86,6 +87,28 @@ impl Store {
             return Ok(self.text_len(key));
         }
         self.patch(key, Patch { offset, bytes })
+    }
+
+    /// Sets the integer that `count` makes of the value that is there, or of none; the expiry stays.
+    /// Finds the key once.
+    ///
+    /// # Errors
+    /// `OutOfMemory`, and what `count` refuses, within: the value is unchanged.
+    #[inline]
+    pub fn set_counted<E>(
+        &mut self,
+        key: &Key<'_>,
+        count: impl FnOnce(Option<Value<'_>>) -> Result<i64, E>,
+    ) -> Result<Result<i64, E>, OutOfMemory> {
+        let found = self.find_live(key);
+        let integer = match count(found.map(|found| self.entry(found).value())) {
+            Ok(integer) => integer,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        if self.write_over(key, found, Form::Integer(integer), Expiry::Keep, Room::Asked)? {
+            self.say_set(key);
+        }
+        Ok(Ok(integer))
     }
 
     /// The length of the string; a collection has been refused by the caller.

@@ -84,6 +84,12 @@ impl<'a> Writer<'a> {
 
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
+        if let Some((line, length)) = short_bulk(bytes) {
+            // All of it at once, then back: one store instead of three copies of unknown lengths.
+            let end = self.out.len() + length;
+            self.out.extend_from_slice(&line);
+            return self.out.truncate(end);
+        }
         // Once for all: the writes below then find room.
         self.out.reserve(bytes.len() + 32);
         self.header(b'$', bytes.len());
@@ -272,6 +278,35 @@ impl<'a> Writer<'a> {
     }
 }
 
+/// Bytes of strings whose bulk strings are put together beside the buffer.
+const SHORT_BYTES: std::ops::RangeInclusive<usize> = 8..=32;
+/// `$32`, CR LF, the bytes, CR LF; and what the table's entry writes beyond its line.
+const SHORT_LINE: usize = 48;
+const _: () = assert!(*SHORT_BYTES.end() + 5 + 2 <= SHORT_LINE);
+
+/// A bulk string of a short string, and its length.
+#[inline]
+fn short_bulk(bytes: &[u8]) -> Option<([u8; SHORT_LINE], usize)> {
+    if !SHORT_BYTES.contains(&bytes.len()) {
+        return None;
+    }
+    let mut line = [0; SHORT_LINE];
+    let head = LINES[bytes.len()];
+    line[..8].copy_from_slice(&(head << 8 | u64::from(b'$')).to_le_bytes());
+    let from = 1 + (head >> 56) as usize;
+    let end = from + bytes.len();
+    // Two copies of a known length that may overlap.
+    if let (Some(head), Some(tail)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        line[from..from + 16].copy_from_slice(head);
+        line[end - 16..end].copy_from_slice(tail);
+    } else if let (Some(head), Some(tail)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        line[from..from + 8].copy_from_slice(head);
+        line[end - 8..end].copy_from_slice(tail);
+    }
+    line[end..end + 2].copy_from_slice(b"\r\n");
+    Some((line, end + 2))
+}
+
 /// `-2.2250738585072014e-308` and some.
 const DOUBLE_BYTES_MAX: usize = 32;
 /// Doubles up to here are written as integers if they are integers: 2^52, as in Redis's `d2string`.
@@ -392,6 +427,17 @@ mod tests {
                 written(Version::Resp2, |w| w.integer(number as i64)),
                 format!(":{number}\r\n")
             );
+        }
+    }
+
+    #[test]
+    fn strings_of_every_length_come_whole() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for length in 0..200 {
+            let mut out = b"before".to_vec();
+            Writer::new(&mut out, Version::Resp2).bulk(&bytes[..length]);
+            let head = format!("before${length}\r\n").into_bytes();
+            assert_eq!(out, [&head[..], &bytes[..length], b"\r\n"].concat(), "{length}");
         }
     }
 

@@ -3,11 +3,10 @@
 
 use bytes::Bytes;
 use ringlane_base::{KeyHash, LaneId, Slot};
-use ringlane_command::{
-    Categories, CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table,
-};
+use ringlane_command::{CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table};
 use ringlane_resp::{Arg, Limits, ProtocolError, Step};
 use ringlane_store::types::member_hash;
+use ringlane_store::{TRACE_STEPS, Trace};
 use smallvec::SmallVec;
 
 use crate::connection::Phase;
@@ -17,9 +16,6 @@ use crate::ring::{ConnectionId, Ring};
 
 /// Commands that are planned, and their memory fetched, before the first of them runs.
 pub const BATCH_COMMANDS_MAX: usize = 128;
-
-/// Which argument names a field or member, in commands on hashes and sets.
-const MEMBER: u32 = 2;
 
 /// Where a command's bytes are until it has run.
 pub enum Place {
@@ -297,23 +293,20 @@ impl Core {
         self.prefetch_members(batch, ring);
     }
 
-    /// The same for what commands name within large hashes and sets.
+    /// The same for what commands name within large hashes, sets and sorted sets.
     fn prefetch_members(&self, batch: &Batch, ring: &Ring) {
-        let mut members: SmallVec<[(RoutedKey, u64); BATCH_COMMANDS_MAX]> = SmallVec::new();
+        let mut traces: SmallVec<[Trace<'_>; BATCH_COMMANDS_MAX]> = SmallVec::new();
         for command in &batch.commands {
             if let Action::Command { spec, target: Target::Here, routed: Some(routed) } =
                 command.action
-                && spec.categories.has(Categories::HASH.and(Categories::SET))
-                && let Some(member) = batch.argument(command, ring, MEMBER)
+                && let Some(index) = spec.member_position()
+                && let Some(member) = batch.argument(command, ring, index)
             {
-                members.push((routed, member_hash(member)));
+                traces.extend(self.store.trace(routed.slot, routed.hash, member_hash(member)));
             }
         }
-        for (routed, member) in &members {
-            self.store.prefetch_member(routed.slot, routed.hash, *member);
-        }
-        for (routed, member) in &members {
-            self.store.prefetch_record(routed.slot, routed.hash, *member);
+        for _ in 0..TRACE_STEPS {
+            traces.iter_mut().for_each(Trace::advance);
         }
     }
 

@@ -48,6 +48,7 @@ macro_rules! commands {
             complexity: $complexity,
             summary: $summary,
             arguments: $arguments,
+            member: $crate::spec::member_in($arguments),
             categories: $crate::spec::Categories::NONE$(.and($crate::spec::Categories::$category))*,
             key_flags: &[$($key_flags),*],
             tips: &[$($crate::rows::tip::$tip),*],

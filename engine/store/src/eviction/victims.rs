@@ -47,6 +47,19 @@ impl Store {
             + self.fixed_bytes()
     }
 
+    /// Whether what `make_room` makes room for fits as it is.
+    #[inline]
+    pub(crate) fn has_room(&self, cell: usize, outside: usize, entries: usize) -> bool {
+        if let Some(max) = self.limits.entries_max
+            && self.databases.entries() + entries > max
+        {
+            return false;
+        }
+        let Some(max) = self.limits.bytes_max else { return true };
+        let reserve = (max / RESERVE_SHARE).min(RESERVE_BYTES_MAX);
+        self.used_bytes() + self.needed(cell, outside) <= max - reserve
+    }
+
     /// Makes room for a cell of so many bytes, a value of so many bytes outside, and `entries` more
     /// entries.
     ///
@@ -59,15 +72,26 @@ impl Store {
         outside: usize,
         entries: usize,
     ) -> Result<(), OutOfMemory> {
-        if self.limits.entries_max.is_some() {
-            self.make_place(entries)?;
-        }
-        let Some(max) = self.limits.bytes_max else { return Ok(()) };
-        let reserve = (max / RESERVE_SHARE).min(RESERVE_BYTES_MAX);
-        if self.used_bytes() + self.needed(cell, outside) <= max - reserve {
+        if self.has_room(cell, outside, entries) {
             return Ok(());
         }
-        self.make_bytes(cell, outside, max)
+        self.evict_for(cell, outside, entries)
+    }
+
+    #[cold]
+    fn evict_for(
+        &mut self,
+        cell: usize,
+        outside: usize,
+        entries: usize,
+    ) -> Result<(), OutOfMemory> {
+        self.make_place(entries)?;
+        match self.limits.bytes_max {
+            Some(max) if !self.has_room(cell, outside, entries) => {
+                self.make_bytes(cell, outside, max)
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Whether a write would be refused: the memory limit is reached and nothing can be evicted.

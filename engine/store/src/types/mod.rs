@@ -106,16 +106,6 @@ pub enum Collection {
 }
 
 impl Collection {
-    /// Where the field or member of this hash is, as a rule, in a hash or a set.
-    #[inline]
-    pub(crate) fn hint(&self, hash: u64) -> Option<&thin::Thin> {
-        match self {
-            Self::Hash(table) => table.hint(hash),
-            Self::Set(table) => table.hint(hash),
-            Self::List(_) | Self::SortedSet(_) | Self::Stream(_) => None,
-        }
-    }
-
     /// Heap bytes by usable size, this value's own allocation included. Takes constant time.
     pub fn bytes(&self) -> usize {
         // With the two counters of its `Arc`.

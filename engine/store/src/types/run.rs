@@ -42,8 +42,9 @@ pub(super) fn entry(run: &[u8]) -> (f64, Item<'_>, usize) {
     (score, member, before + length)
 }
 
+/// How many bytes a run's first entry takes.
 #[inline]
-fn skip(run: &[u8]) -> usize {
+pub(super) fn skip(run: &[u8]) -> usize {
     let before = pack::skip(run);
     before + pack::skip(&run[before..])
 }
@@ -79,11 +80,24 @@ pub(super) fn find(run: &[u8], member: Item<'_>) -> Option<(usize, f64)> {
         // A short text's head is its length: most others differ there.
         Item::Text(text) if member.packed_len() == 1 + text.len() => {
             let head = text.len() as u8;
-            find_by(run, |element| element[0] == head && element[1..=text.len()] == *text)
+            match text.last_chunk::<TAIL>() {
+                // Members often begin alike (`user:..`) and end differently.
+                Some(tail) => find_by(run, |element| {
+                    element[0] == head
+                        && element[..=text.len()].last_chunk() == Some(tail)
+                        && element[1..=text.len()] == *text
+                }),
+                None => {
+                    find_by(run, |element| element[0] == head && element[1..=text.len()] == *text)
+                }
+            }
         }
         Item::Text(_) | Item::Integer(_) => find_by(run, |element| pack::read(element).0 == member),
     }
 }
+
+/// Bytes at the end of a member that are compared at once, before the rest.
+const TAIL: usize = 8;
 
 #[inline]
 fn find_by(run: &[u8], is_it: impl Fn(&[u8]) -> bool) -> Option<(usize, f64)> {
@@ -108,9 +122,7 @@ pub(super) fn insert(
     let (at, length, old) = (header + offset, entry_len(score, member), bytes.len());
     bytes.resize(old + length, 0);
     bytes.copy_within(at..old, at + length);
-    let (first, second) = bytes[at..at + length].split_at_mut(pack::score_len(score));
-    pack::put_score(score, first);
-    pack::put(member, second);
+    put_entry(&mut bytes[at..at + length], score, member);
 }
 
 /// Takes the entry at an offset away.
@@ -118,6 +130,47 @@ pub(super) fn remove(bytes: &mut Vec<u8>, header: usize, offset: usize) {
     let at = header + offset;
     let length = skip(&bytes[at..]);
     bytes.drain(at..at + length);
+}
+
+/// Takes the entry at `old` away and puts another one where `new` says, an offset that counts with
+/// the old entry still there.
+pub(super) fn replace(
+    bytes: &mut Vec<u8>,
+    header: usize,
+    (old, new): (usize, usize),
+    (score, member): (f64, Item<'_>),
+) {
+    let (old, new, end) = (header + old, header + new, bytes.len());
+    let old_end = old + skip(&bytes[old..]);
+    let length = entry_len(score, member);
+    let behind = old_end.max(new);
+    // What stands behind both places, and where it goes.
+    let tail = behind..end;
+    let tail_to = behind + length + old - old_end;
+    // What stands between them, and where it goes.
+    let (between, between_to, at) = if new <= old {
+        (new..old, new + length, new)
+    } else {
+        (old_end..new, old, new + old - old_end)
+    };
+    if tail_to > behind {
+        bytes.resize(tail_to + tail.len(), 0);
+        bytes.copy_within(tail, tail_to);
+        bytes.copy_within(between, between_to);
+    } else {
+        bytes.copy_within(between, between_to);
+        if tail_to < behind {
+            bytes.copy_within(tail, tail_to);
+            bytes.truncate(end + tail_to - behind);
+        }
+    }
+    put_entry(&mut bytes[at..at + length], score, member);
+}
+
+fn put_entry(place: &mut [u8], score: f64, member: Item<'_>) {
+    let (first, second) = place.split_at_mut(pack::score_len(score));
+    pack::put_score(score, first);
+    pack::put(member, second);
 }
 
 /// Entries of a run from the back, found from the front, a window at a time.

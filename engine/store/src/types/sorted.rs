@@ -14,20 +14,25 @@ use super::pack::Item;
 pub use super::run::Edge;
 use super::run::{self, Backward};
 use super::table::{Segmented, hash_bytes};
-use super::tree::{LeafId, Tree};
+use super::tree::{LeafId, Place, Tree};
 use super::{Edit, End, PACKED_BYTES_MAX, Packable, PackableView, Packs, Shared, SortedChange};
 
 /// Where a member is: half of its hash, and its leaf. Members with equal halves in one leaf have
 /// equal spots, and it does not matter whose is whose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Spot {
+pub(crate) struct Spot {
     hash: u32,
     leaf: LeafId,
 }
 
 /// The half of a member's hash that is kept.
 fn hash_of(member: &[u8]) -> u32 {
-    (hash_bytes(member) >> 32) as u32
+    half(hash_bytes(member))
+}
+
+/// The same of its whole hash.
+fn half(hash: u64) -> u32 {
+    (hash >> 32) as u32
 }
 
 /// The hash that places a spot in the table, whose upper bits choose the segment: the half, spread
@@ -70,18 +75,36 @@ impl SortedTree {
         self.table.bytes() + self.tree.bytes()
     }
 
-    /// A member's leaf and score.
-    fn find(&self, member: &[u8]) -> Option<(LeafId, f64)> {
+    /// A member's place and score.
+    fn find(&self, member: &[u8]) -> Option<(Place, f64)> {
         let (hash, item) = (hash_of(member), Item::of(member));
-        let mut score = None;
-        let spot = self.table.find(placed(hash), |spot| {
-            if spot.hash != hash {
-                return false;
+        let mut found = None;
+        self.table.find(placed(hash), |spot| {
+            if spot.hash == hash {
+                found = run::find(self.tree.run(spot.leaf), item)
+                    .map(|(offset, score)| (Place { leaf: spot.leaf, offset }, score));
             }
-            score = run::find(self.tree.run(spot.leaf), item).map(|(_, score)| score);
-            score.is_some()
+            found.is_some()
         })?;
-        score.map(|score| (spot.leaf, score))
+        found
+    }
+
+    /// Where the member of this hash (`hash_bytes`) is, as a rule.
+    #[inline]
+    pub(crate) fn hint(&self, hash: u64) -> Option<&Spot> {
+        self.table.hint(placed(half(hash)))
+    }
+
+    /// Begins to load what says where the leaf of a spot is.
+    #[inline]
+    pub(crate) fn prefetch_leaf(&self, spot: &Spot) {
+        self.tree.prefetch_leaf(spot.leaf);
+    }
+
+    /// Begins to load the leaf of a spot.
+    #[inline]
+    pub(crate) fn prefetch_run(&self, spot: &Spot) {
+        self.tree.prefetch_run(spot.leaf);
     }
 
     /// Puts a member in that is not there.
@@ -93,26 +116,26 @@ impl SortedTree {
     }
 
     /// Gives a member that is there another score.
-    fn change(&mut self, (old_leaf, old): (LeafId, f64), score: f64, member: &[u8]) {
+    fn change(&mut self, (place, old): (Place, f64), score: f64, member: &[u8]) {
+        if self.tree.change_within(place, score, member) {
+            return;
+        }
         let table = &mut self.table;
         // Meanwhile the member has a spot in a leaf where it no longer is, or that is none. That
         // harms nobody: of equal spots any may be changed.
-        let removed =
-            self.tree.remove(old, member, |member, from, to| moved(table, member, from, to));
-        debug_assert!(removed, "the table says that it is there");
+        self.tree.remove(place, old, member, |member, from, to| moved(table, member, from, to));
         let leaf =
             self.tree.insert(score, member, |member, from, to| moved(table, member, from, to));
-        relocate(table, hash_of(member), old_leaf, leaf);
+        relocate(table, hash_of(member), place.leaf, leaf);
     }
 
-    /// Takes a member out whose leaf and score these are.
-    fn remove(&mut self, (leaf, score): (LeafId, f64), member: &[u8]) {
+    /// Takes a member out whose place and score these are.
+    fn remove(&mut self, (place, score): (Place, f64), member: &[u8]) {
         let (hash, table) = (hash_of(member), &mut self.table);
-        let spot = Spot { hash, leaf };
+        let spot = Spot { hash, leaf: place.leaf };
         let gone = table.remove(placed(hash), |other| *other == spot, |spot| placed(spot.hash));
-        let removed =
-            self.tree.remove(score, member, |member, from, to| moved(table, member, from, to));
-        debug_assert!(gone.is_some() && removed, "table and tree hold the same members");
+        debug_assert!(gone.is_some(), "table and tree hold the same members");
+        self.tree.remove(place, score, member, |member, from, to| moved(table, member, from, to));
     }
 
     /// Frees some leaves or members, one unit each, until no units are left. True: nothing is left.
@@ -431,12 +454,12 @@ impl Edit<'_, SortedSet> {
         if block.is_empty() {
             block.resize(ELEMENTS, 0);
         }
-        if let Some((offset, _)) = old {
-            run::remove(block, ELEMENTS, offset);
-        }
         let edge = Edge::Member { score, member, behind: false };
         let (_, offset) = run::position(packed_run(block), edge);
-        run::insert(block, ELEMENTS, offset, (score, item));
+        match old {
+            Some((old, _)) => run::replace(block, ELEMENTS, (old, offset), (score, item)),
+            None => run::insert(block, ELEMENTS, offset, (score, item)),
+        }
         set_packed_count(block, count);
         Some(put)
     }
@@ -487,8 +510,9 @@ impl Edit<'_, SortedSet> {
                 return Some((member, score));
             }
             SortedSet::Large(large) => {
-                let (leaf, _) = large.tree.at(rank);
-                large.make_mut().remove((leaf, score), &member);
+                let (leaf, index) = large.tree.at(rank);
+                let offset = run::offset_of(large.tree.run(leaf), index);
+                large.make_mut().remove((Place { leaf, offset }, score), &member);
             }
         }
         self.record(|| SortedChange::Remove { member: member.as_slice().into() });
@@ -506,6 +530,11 @@ impl Edit<'_, SortedSet> {
 
 #[cfg(test)]
 impl SortedTree {
+    /// Whether a member is in the leaf of a spot.
+    pub(crate) fn holds(&self, spot: &Spot, member: &[u8]) -> bool {
+        run::find(self.tree.run(spot.leaf), Item::of(member)).is_some()
+    }
+
     fn check(&self) {
         self.tree.check();
         assert_eq!(self.table.len(), self.tree.len());
@@ -514,7 +543,7 @@ impl SortedTree {
             let (leaf, index) = self.tree.at(rank);
             let (_, member, _) =
                 run::entry(&self.tree.run(leaf)[run::offset_of(self.tree.run(leaf), index)..]);
-            assert_eq!(self.find(&member.to_vec()).map(|found| found.0), Some(leaf));
+            assert_eq!(self.find(&member.to_vec()).map(|found| found.0.leaf), Some(leaf));
             rank += 1;
         }
     }

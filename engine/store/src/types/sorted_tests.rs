@@ -267,6 +267,61 @@ fn a_hundred_thousand_random_operations() {
 }
 
 #[test]
+fn scores_that_change_a_little_change_places_a_little() {
+    let mut dice = fastrand::Rng::with_seed(11);
+    for packed in [0, 100_000] {
+        let mut trial = Trial::new(packed);
+        let members = if packed == 0 { 3000 } else { 300 };
+        let name = |number: u32| format!("user:{number}").into_bytes();
+        for number in 0..members {
+            trial.step(Step::Put(name(number), f64::from(number)));
+        }
+        for step in 0..20_000 {
+            let member = name(dice.u32(..members));
+            let old = trial.scores[&member];
+            // Scores of all lengths, 1 to 9 bytes.
+            let score = match dice.u32(..12) {
+                0 => old + 0.5,
+                1 => old * 1.001,
+                2 => (old / 100.0).trunc(),
+                3 => f64::from(dice.u32(..members)),
+                4 => old.trunc() + 1e9,
+                _ => old + f64::from(dice.i32(-3..4)),
+            };
+            trial.check_around(&mut dice, score, &member);
+            trial.step(Step::Put(member, score));
+            if step % 4000 == 3999 {
+                trial.check_all();
+            }
+        }
+    }
+}
+
+#[test]
+fn an_entry_is_replaced_wherever_the_other_one_belongs() {
+    let members: Vec<String> = (0..7).map(|number| format!("m{number}")).collect();
+    let run_of = |entries: &[(f64, &str)]| {
+        entries.iter().fold(b"head".to_vec(), |mut run, (score, member)| {
+            let end = run.len() - 4;
+            run::insert(&mut run, 4, end, (*score, Item::of(member.as_bytes())));
+            run
+        })
+    };
+    for (old, new) in (0..7).flat_map(|old| (0..=7).map(move |new| (old, new))) {
+        for score in [1.0, 1000.0, 0.1, f64::INFINITY] {
+            let mut entries: Vec<(f64, &str)> =
+                members.iter().map(|member| (1000.0, member.as_str())).collect();
+            let mut run = run_of(&entries);
+            let [from, to] = [old, new].map(|index| run::offset_of(&run[4..], index));
+            run::replace(&mut run, 4, (from, to), (score, Item::of(b"other")));
+            entries.insert(new, (score, "other"));
+            entries.remove(if new <= old { old + 1 } else { old });
+            assert_eq!(run, run_of(&entries), "{old} to {new}, {score}");
+        }
+    }
+}
+
+#[test]
 fn members_of_one_score_are_found_by_their_bytes() {
     for packed in [0, 10_000] {
         let mut trial = Trial::new(packed);

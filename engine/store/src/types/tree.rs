@@ -9,6 +9,7 @@
 use super::heap_bytes;
 use super::pack::Item;
 use super::run::{self, Edge};
+use crate::segment::prefetch;
 
 /// A leaf is split rather than passing this; a single entry may be longer.
 const LEAF_BYTES_MAX: usize = 768;
@@ -20,12 +21,21 @@ const BRANCH_CHILDREN_MAX: usize = 64;
 const BRANCH_CHILDREN_MIN: usize = BRANCH_CHILDREN_MAX / 4;
 const BRANCH_CHILDREN_JOINED: usize = BRANCH_CHILDREN_MAX / 4 * 3;
 
+const CACHE_LINE_BYTES: usize = 64;
+
 /// Leaves whose places are allocated together: no growth moves more.
 const ARENA_STEP: usize = 128;
 
 /// The name of a leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct LeafId(u32);
+
+/// Where a member is: its leaf, and where in the leaf's run its entry begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub leaf: LeafId,
+    pub offset: usize,
+}
 
 /// No leaf.
 const NONE: LeafId = LeafId(u32::MAX);
@@ -175,14 +185,18 @@ impl Child {
 
     /// Takes over what has changed below; something must be left there.
     fn refresh(&mut self, leaves: &Leaves) {
+        self.count = match &self.below {
+            None => leaves.get(self.first).count(),
+            Some(branch) => branch.count(),
+        };
+        self.refresh_first(leaves);
+    }
+
+    /// Takes over what is first below.
+    fn refresh_first(&mut self, leaves: &Leaves) {
         match &self.below {
-            None => {
-                let leaf = leaves.get(self.first);
-                self.count = leaf.count();
-                self.score = leaf.first().0;
-            }
+            None => self.score = leaves.get(self.first).first().0,
             Some(branch) => {
-                self.count = branch.count();
                 self.score = branch.children[0].score;
                 self.first = branch.children[0].first;
             }
@@ -195,8 +209,8 @@ struct Branch {
     children: Vec<Child>,
 }
 
-/// A member that is to come or go, and who is told which others move.
-struct Task<'a, F> {
+/// A member that is to come, and who is told which others move.
+struct Insertion<'a, F> {
     score: f64,
     member: Item<'a>,
     edge: Edge<'a>,
@@ -235,7 +249,7 @@ impl Branch {
     fn insert<F: FnMut(Item<'_>, LeafId, LeafId)>(
         &mut self,
         leaves: &mut Leaves,
-        insertion: &mut Task<'_, F>,
+        insertion: &mut Insertion<'_, F>,
     ) -> (Option<LeafId>, Option<Child>) {
         let at = self.children_before(insertion.edge, leaves).saturating_sub(1);
         let child = &mut self.children[at];
@@ -243,8 +257,13 @@ impl Branch {
             Some(branch) => branch.insert(leaves, insertion),
             None => insert_in_leaf(leaves, child.first, insertion),
         };
+        let Some(split) = split else {
+            // Not counted anew: that would fetch all that the branch below has.
+            child.count += usize::from(leaf.is_some());
+            child.refresh_first(leaves);
+            return (leaf, None);
+        };
         child.refresh(leaves);
-        let Some(split) = split else { return (leaf, None) };
         let heap = self.heap();
         self.children.insert(at + 1, split);
         leaves.heap = leaves.heap + self.heap() - heap;
@@ -258,46 +277,41 @@ impl Branch {
         (leaf, Some(Child::of_branch(right)))
     }
 
-    /// Takes the entry at an edge's left away. True: it was there.
+    /// Takes the entry at an edge's left away, whose place is known.
     fn remove<F: FnMut(Item<'_>, LeafId, LeafId)>(
         &mut self,
         leaves: &mut Leaves,
-        removal: &mut Task<'_, F>,
-    ) -> bool {
-        let Some(at) = self.children_before(removal.edge, leaves).checked_sub(1) else {
-            return false;
-        };
+        edge: Edge<'_>,
+        place: Place,
+        moved: &mut F,
+    ) {
+        let at = self.children_before(edge, leaves).checked_sub(1).expect("it is in a child");
         let child = &mut self.children[at];
-        let (removed, small) = match &mut child.below {
-            Some(branch) => {
-                let removed = branch.remove(leaves, removal);
-                (removed, branch.children.len() < BRANCH_CHILDREN_MIN)
-            }
-            None => leaves.change(child.first, |leaf| {
-                let found = run::find(&leaf.run, removal.member);
-                let Some((offset, _)) = found else { return (false, false) };
-                run::remove(&mut leaf.run, 0, offset);
+        let small = if let Some(branch) = &mut child.below {
+            branch.remove(leaves, edge, place, moved);
+            branch.children.len() < BRANCH_CHILDREN_MIN
+        } else {
+            assert!(child.first == place.leaf, "the order leads to where the member is");
+            leaves.change(child.first, |leaf| {
+                run::remove(&mut leaf.run, 0, place.offset);
                 leaf.count -= 1;
                 leaf.give_back();
-                (true, leaf.run.len() < LEAF_BYTES_MIN)
-            }),
+                leaf.run.len() < LEAF_BYTES_MIN
+            })
         };
-        if !removed {
-            return false;
-        }
         let empty = match &child.below {
             Some(branch) => branch.children.is_empty(),
             None => leaves.get(child.first).count == 0,
         };
         if empty {
             self.drop_child(at, leaves);
-            return true;
+            return;
         }
-        child.refresh(leaves);
-        if small && !self.join(at, leaves, removal) && at > 0 {
-            self.join(at - 1, leaves, removal);
+        child.count -= 1;
+        child.refresh_first(leaves);
+        if small && !self.join(at, leaves, moved) && at > 0 {
+            self.join(at - 1, leaves, moved);
         }
-        true
     }
 
     /// Drops a child that has nothing left.
@@ -319,7 +333,7 @@ impl Branch {
         &mut self,
         at: usize,
         leaves: &mut Leaves,
-        removal: &mut Task<'_, F>,
+        moved: &mut F,
     ) -> bool {
         let Some([left, right]) = self.children.get_mut(at..at + 2) else { return false };
         match (&mut left.below, &mut right.below) {
@@ -340,7 +354,7 @@ impl Branch {
                 let (moving, count) = leaves.change(from, |leaf| {
                     (std::mem::take(&mut leaf.run), std::mem::take(&mut leaf.count))
                 });
-                each_member(&moving, |member| (removal.moved)(member, from, to));
+                each_member(&moving, |member| moved(member, from, to));
                 leaves.change(to, |leaf| {
                     leaf.reserve(moving.len());
                     leaf.run.extend_from_slice(&moving);
@@ -384,7 +398,7 @@ fn each_member(run: &[u8], mut visit: impl FnMut(Item<'_>)) {
 fn insert_in_leaf<F: FnMut(Item<'_>, LeafId, LeafId)>(
     leaves: &mut Leaves,
     id: LeafId,
-    insertion: &mut Task<'_, F>,
+    insertion: &mut Insertion<'_, F>,
 ) -> (Option<LeafId>, Option<Child>) {
     let entry = (insertion.score, insertion.member);
     let length = run::entry_len(entry.0, entry.1);
@@ -480,6 +494,19 @@ impl Tree {
         self.leaves.heap + heap_bytes(self.leaves.steps.capacity() * size_of::<Vec<Leaf>>())
     }
 
+    /// Begins to load what says where a leaf's run is.
+    pub(super) fn prefetch_leaf(&self, id: LeafId) {
+        prefetch(std::ptr::from_ref(self.leaves.get(id)).cast());
+    }
+
+    /// Begins to load a leaf's run.
+    pub(super) fn prefetch_run(&self, id: LeafId) {
+        let run = &self.leaves.get(id).run;
+        for line in run.chunks(CACHE_LINE_BYTES) {
+            prefetch(line.as_ptr());
+        }
+    }
+
     /// A leaf's run.
     pub(super) fn run(&self, id: LeafId) -> &[u8] {
         &self.leaves.get(id).run
@@ -494,7 +521,7 @@ impl Tree {
         moved: impl FnMut(Item<'_>, LeafId, LeafId),
     ) -> LeafId {
         let edge = Edge::Member { score, member, behind: true };
-        let mut insertion = Task { score, member: Item::of(member), edge, moved };
+        let mut insertion = Insertion { score, member: Item::of(member), edge, moved };
         self.count += 1;
         if self.root.children.is_empty() {
             let mut run = Vec::new();
@@ -525,24 +552,44 @@ impl Tree {
         self.leaves.heap = self.leaves.heap + self.root.heap() - heap;
     }
 
-    /// Takes a member away; False: it is not there with that score.
+    /// Takes a member away whose place and score these are. `moved` learns of every other member
+    /// that goes from one leaf to another.
     pub(super) fn remove(
         &mut self,
+        place: Place,
         score: f64,
         member: &[u8],
-        moved: impl FnMut(Item<'_>, LeafId, LeafId),
-    ) -> bool {
+        mut moved: impl FnMut(Item<'_>, LeafId, LeafId),
+    ) {
         let edge = Edge::Member { score, member, behind: true };
-        let mut removal = Task { score, member: Item::of(member), edge, moved };
-        if !self.root.remove(&mut self.leaves, &mut removal) {
-            return false;
-        }
+        self.root.remove(&mut self.leaves, edge, place, &mut moved);
         self.count -= 1;
         while let [Child { below: below @ Some(_), .. }] = &mut self.root.children[..] {
             let branch = below.take().expect("just matched");
             self.leaves.heap -= self.root.heap() + branch.boxed_heap() - branch.heap();
             self.root = *branch;
         }
+    }
+
+    /// Gives a member another score, if it stays in its leaf and no branch need know. False: nothing
+    /// was done.
+    pub(super) fn change_within(&mut self, place: Place, score: f64, member: &[u8]) -> bool {
+        let run = &self.leaves.get(place.leaf).run;
+        let edge = Edge::Member { score, member, behind: false };
+        let (_, offset) = run::position(run, edge);
+        let item = Item::of(member);
+        let (old, new) = (run::skip(&run[place.offset..]), run::entry_len(score, item));
+        // The branches know of the leaf's first entry; what is last may belong to the next leaf.
+        if place.offset == 0 || offset == 0 || offset == run.len() {
+            return false;
+        }
+        if run.len() - old + new > LEAF_BYTES_MAX {
+            return false;
+        }
+        self.leaves.change(place.leaf, |leaf| {
+            leaf.reserve(new.saturating_sub(old));
+            run::replace(&mut leaf.run, 0, (place.offset, offset), (score, item));
+        });
         true
     }
 
@@ -565,6 +612,11 @@ impl Tree {
     /// The leaf of the member of a rank below the count, and its index there.
     pub(super) fn at(&self, rank: usize) -> (LeafId, usize) {
         debug_assert!(rank < self.count);
+        // The root knows the first leaf, which is what is read most.
+        let first = self.root.children.first().expect("the rank is below the count").first;
+        if rank < self.leaves.get(first).count() {
+            return (first, rank);
+        }
         let (mut branch, mut left) = (&self.root, rank);
         loop {
             let mut children = branch.children.iter();
