@@ -1,6 +1,6 @@
 //! Strings: reading, writing, replacing. Counting is in `counter`, comparing in `lcs`.
 
-use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Store, Value};
+use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Value};
 
 use crate::conditional::allows;
 use crate::options::{self, ExpiryOption, SetOptions, TimeUnit};

@@ -33,7 +33,7 @@ pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Sweep};
 pub use memory::{CountingAllocator, Memory, UsableSize, set_size_class, thread_bytes};
 pub use notices::{NOTICE_BYTES_MAX, NOTICES_MAX, Notice, NoticeClasses};
 pub use options::{Budget, Limits, Options, Policy, Work};
-pub use prefetch::{TRACE_STEPS, Trace};
+pub use prefetch::{Glance, TRACE_STEPS, Trace};
 pub use scan::{cursor_at, cursor_slot};
 pub use stats::Stats;
 pub use store::Store;

@@ -13,6 +13,27 @@ use crate::{Store, Value};
 /// How often a trace is to be advanced.
 pub const TRACE_STEPS: usize = 3;
 
+/// The entry that is, as a rule, a key's, not looked at yet.
+#[derive(Clone, Copy)]
+pub struct Glance<'s>(Entry<'s>);
+
+impl<'s> Glance<'s> {
+    /// Fourth stage, of commands on a field or member: begins to load the head of the key's
+    /// collection if it is a large one, to be advanced `TRACE_STEPS` times. `member` is the field's or
+    /// member's `member_hash`.
+    #[inline]
+    pub fn trace(self, member: u64) -> Option<Trace<'s>> {
+        match self.0.value() {
+            Value::Collection(view) => {
+                let large = &**view.large?;
+                prefetch(std::ptr::from_ref(large).cast());
+                Some(Trace(Step::Table(large, member)))
+            }
+            Value::Text(_) | Value::Integer(_) | Value::Blob(_) => None,
+        }
+    }
+}
+
 /// Where a member or field of a large collection will be looked for, as far as it is known yet.
 #[derive(Clone, Copy)]
 pub struct Trace<'s>(Step<'s>);
@@ -26,7 +47,7 @@ enum Step<'s> {
     /// In the leaf of this spot.
     Spot(&'s SortedTree, &'s sorted::Spot),
     /// In this leaf, whose run is known.
-    Leaf(&'s SortedTree, &'s sorted::Spot),
+    Leaf(&'s SortedTree, sorted::Spot),
     /// It is fetched, or not there.
     Done,
 }
@@ -42,8 +63,8 @@ impl Trace<'_> {
                 Step::Done
             }
             Step::Spot(tree, spot) => {
-                tree.prefetch_leaf(spot);
-                Step::Leaf(tree, spot)
+                tree.prefetch_leaf(*spot);
+                Step::Leaf(tree, *spot)
             }
             Step::Leaf(tree, spot) => {
                 tree.prefetch_run(spot);
@@ -90,36 +111,15 @@ impl Store {
     /// Third stage: finds the first bucket whose tag matches and begins to load its entry, without
     /// looking at it.
     #[inline]
-    pub fn prefetch_entry(&self, slot: Slot, hash: KeyHash) {
-        if let Some(entry) = self.hinted(slot, hash) {
-            entry.prefetch();
-        }
-    }
-
-    /// The entry that is, as a rule, the key's: the first one whose tag matches.
-    #[inline]
-    fn hinted(&self, slot: Slot, hash: KeyHash) -> Option<Entry<'_>> {
+    pub fn prefetch_entry(&self, slot: Slot, hash: KeyHash) -> Option<Glance<'_>> {
         let hash = Hashing::placed(hash, self.databases.physical(Database(0)));
         let table = &self.slots[self.slot_index(slot)];
         // A closed segment is empty, so any hash will do for the hardened one.
         let (piece, hash) = table.piece(hash, || hash);
         let handle = table.segment(piece).table.find(hash, |_| true)?;
-        Some(Entry::of(&self.slab, handle))
-    }
-
-    /// Fourth stage, of commands on a field or member: begins to load the head of the key's
-    /// collection if it is a large one, to be advanced `TRACE_STEPS` times. `member` is the field's or
-    /// member's `member_hash`.
-    #[inline]
-    pub fn trace(&self, slot: Slot, hash: KeyHash, member: u64) -> Option<Trace<'_>> {
-        match self.hinted(slot, hash)?.value() {
-            Value::Collection(view) => {
-                let large = &**view.large?;
-                prefetch(std::ptr::from_ref(large).cast());
-                Some(Trace(Step::Table(large, member)))
-            }
-            Value::Text(_) | Value::Integer(_) | Value::Blob(_) => None,
-        }
+        let entry = Entry::of(&self.slab, handle);
+        entry.prefetch();
+        Some(Glance(entry))
     }
 }
 
@@ -146,8 +146,8 @@ mod tests {
 
     /// How many steps a member's trace takes to its end, and whether it came to the member's leaf.
     fn follow(store: &Store, key: &Key<'_>, member: &[u8]) -> (usize, bool) {
-        let trace = store.trace(key.slot, key.hash, member_hash(member));
-        let mut trace = trace.expect("it is a large collection");
+        let glance = store.prefetch_entry(key.slot, key.hash).expect("it is there");
+        let mut trace = glance.trace(member_hash(member)).expect("it is a large collection");
         let mut found = false;
         for step in 0..TRACE_STEPS {
             if let Step::Leaf(tree, spot) = trace.0 {
@@ -192,8 +192,8 @@ mod tests {
         store.edit::<SortedSet, _>(&small, 1, |set| set.put(b"member", 1.0)).expect("it fits");
         store.set(&text, NewValue::Text(b"text"), Expiry::Never).expect("it fits");
         for key in [small, text, absent] {
-            store.prefetch_entry(key.slot, key.hash);
-            assert!(store.trace(key.slot, key.hash, member_hash(b"member")).is_none());
+            let glance = store.prefetch_entry(key.slot, key.hash);
+            assert!(glance.and_then(|glance| glance.trace(member_hash(b"member"))).is_none());
         }
     }
 }

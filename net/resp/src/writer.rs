@@ -84,17 +84,37 @@ impl<'a> Writer<'a> {
 
     #[inline]
     pub fn bulk(&mut self, bytes: &[u8]) {
-        if let Some((line, length)) = short_bulk(bytes) {
-            // All of it at once, then back: one store instead of three copies of unknown lengths.
-            let end = self.out.len() + length;
-            self.out.extend_from_slice(&line);
-            return self.out.truncate(end);
+        if SHORT_BYTES.contains(&bytes.len()) {
+            return self.short_bulk(bytes);
         }
         // Once for all: the writes below then find room.
         self.out.reserve(bytes.len() + 32);
         self.header(b'$', bytes.len());
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// A bulk string of 8 to 32 bytes: room for the longest at once, stores of known lengths into it
+    /// that may overlap, then back.
+    #[inline]
+    fn short_bulk(&mut self, bytes: &[u8]) {
+        let start = self.out.len();
+        self.out.extend_from_slice(&[0; SHORT_LINE]);
+        let line = self.out.last_chunk_mut::<SHORT_LINE>().expect("just added");
+        let head = LINES[bytes.len()];
+        line[..8].copy_from_slice(&(head << 8 | u64::from(b'$')).to_le_bytes());
+        let from = 1 + (head >> 56) as usize;
+        let end = from + bytes.len();
+        if let (Some(head), Some(tail)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+            line[from..from + 16].copy_from_slice(head);
+            line[end - 16..end].copy_from_slice(tail);
+        } else if let (Some(head), Some(tail)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>())
+        {
+            line[from..from + 8].copy_from_slice(head);
+            line[end - 8..end].copy_from_slice(tail);
+        }
+        line[end..end + 2].copy_from_slice(b"\r\n");
+        self.out.truncate(start + end + 2);
     }
 
     /// The line before a bulk string whose bytes go another way (a shared blob). The caller sends
@@ -278,34 +298,11 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Bytes of strings whose bulk strings are put together beside the buffer.
+/// Lengths of strings that `short_bulk` writes.
 const SHORT_BYTES: std::ops::RangeInclusive<usize> = 8..=32;
 /// `$32`, CR LF, the bytes, CR LF; and what the table's entry writes beyond its line.
 const SHORT_LINE: usize = 48;
 const _: () = assert!(*SHORT_BYTES.end() + 5 + 2 <= SHORT_LINE);
-
-/// A bulk string of a short string, and its length.
-#[inline]
-fn short_bulk(bytes: &[u8]) -> Option<([u8; SHORT_LINE], usize)> {
-    if !SHORT_BYTES.contains(&bytes.len()) {
-        return None;
-    }
-    let mut line = [0; SHORT_LINE];
-    let head = LINES[bytes.len()];
-    line[..8].copy_from_slice(&(head << 8 | u64::from(b'$')).to_le_bytes());
-    let from = 1 + (head >> 56) as usize;
-    let end = from + bytes.len();
-    // Two copies of a known length that may overlap.
-    if let (Some(head), Some(tail)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        line[from..from + 16].copy_from_slice(head);
-        line[end - 16..end].copy_from_slice(tail);
-    } else if let (Some(head), Some(tail)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-        line[from..from + 8].copy_from_slice(head);
-        line[end - 8..end].copy_from_slice(tail);
-    }
-    line[end..end + 2].copy_from_slice(b"\r\n");
-    Some((line, end + 2))
-}
 
 /// `-2.2250738585072014e-308` and some.
 const DOUBLE_BYTES_MAX: usize = 32;

@@ -17,6 +17,7 @@ mod clients;
 mod connection;
 mod controller;
 mod doors;
+mod durations;
 mod errands;
 mod error_codes;
 mod execute;

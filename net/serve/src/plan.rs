@@ -6,7 +6,7 @@ use ringlane_base::{KeyHash, LaneId, Slot};
 use ringlane_command::{CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table};
 use ringlane_resp::{Arg, Limits, ProtocolError, Step};
 use ringlane_store::types::member_hash;
-use ringlane_store::{TRACE_STEPS, Trace};
+use ringlane_store::{Glance, TRACE_STEPS, Trace};
 use smallvec::SmallVec;
 
 use crate::connection::Phase;
@@ -272,39 +272,34 @@ impl Core {
         if lane == self.lane { Target::Here } else { Target::Lane(lane) }
     }
 
-    /// Gets the memory of a planned batch on its way: first the slots, then
-    /// their tables, then the entries.
+    /// Gets the memory of a planned batch on its way: first the slots, then their tables, then the
+    /// entries, then what commands name within large hashes, sets and sorted sets.
     pub fn prefetch(&self, batch: &Batch, ring: &Ring) {
         let local = || {
             batch.commands.iter().filter_map(|command| match command.action {
-                Action::Command { target: Target::Here, routed: Some(routed), .. } => Some(routed),
+                Action::Command { target: Target::Here, routed: Some(routed), spec } => {
+                    Some((command, spec, routed))
+                }
                 Action::Command { .. } | Action::Unresolved | Action::Malformed(_) => None,
             })
         };
-        for routed in local() {
+        for (_, _, routed) in local() {
             self.store.prefetch_slot(routed.slot);
         }
-        for routed in local() {
+        for (_, _, routed) in local() {
             self.store.prefetch_table(routed.slot, routed.hash);
         }
-        for routed in local() {
-            self.store.prefetch_entry(routed.slot, routed.hash);
-        }
-        self.prefetch_members(batch, ring);
-    }
-
-    /// The same for what commands name within large hashes, sets and sorted sets.
-    fn prefetch_members(&self, batch: &Batch, ring: &Ring) {
-        let mut traces: SmallVec<[Trace<'_>; BATCH_COMMANDS_MAX]> = SmallVec::new();
-        for command in &batch.commands {
-            if let Action::Command { spec, target: Target::Here, routed: Some(routed) } =
-                command.action
+        let mut members: SmallVec<[(Glance<'_>, u64); BATCH_COMMANDS_MAX]> = SmallVec::new();
+        for (command, spec, routed) in local() {
+            if let Some(entry) = self.store.prefetch_entry(routed.slot, routed.hash)
                 && let Some(index) = spec.member_position()
                 && let Some(member) = batch.argument(command, ring, index)
             {
-                traces.extend(self.store.trace(routed.slot, routed.hash, member_hash(member)));
+                members.push((entry, member_hash(member)));
             }
         }
+        let mut traces: SmallVec<[Trace<'_>; BATCH_COMMANDS_MAX]> =
+            members.iter().filter_map(|(entry, member)| entry.trace(*member)).collect();
         for _ in 0..TRACE_STEPS {
             traces.iter_mut().for_each(Trace::advance);
         }

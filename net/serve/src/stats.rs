@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use ringlane_base::LaneId;
 use ringlane_command::{CommandSpec, Flags, table};
 
@@ -12,14 +11,10 @@ use crate::admin::report::Rates;
 use crate::admin::slowlog::{SlowCommand, SlowLog};
 use crate::clock;
 use crate::core::Core;
+use crate::durations::Durations;
 use crate::error_codes::ErrorCodes;
 use crate::parcel::{Mail, Request, ReturnTo};
 use crate::ring::ConnectionId;
-
-/// The longest duration a latency histogram tells apart, in nanoseconds.
-const LATENCY_NS_MAX: u64 = 60_000_000_000;
-/// Its precision: two digits.
-const LATENCY_DIGITS: u8 = 2;
 
 /// Counts of one command.
 #[derive(Clone, Debug, Default)]
@@ -31,8 +26,8 @@ pub struct CommandStats {
     pub failed: u64,
     /// Refused before it ran.
     pub rejected: u64,
-    /// Durations in nanoseconds, once it has run with `latency-tracking` on.
-    pub latency: Option<Box<Histogram<u64>>>,
+    /// How long it took each time, once it has run with `latency-tracking` on.
+    pub latency: Option<Durations>,
 }
 
 /// The plain numbers of a lane: reports carry a copy of them.
@@ -182,11 +177,7 @@ impl Core {
         stats.calls += 1;
         stats.ticks += ticks;
         if self.live.latency_tracking {
-            let nanoseconds = ticks * 1000 / self.ticks_per_us;
-            stats
-                .latency
-                .get_or_insert_with(|| Box::new(new_histogram()))
-                .saturating_record(nanoseconds);
+            stats.latency.get_or_insert_default().record(ticks);
         }
         ticks >= self.watch_ticks && self.note_slow(spec, ticks)
     }
@@ -251,10 +242,4 @@ impl Core {
         let (peer, name) = session.map_or((nowhere, &b""[..]), |it| (it.peer, &it.name));
         self.stats.slowlog.push(command, peer, name, limit);
     }
-}
-
-#[cold]
-fn new_histogram() -> Histogram<u64> {
-    let histogram = Histogram::new_with_bounds(1, LATENCY_NS_MAX, LATENCY_DIGITS);
-    histogram.expect("the bounds are constants that fit")
 }

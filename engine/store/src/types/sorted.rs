@@ -97,13 +97,13 @@ impl SortedTree {
 
     /// Begins to load what says where the leaf of a spot is.
     #[inline]
-    pub(crate) fn prefetch_leaf(&self, spot: &Spot) {
+    pub(crate) fn prefetch_leaf(&self, spot: Spot) {
         self.tree.prefetch_leaf(spot.leaf);
     }
 
     /// Begins to load the leaf of a spot.
     #[inline]
-    pub(crate) fn prefetch_run(&self, spot: &Spot) {
+    pub(crate) fn prefetch_run(&self, spot: Spot) {
         self.tree.prefetch_run(spot.leaf);
     }
 
@@ -531,7 +531,7 @@ impl Edit<'_, SortedSet> {
 #[cfg(test)]
 impl SortedTree {
     /// Whether a member is in the leaf of a spot.
-    pub(crate) fn holds(&self, spot: &Spot, member: &[u8]) -> bool {
+    pub(crate) fn holds(&self, spot: Spot, member: &[u8]) -> bool {
         run::find(self.tree.run(spot.leaf), Item::of(member)).is_some()
     }
 

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use hdrhistogram::Histogram;
 use ringlane_base::{Database, LaneId};
 use ringlane_command::Access;
 use ringlane_store::{Memory, Stats};
@@ -11,6 +10,7 @@ use crate::admin::latency_events::LatencyEvents;
 use crate::ask::Answer;
 use crate::clock;
 use crate::core::Core;
+use crate::durations::Durations;
 use crate::error_codes::ErrorCodes;
 use crate::session::Door;
 use crate::stats::{CommandStats, Counters};
@@ -132,7 +132,7 @@ impl LaneReport {
         Self {
             lane: core.lane.0,
             commands: stats.commands.iter().map(counts).collect(),
-            latencies: if histograms { latencies(&stats.commands) } else { Vec::new() },
+            latencies: if histograms { latencies(core) } else { Vec::new() },
             databases: databases(core),
             clients: clients(core),
             store: *core.store.stats(),
@@ -179,17 +179,19 @@ impl LaneReport {
     }
 }
 
-fn latencies(commands: &[CommandStats]) -> Vec<(u16, Latencies)> {
-    let recorded = |histogram: &Histogram<u64>| -> Latencies {
-        histogram
-            .iter_recorded()
-            .map(|step| (step.value_iterated_to(), step.count_at_value()))
-            .collect()
+fn latencies(core: &Core) -> Vec<(u16, Latencies)> {
+    let recorded = |durations: &Durations| -> Latencies {
+        let mut latencies = Latencies::new();
+        for (ticks, count) in durations.recorded() {
+            // Ticks may be shorter than nanoseconds.
+            let nanoseconds = (ticks.saturating_mul(1000) / core.ticks_per_us).max(1);
+            *latencies.entry(nanoseconds).or_default() += count;
+        }
+        latencies
     };
+    let commands = core.stats.commands.iter().enumerate();
     commands
-        .iter()
-        .enumerate()
-        .filter_map(|(id, command)| Some((id as u16, recorded(command.latency.as_deref()?))))
+        .filter_map(|(id, command)| Some((id as u16, recorded(command.latency.as_ref()?))))
         .collect()
 }
 
