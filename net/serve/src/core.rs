@@ -92,6 +92,8 @@ pub struct Core {
     pub own_questions: VecDeque<(u32, Box<crate::ask::Question>)>,
     /// What `CLIENT PAUSE` holds back, while it does.
     pub pause: Option<crate::pause::Pause>,
+    /// Of the batch that is executed.
+    pub cuts: Vec<crate::plan::Cut>,
     pub pubsub: PubSub,
     pub monitors: Monitors,
     pub tracking: Trackings,
@@ -151,6 +153,7 @@ impl Core {
             jobs: VecDeque::new(),
             own_questions: VecDeque::new(),
             pause: None,
+            cuts: Vec::new(),
             pubsub: PubSub::new(lanes),
             monitors: Monitors::default(),
             tracking: Trackings::default(),

@@ -84,6 +84,12 @@ impl Core {
     pub fn execute_batch(&mut self, batch: &Batch, ring: &Ring) {
         let mut ticks = clock::ticks();
         for (index, command) in batch.commands.iter().enumerate() {
+            if !self.cuts.is_empty() && self.is_cut(command) {
+                continue;
+            }
+            if self.pubsub.audience.has_run() && !joins_run(&command.action) {
+                self.end_run();
+            }
             let Some(connection) = self.connections.get(command.connection) else { continue };
             if connection.phase != Phase::Open {
                 continue;
@@ -96,6 +102,11 @@ impl Core {
                     let queued = connection.session.transaction.is_some() && is_queued(spec);
                     self.execute(command.connection, spec, target, routed, args);
                     let now = clock::ticks();
+                    if matches!(spec.run, Run::Serve(ServeCommand::Exec))
+                        && self.connections.get(command.connection).is_some_and(|it| it.barrier)
+                    {
+                        self.cut_behind(command);
+                    }
                     self.longs.note_begun(index);
                     // What runs elsewhere or later is timed where it runs, what is queued when it runs.
                     if !matches!(target, Target::Lane(_) | Target::Slices) && !queued {
@@ -136,6 +147,7 @@ impl Core {
                 }
             }
         }
+        self.end_run();
     }
 
     /// Runs one command of a connection.
@@ -421,6 +433,9 @@ impl Core {
         command: ringlane_command::ServeCommand,
         args: Args<'_>,
     ) {
+        if !publishes(spec) {
+            self.end_run();
+        }
         match admin::run(self, id, spec, command, args) {
             Ok(Step::Done) => {}
             Err(error) => {
@@ -671,6 +686,19 @@ fn forbidden(connection: &Connection, spec: &CommandSpec) -> Option<CommandError
         .then_some(CommandError::Fixed("ERR Replica can't interact with the keyspace"))
 }
 
+/// Whether what the command sends may join a run of messages.
+fn joins_run(action: &Action) -> bool {
+    match action {
+        Action::Command { spec, .. } => publishes(spec),
+        Action::Unresolved | Action::Malformed(_) => false,
+    }
+}
+
+#[inline]
+fn publishes(spec: &CommandSpec) -> bool {
+    matches!(spec.run, Run::Serve(ServeCommand::Publish | ServeCommand::Spublish))
+}
+
 /// Whether the answer is no reply but messages, which `CLIENT REPLY` does not hold back.
 #[inline]
 fn confirms_by_push(spec: &CommandSpec) -> bool {
@@ -704,21 +732,23 @@ pub fn run_here(
     match spec.merge {
         Merge::Ordered => {
             RespReply::new(out, manner.version).array_header(args.len() - 1);
-            let mut fine = true;
+            let (mut fine, mut routed) = (true, routed);
             for key in args.from(1) {
                 let one = [&args[0], *key];
-                fine &= run_handler(store, handler, Args::new(&one, &[]), None, manner, None, out);
+                // Of the first key, which is the first argument there too.
+                let (one, routed) = (Args::new(&one, &[]), routed.take());
+                fine &= run_handler(store, handler, one, routed, manner, None, out);
             }
             fine
         }
         Merge::Sum => {
-            let mut sum = SumReply::default();
+            let (mut sum, mut routed) = (SumReply::default(), routed);
             for key in args.from(1) {
                 let one = [&args[0], *key];
                 let mut context = Context {
                     store,
                     args: Args::new(&one, &[]),
-                    routed: None,
+                    routed: routed.take(),
                     database: manner.database,
                     limits: manner.limits,
                     waiting: Waiting::Never,

@@ -23,6 +23,8 @@ use crate::shared::Running;
 
 /// Microseconds of a turn after which no further batch is begun.
 const TURN_BUDGET_US: u64 = 100;
+/// Replies that wait for those to the rest of a pipeline; more are sent as they are.
+const CORK_BYTES_MAX: usize = 16 << 10;
 /// Entries that upkeep may touch in one slice, some 100 ns each.
 const UPKEEP_UNITS: u32 = 400;
 /// Letters taken from one mailbox in a turn.
@@ -341,9 +343,7 @@ impl Lane {
             self.core.plan(&mut batch, index, &self.ring);
         }
         let any = !batch.sources.is_empty();
-        if batch.commands.len() > 1 {
-            self.core.prefetch(&batch, &self.ring);
-        }
+        self.core.prefetch(&batch, &self.ring);
         self.core.execute_batch(&batch, &self.ring);
         self.core.settle(&mut batch, &mut self.ring);
         self.batch = batch;
@@ -463,16 +463,22 @@ impl Lane {
     /// Submits what was answered, one send a connection.
     fn send_replies(&mut self) {
         let mut dirty = std::mem::take(&mut self.core.dirty);
-        for id in dirty.drain(..) {
-            if let Some(connection) = self.core.connections.get(id) {
-                connection.dirty = false;
-                self.send_reply(id);
+        dirty.retain(|id| {
+            let Some(connection) = self.core.connections.get(*id) else { return false };
+            // The rest of its pipeline is about to be executed: all of it in one send.
+            if connection.ready
+                && connection.may_execute()
+                && connection.output_len() < CORK_BYTES_MAX
+            {
+                return true;
             }
-        }
+            connection.dirty = false;
+            self.send_reply(*id);
+            false
+        });
         // What was added meanwhile (there is none today) is kept.
-        if self.core.dirty.is_empty() {
-            self.core.dirty = dirty;
-        }
+        dirty.append(&mut self.core.dirty);
+        self.core.dirty = dirty;
     }
 
     fn send_reply(&mut self, id: ConnectionId) {

@@ -101,7 +101,12 @@ impl Outbox {
         self.post(to, Mail::Answers(parcel));
     }
 
-    /// Keeps an empty parcel for reuse.
+    /// An empty parcel.
+    pub fn fresh(&mut self) -> Box<Parcel> {
+        self.spare.pop().unwrap_or_default()
+    }
+
+    /// Keeps a parcel, emptied, for reuse.
     pub fn recycle(&mut self, mut parcel: Box<Parcel>) {
         if self.spare.len() < SPARE_PARCELS_MAX {
             parcel.clear();

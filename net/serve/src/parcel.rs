@@ -22,6 +22,8 @@ use crate::watch::WatchId;
 
 /// Buffers that came back larger than this are not kept for reuse.
 const KEEP_BYTES_MAX: usize = 64 << 10;
+/// The same for the list of requests.
+const KEEP_REQUESTS_MAX: usize = 1024;
 
 /// Whom an answer is for, at the lane that asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -150,6 +152,12 @@ impl Parcel {
         self.bytes.clear();
         if self.bytes.capacity() > KEEP_BYTES_MAX {
             self.bytes = Vec::new();
+        }
+        if self.requests.capacity() > KEEP_REQUESTS_MAX {
+            self.requests = Vec::new();
+        }
+        if self.args.capacity() > KEEP_BYTES_MAX / size_of::<Place>() {
+            self.args = Vec::new();
         }
     }
 }

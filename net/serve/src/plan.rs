@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use ringlane_base::{KeyHash, LaneId, Slot};
 use ringlane_command::{CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table};
-use ringlane_resp::{Arg, Limits, ProtocolError, Step};
+use ringlane_resp::{Arg, Limits, Parser, ProtocolError, Step};
 use ringlane_store::types::member_hash;
 use ringlane_store::{Glance, TRACE_STEPS, Trace};
 use smallvec::SmallVec;
@@ -13,9 +13,13 @@ use crate::connection::Phase;
 use crate::core::Core;
 use crate::long::{KEYS_AT_ONCE_MAX, OwnedCommand, is_long};
 use crate::ring::{ConnectionId, Ring};
+use crate::session::Door;
 
 /// Commands that are planned, and their memory fetched, before the first of them runs.
 pub const BATCH_COMMANDS_MAX: usize = 128;
+
+/// Keys of one batch whose memory is fetched ahead; more would push each other out again.
+const KEYS_FETCHED_MAX: usize = 4 * BATCH_COMMANDS_MAX;
 
 /// Where a command's bytes are until it has run.
 pub enum Place {
@@ -80,6 +84,39 @@ pub struct Batch {
     pub sources: Vec<Source>,
     args: Vec<Arg>,
     blobs: Vec<Bytes>,
+    /// The keys of this lane that its commands name, in order: what is fetched ahead.
+    keys: Vec<Named>,
+}
+
+/// A key of this lane that a command of the batch names.
+struct Named {
+    /// Which command.
+    command: usize,
+    slot: Slot,
+    hash: KeyHash,
+}
+
+/// Collects the keys of this lane that one command names.
+struct Naming<'a> {
+    keys: &'a mut Vec<Named>,
+    command: usize,
+}
+
+impl Naming<'_> {
+    #[inline]
+    fn add(&mut self, routed: RoutedKey) {
+        if self.keys.len() < KEYS_FETCHED_MAX {
+            let RoutedKey { slot, hash, .. } = routed;
+            self.keys.push(Named { command: self.command, slot, hash });
+        }
+    }
+}
+
+/// A command behind which nothing of its source is executed: what was planned there is planned again.
+pub struct Cut {
+    source: u32,
+    /// The first byte of the command behind it, once that has come up.
+    from: Option<u32>,
 }
 
 impl Batch {
@@ -153,6 +190,7 @@ impl Batch {
         self.sources.clear();
         self.args.clear();
         self.blobs.clear();
+        self.keys.clear();
     }
 }
 
@@ -191,7 +229,9 @@ impl Core {
                     continue;
                 }
                 Ok(Step::Command { .. }) => {
-                    self.classify(&batch.args[first_arg..], rest, &batch.blobs[first_blob..])
+                    let (args, blobs) = (&batch.args[first_arg..], &batch.blobs[first_blob..]);
+                    let naming = Naming { keys: &mut batch.keys, command: batch.commands.len() };
+                    self.classify(args, rest, blobs, naming)
                 }
                 Err(error) => Action::Malformed(error),
             };
@@ -206,16 +246,22 @@ impl Core {
             let Ok(Step::Command { consumed }) = step else { break };
             from += consumed;
             // During a pause the first command that it holds is found only when it is executed.
-            if !authenticated || self.pause.is_some() || holds_up(action) {
+            if !authenticated || self.pause.is_some() || self.holds_up(id, action) {
                 break;
             }
         }
         batch.sources[source as usize].from = from;
     }
 
-    /// Finds the command's row, and where it runs.
+    /// Finds the command's row, and where it runs. If that is here, its keys are added to `naming`.
     #[inline]
-    fn classify(&self, args: &[Arg], input: &[u8], blobs: &[Bytes]) -> Action {
+    fn classify(
+        &self,
+        args: &[Arg],
+        input: &[u8],
+        blobs: &[Bytes],
+        mut naming: Naming<'_>,
+    ) -> Action {
         let Some(mut spec) = table::lookup(args[0].resolve(input, blobs)) else {
             return Action::Unresolved;
         };
@@ -233,65 +279,86 @@ impl Core {
         }
         let (target, routed) = match (spec.keys, spec.merge) {
             (Keys::First, Merge::Single) if is_store(spec) => {
-                self.locate(1, args[1].resolve(input, blobs))
+                self.locate(1, args[1].resolve(input, blobs), &mut naming)
             }
             (_, Merge::Single) => {
                 let argument = |index: usize| args[index].resolve(input, blobs);
                 match spec.key_positions(args.len(), argument).next().filter(|_| is_store(spec)) {
-                    Some(index) => self.locate(index, args[index].resolve(input, blobs)),
+                    Some(index) => {
+                        self.locate(index, args[index].resolve(input, blobs), &mut naming)
+                    }
                     None => (Target::Here, None),
                 }
             }
             (_, Merge::Ordered | Merge::Sum | Merge::Together) => {
-                let slots = spec
-                    .key_positions(args.len(), |index| args[index].resolve(input, blobs))
-                    .map(|index| Slot::of(args[index].resolve(input, blobs)));
-                (self.common_lane(slots), None)
+                let argument = |index: usize| args[index].resolve(input, blobs);
+                let positions = spec.key_positions(args.len(), argument);
+                self.locate_all(positions.map(|index| (index, argument(index))), &mut naming)
             }
             _ => (Target::Several, None),
         };
         Action::Command { spec, target, routed }
     }
 
+    /// A key, hashed, and the lane that owns it. If that is this one, it is added to `naming`.
     #[inline]
-    fn locate(&self, index: usize, key: &[u8]) -> (Target, Option<RoutedKey>) {
-        let slot = Slot::of(key);
+    fn route(&self, index: usize, key: &[u8], naming: &mut Naming<'_>) -> (LaneId, RoutedKey) {
         let hash = KeyHash::of(self.shared.hash_seed, key);
-        let lane = self.shared.lane_of(slot);
-        let target = if lane == self.lane { Target::Here } else { Target::Lane(lane) };
-        (target, Some(RoutedKey { index, slot, hash }))
+        let routed = RoutedKey { index, slot: Slot::of(key), hash };
+        let lane = self.shared.lane_of(routed.slot);
+        if lane == self.lane {
+            naming.add(routed);
+        }
+        (lane, routed)
     }
 
-    /// The lane that owns all these slots, if one does.
-    fn common_lane(&self, mut slots: impl Iterator<Item = Slot>) -> Target {
-        let Some(first) = slots.next() else { return Target::Here };
-        let lane = self.shared.lane_of(first);
-        if !slots.all(|slot| self.shared.lane_of(slot) == lane) {
-            return Target::Several;
+    #[inline]
+    fn locate(
+        &self,
+        index: usize,
+        key: &[u8],
+        naming: &mut Naming<'_>,
+    ) -> (Target, Option<RoutedKey>) {
+        let (lane, routed) = self.route(index, key, naming);
+        let target = if lane == self.lane { Target::Here } else { Target::Lane(lane) };
+        (target, Some(routed))
+    }
+
+    /// The lane that owns all these keys, if one does, and the first of them.
+    fn locate_all<'a>(
+        &self,
+        mut named: impl Iterator<Item = (usize, &'a [u8])>,
+        naming: &mut Naming<'_>,
+    ) -> (Target, Option<RoutedKey>) {
+        let before = naming.keys.len();
+        let Some((index, key)) = named.next() else { return (Target::Here, None) };
+        let (first_lane, first) = self.route(index, key, naming);
+        if !named.all(|(index, key)| self.route(index, key, naming).0 == first_lane) {
+            // Those of this lane are fetched where the command's parts run.
+            naming.keys.truncate(before);
+            return (Target::Several, None);
         }
-        if lane == self.lane { Target::Here } else { Target::Lane(lane) }
+        let target = if first_lane == self.lane { Target::Here } else { Target::Lane(first_lane) };
+        (target, Some(first))
     }
 
     /// Gets the memory of a planned batch on its way: first the slots, then their tables, then the
     /// entries, then what commands name within large hashes, sets and sorted sets.
     pub fn prefetch(&self, batch: &Batch, ring: &Ring) {
-        let local = || {
-            batch.commands.iter().filter_map(|command| match command.action {
-                Action::Command { target: Target::Here, routed: Some(routed), spec } => {
-                    Some((command, spec, routed))
-                }
-                Action::Command { .. } | Action::Unresolved | Action::Malformed(_) => None,
-            })
-        };
-        for (_, _, routed) in local() {
-            self.store.prefetch_slot(routed.slot);
+        if batch.keys.len() < 2 {
+            return; // There is nothing to overlap with.
         }
-        for (_, _, routed) in local() {
-            self.store.prefetch_table(routed.slot, routed.hash);
+        for named in &batch.keys {
+            self.store.prefetch_slot(named.slot);
+        }
+        for named in &batch.keys {
+            self.store.prefetch_table(named.slot, named.hash);
         }
         let mut members: SmallVec<[(Glance<'_>, u64); BATCH_COMMANDS_MAX]> = SmallVec::new();
-        for (command, spec, routed) in local() {
-            if let Some(entry) = self.store.prefetch_entry(routed.slot, routed.hash)
+        for named in &batch.keys {
+            let command = &batch.commands[named.command];
+            if let Some(entry) = self.store.prefetch_entry(named.slot, named.hash)
+                && let Action::Command { spec, .. } = command.action
                 && let Some(index) = spec.member_position()
                 && let Some(member) = batch.argument(command, ring, index)
             {
@@ -305,11 +372,56 @@ impl Core {
         }
     }
 
+    /// A command of the batch has been executed that its connection must wait for, though others
+    /// were planned behind it.
+    #[cold]
+    pub fn cut_behind(&mut self, command: &Planned) {
+        self.cuts.push(Cut { source: command.source, from: None });
+    }
+
+    /// Whether a command is behind a cut, so that it is not executed now.
+    #[cold]
+    pub fn is_cut(&mut self, command: &Planned) -> bool {
+        let Some(cut) = self.cuts.iter_mut().find(|cut| cut.source == command.source) else {
+            return false;
+        };
+        cut.from.get_or_insert(command.start);
+        true
+    }
+
+    /// What was planned behind a cut has not been parsed, as far as its connection knows.
+    fn take_back_cuts(&mut self, batch: &mut Batch) {
+        for cut in self.cuts.drain(..) {
+            let source = &mut batch.sources[cut.source as usize];
+            let Some(from) = cut.from else { continue };
+            source.from = from as usize;
+            source.starved = false;
+            if let Some(connection) = self.connections.get(source.connection) {
+                // The beginning of a command that it may hold is among the bytes taken back.
+                connection.parser = Parser::new();
+            }
+        }
+    }
+
+    /// Whether later commands of the connection must wait until this one has been answered.
+    #[inline]
+    fn holds_up(&mut self, id: ConnectionId, action: Action) -> bool {
+        if let Action::Command { spec, .. } = action
+            && matches!(spec.run, Run::Serve(ServeCommand::Exec))
+        {
+            // Where one lane has all keys, a transaction runs in place, but for rare ones: `Cut`.
+            let door = self.connections.get(id).map(|connection| connection.session.door);
+            return self.shared.lanes() > 1 && door != Some(Door::Lane);
+        }
+        holds_up(action)
+    }
+
     /// Puts back what a batch did not parse, and readies the connections for more.
     pub fn settle(&mut self, batch: &mut Batch, ring: &mut Ring) {
         for (index, begun) in std::mem::take(&mut self.longs.of_batch) {
             self.start_long(begun, batch.take_command(index, ring));
         }
+        self.take_back_cuts(batch);
         for source in batch.sources.drain(..) {
             let connection = self.connections.get(source.connection);
             match source.bytes {

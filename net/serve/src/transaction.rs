@@ -71,9 +71,10 @@ pub struct Transaction {
 }
 
 impl Transaction {
-    pub fn new(database: Database, version: Version) -> Self {
+    /// `commands`: an empty parcel.
+    pub fn new(database: Database, version: Version, commands: Box<Parcel>) -> Self {
         Self {
-            commands: Box::default(),
+            commands,
             spoiled: false,
             database,
             version,
@@ -291,7 +292,8 @@ impl Core {
                 return self.reply(id, |reply| reply.null_array());
             }
             self.stats.transactions_executed += 1;
-            return self.run_in_place(id, &transaction, muted);
+            self.run_in_place(id, &transaction, muted);
+            return self.outbox.recycle(transaction.commands);
         }
         let connection = self.connections.get(id).expect("its command is running");
         connection.barrier = true;
@@ -329,8 +331,7 @@ impl Core {
     fn run_in_place(&mut self, id: ConnectionId, transaction: &Transaction, muted: bool) {
         let commands = &transaction.commands;
         let connection = self.connections.get(id).expect("its command is running");
-        let mut header = ReplyBuffer::default();
-        RespReply::new(&mut header, connection.session.version).array_header(transaction.len());
+        let version = connection.session.version;
         // Answers of several lanes may come later: then the array waits for them as a whole.
         let group = transaction.serves.then(|| {
             let sequence = connection.reserve_place();
@@ -339,7 +340,7 @@ impl Core {
         if group.is_none() && !muted {
             let out = connection.reply_target();
             let from = out.mark();
-            out.append_all(&mut header);
+            RespReply::new(out, version).array_header(transaction.len());
             connection.reply_written(from);
             Self::mark_dirty(&mut self.dirty, connection);
         }
@@ -371,8 +372,11 @@ impl Core {
         if let Some((sequence, behind)) = group
             && let Some(connection) = self.connections.get(id)
         {
-            let head = if muted { &[][..] } else { &header.bytes };
-            connection.end_group(sequence, behind, head);
+            let mut head = ReplyBuffer::default();
+            if !muted {
+                RespReply::new(&mut head, version).array_header(transaction.len());
+            }
+            connection.end_group(sequence, behind, &head.bytes);
             Self::mark_dirty(&mut self.dirty, connection);
         }
         self.tracking.writer = writer_of(commands, self.lane);

@@ -182,6 +182,40 @@ fn order_holds_for_each_publisher_and_large_messages_arrive_whole() {
 }
 
 #[test]
+fn runs_of_messages_end_where_something_else_is_said() {
+    on_each_number_of_lanes(|server| {
+        let mut listener = server.client();
+        assert_eq!(listener.say("SUBSCRIBE a"), confirmation("subscribe", "a", 1));
+        let mut publisher = server.client();
+        publisher.say("HELLO 3");
+        // One pipeline: a run of one channel, of another, a subscription in the middle.
+        let mut all = Vec::new();
+        for line in ["PUBLISH a 1", "PUBLISH a 2", "PUBLISH b 1", "PUBLISH a 3", "SUBSCRIBE a"] {
+            all.extend(encode(&line.split(' ').collect::<Vec<_>>()));
+        }
+        for line in ["PUBLISH a 4", "PUBLISH a 5", "SET k v", "PUBLISH a 6"] {
+            all.extend(encode(&line.split(' ').collect::<Vec<_>>()));
+        }
+        publisher.send(&all);
+        for text in ["1", "2", "3", "4", "5", "6"] {
+            assert_eq!(listener.reply(), message("a", text));
+        }
+        for receivers in [1, 1, 0, 1] {
+            assert_eq!(publisher.reply(), format!(":{receivers}\r\n"));
+        }
+        assert_eq!(publisher.reply(), pushed(&confirmation("subscribe", "a", 1)));
+        // What it publishes itself comes to it as a push, between the answers.
+        let replies: Vec<String> = (0..7).map(|_| publisher.reply()).collect();
+        let (told, answers): (Vec<String>, Vec<String>) =
+            replies.into_iter().partition(|reply| reply.starts_with('>'));
+        let expected: Vec<String> =
+            ["4", "5", "6"].iter().map(|text| pushed(&message("a", text))).collect();
+        assert_eq!(told, expected);
+        assert_eq!(answers, [":2\r\n", ":2\r\n", "+OK\r\n", ":2\r\n"]);
+    });
+}
+
+#[test]
 fn closed_and_killed_listeners_are_counted_no_more() {
     on_each_number_of_lanes(|server| {
         let mut publisher = server.client();

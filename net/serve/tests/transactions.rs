@@ -276,6 +276,31 @@ fn whole_databases_change_in_order() {
 }
 
 #[test]
+fn what_is_pipelined_behind_a_transaction_waits_for_it() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        client.say("SET n 1");
+        let mut all = Vec::new();
+        // KEYS goes through all keys in slices, so EXEC is not answered at once, on one lane neither.
+        let lines = "MULTI|INCR n|KEYS *|INCR n|EXEC|INCR n|MULTI|INCR n|EXEC|GET n|SET n 0";
+        for line in lines.split('|') {
+            all.extend(encode(&line.split(' ').collect::<Vec<_>>()));
+        }
+        // The last command comes in two parts.
+        let (first, second) = all.split_at(all.len() - 7);
+        client.send(first);
+        for expected in ["+OK", "+QUEUED", "+QUEUED", "+QUEUED", "*3 :2 *1 $1 n :3", ":4"] {
+            assert_eq!(client.reply(), spelled(expected), "{lanes} lanes");
+        }
+        client.send(second);
+        for expected in ["+OK", "+QUEUED", "*1 :5", "$1 5", "+OK"] {
+            assert_eq!(client.reply(), spelled(expected), "{lanes} lanes");
+        }
+    }
+}
+
+#[test]
 fn a_watched_key_that_changes_stops_the_transaction() {
     for lanes in LANES {
         let server = Running::with(lanes, &[]);

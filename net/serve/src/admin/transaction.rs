@@ -14,11 +14,13 @@ const ABORTED: &str = "EXECABORT Transaction discarded because of previous error
 
 /// `MULTI`.
 pub fn multi(core: &mut Core, id: ConnectionId) -> Outcome {
-    let session = session(core, id);
-    if session.transaction.is_some() {
+    if session(core, id).transaction.is_some() {
         return Err(CommandError::Fixed("ERR MULTI calls can not be nested"));
     }
-    session.transaction = Some(Box::new(Transaction::new(session.database, session.version)));
+    let commands = core.outbox.fresh();
+    let session = session(core, id);
+    let transaction = Transaction::new(session.database, session.version, commands);
+    session.transaction = Some(Box::new(transaction));
     ok(core, id)
 }
 

@@ -1,6 +1,7 @@
 //! The connections of this lane that listen, and the last step of a message: encoded once for each
-//! protocol version, copied to every listener. A message with many listeners is written in slices;
-//! those behind it wait, so that order holds.
+//! protocol version, copied to every listener. Messages to one channel that come one behind the other
+//! are copied together (a run). A message with many listeners is written in slices; those behind it
+//! wait, so that order holds.
 
 use std::collections::VecDeque;
 
@@ -19,6 +20,11 @@ use crate::ring::ConnectionId;
 
 /// Connections that are written to before the lane looks at its sockets again, some 50 ns each.
 pub const DELIVERIES_A_SLICE: usize = 1024;
+
+/// Messages of one run.
+const RUN_MESSAGES_MAX: usize = 64;
+/// Bytes of names and texts after which a run ends: each listener gets a copy at once.
+const RUN_BYTES_MAX: usize = 8 << 10;
 
 /// What one connection listens to; no connection that listens to nothing has one.
 #[derive(Debug, Default)]
@@ -62,10 +68,33 @@ struct Delivery {
     targets: Option<Vec<(Option<Bytes>, Vec<ConnectionId>)>>,
 }
 
+/// Messages of one kind and channel, in order, that their listeners are still to get.
+#[derive(Default)]
+struct Run {
+    messages: Vec<Message>,
+    bytes: usize,
+}
+
+impl Run {
+    fn takes(&self, message: &Message) -> bool {
+        self.messages.first().is_none_or(|first| {
+            (first.kind, &first.channel) == (message.kind, &message.channel)
+                && self.messages.len() < RUN_MESSAGES_MAX
+                && self.bytes < RUN_BYTES_MAX
+        })
+    }
+
+    fn push(&mut self, message: &Message) {
+        self.bytes += message.channel.len() + message.payload.len();
+        self.messages.push(message.clone());
+    }
+}
+
 /// Who listens on this lane.
 #[derive(Default)]
 pub struct Audience {
     names: [IndexMap<Bytes, IndexSet<ConnectionId>>; Kind::COUNT],
+    run: Run,
     queue: VecDeque<Delivery>,
     /// Connections that listen to anything.
     pub connections: usize,
@@ -90,6 +119,11 @@ impl Audience {
         !self.queue.is_empty()
     }
 
+    #[inline]
+    pub fn has_run(&self) -> bool {
+        !self.run.messages.is_empty()
+    }
+
     /// The connections that get a message, by the pattern that matches, or the name itself.
     fn listeners<'a>(
         &'a self,
@@ -105,6 +139,11 @@ impl Audience {
         named.map(|listeners| (None, listeners)).into_iter().chain(patterns)
     }
 
+    /// How often a message is written here.
+    fn receivers(&self, message: &Message) -> usize {
+        self.listeners(message).map(|(_, listeners)| listeners.len()).sum()
+    }
+
     /// How many of this lane listen to a name.
     pub fn count(&self, kind: Kind, name: &[u8]) -> usize {
         self.names[kind as usize].get(name).map_or(0, IndexSet::len)
@@ -116,17 +155,17 @@ impl Audience {
     }
 }
 
-/// A message as it is sent, for each version of the protocol that a listener speaks.
+/// Messages of one channel as they are sent, for each version of the protocol that a listener speaks.
 struct Encoded<'a> {
-    message: &'a Message,
+    messages: &'a [Message],
     pattern: Option<&'a Bytes>,
     resp2: Option<ReplyBuffer>,
     resp3: Option<ReplyBuffer>,
 }
 
 impl<'a> Encoded<'a> {
-    fn new(message: &'a Message, pattern: Option<&'a Bytes>) -> Self {
-        Self { message, pattern, resp2: None, resp3: None }
+    fn new(messages: &'a [Message], pattern: Option<&'a Bytes>) -> Self {
+        Self { messages, pattern, resp2: None, resp3: None }
     }
 
     fn of(&mut self, version: Version) -> &ReplyBuffer {
@@ -134,10 +173,12 @@ impl<'a> Encoded<'a> {
             Version::Resp2 => &mut self.resp2,
             Version::Resp3 => &mut self.resp3,
         };
-        let (message, pattern) = (self.message, self.pattern);
+        let (messages, pattern) = (self.messages, self.pattern);
         place.get_or_insert_with(|| {
             let mut out = ReplyBuffer::default();
-            write_message(&mut RespReply::new(&mut out, version), message, pattern);
+            for message in messages {
+                write_message(&mut RespReply::new(&mut out, version), message, pattern);
+            }
             out
         })
     }
@@ -170,18 +211,57 @@ type Overfull = SmallVec<[ConnectionId; 4]>;
 impl Core {
     /// Writes a message to all its listeners here, if they are few and none waits in front of it.
     pub(super) fn deliver_at_once(&mut self, message: &Message) -> bool {
+        self.end_run();
         let audience = &self.pubsub.audience;
-        if audience.has_queue() {
+        if audience.has_queue() || audience.receivers(message) > DELIVERIES_A_SLICE {
             return false;
         }
-        let count: usize = audience.listeners(message).map(|(_, listeners)| listeners.len()).sum();
-        if count > DELIVERIES_A_SLICE {
+        self.write_to_listeners(std::slice::from_ref(message));
+        true
+    }
+
+    /// The same, but the message may stay in a run, which the caller ends (`end_run`) before anything
+    /// else is written to those who may listen.
+    pub(super) fn deliver_soon(&mut self, message: &Message) -> bool {
+        let audience = &mut self.pubsub.audience;
+        // Who listens to a channel and to a pattern gets each message twice, and then the next.
+        let has_patterns = !audience.names[Kind::Pattern as usize].is_empty();
+        if has_patterns || audience.has_queue() {
+            return self.deliver_at_once(message);
+        }
+        if !audience.run.takes(message) {
+            self.end_run();
+        }
+        let audience = &mut self.pubsub.audience;
+        if !audience.has_run() && audience.receivers(message) > DELIVERIES_A_SLICE {
             return false;
         }
+        audience.run.push(message);
+        true
+    }
+
+    /// The listeners of a run get its messages.
+    #[inline]
+    pub fn end_run(&mut self) {
+        if self.pubsub.audience.has_run() {
+            self.write_run();
+        }
+    }
+
+    fn write_run(&mut self) {
+        let mut run = std::mem::take(&mut self.pubsub.audience.run);
+        self.write_to_listeners(&run.messages);
+        run.messages.clear();
+        run.bytes = 0;
+        self.pubsub.audience.run = run;
+    }
+
+    /// Writes messages of one channel to all its listeners here.
+    fn write_to_listeners(&mut self, messages: &[Message]) {
         let hard = self.live.output_limits.pubsub.hard_bytes;
         let mut overfull = Overfull::new();
-        for (pattern, listeners) in audience.listeners(message) {
-            let mut encoded = Encoded::new(message, pattern);
+        for (pattern, listeners) in self.pubsub.audience.listeners(&messages[0]) {
+            let mut encoded = Encoded::new(messages, pattern);
             for id in listeners {
                 let Some(connection) = self.connections.get(*id) else { continue };
                 if push(connection, &mut encoded, hard) {
@@ -191,7 +271,6 @@ impl Core {
             }
         }
         self.close_overfull(&overfull);
-        true
     }
 
     pub(super) fn queue_delivery(&mut self, from: LaneId, message: Message) {
@@ -229,7 +308,7 @@ impl Core {
         let mut overfull = Overfull::new();
         let mut done = 0;
         while let Some((pattern, ids)) = targets.last_mut() {
-            let mut encoded = Encoded::new(message, pattern.as_ref());
+            let mut encoded = Encoded::new(std::slice::from_ref(message), pattern.as_ref());
             let (kind, name) = match &*pattern {
                 Some(pattern) => (Kind::Pattern, pattern),
                 None => (message.kind, &message.channel),
@@ -289,7 +368,7 @@ mod tests {
             payload: Bytes::from_static(b"hi"),
         };
         let pattern = pattern.map(|text| Bytes::from_static(text.as_bytes()));
-        let mut encoded = Encoded::new(&message, pattern.as_ref());
+        let mut encoded = Encoded::new(std::slice::from_ref(&message), pattern.as_ref());
         String::from_utf8(encoded.of(version).bytes.clone()).expect("text")
     }
 

@@ -157,6 +157,10 @@ pub fn publish(core: &mut Core, id: ConnectionId, kind: Kind, args: Args<'_>) ->
     let message = if home == core.lane {
         match core.try_publish(message) {
             Ok(receivers) => {
+                if core.connections.get(id).is_some_and(|it| it.listening.is_some()) {
+                    // It may be told itself, and is before it is answered.
+                    core.end_run();
+                }
                 return done(core, id, |reply| reply.integer(i64::from(receivers)));
             }
             Err(message) => message,

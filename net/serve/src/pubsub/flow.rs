@@ -81,7 +81,7 @@ impl Core {
     }
 
     fn publish_now(&mut self, from: LaneId, message: &Message, return_to: ReturnTo) {
-        let receivers = self.send_out(message);
+        let receivers = self.send_out(message, Self::deliver_at_once);
         if from == self.lane {
             self.answer_publisher(return_to, receivers);
         } else {
@@ -94,7 +94,7 @@ impl Core {
         if self.pubsub.flow.is_full() {
             return Err(message);
         }
-        Ok(self.send_out(&message))
+        Ok(self.send_out(&message, Self::deliver_soon))
     }
 
     /// Sends a message that nobody waits for. False, and it is lost, if its listeners' lanes have
@@ -103,18 +103,23 @@ impl Core {
         if self.pubsub.flow.is_full() {
             return false;
         }
-        self.send_out(message);
+        self.send_out(message, Self::deliver_at_once);
         true
     }
 
-    fn send_out(&mut self, message: &Message) -> u32 {
+    /// Sends a message to the lanes that listen, and `deliver`s it here; its number of receivers.
+    fn send_out(
+        &mut self,
+        message: &Message,
+        deliver: impl Fn(&mut Self, &Message) -> bool,
+    ) -> u32 {
         let route = self.pubsub.registry.route(message);
         let cost = message.cost();
         for lane in route.lanes {
             if lane != self.lane {
                 self.pubsub.flow.sent(lane, cost);
                 self.post_note(lane, Note::Deliver(message.clone()));
-            } else if !self.deliver_at_once(message) {
+            } else if !deliver(self, message) {
                 self.pubsub.flow.sent(lane, cost);
                 self.queue_delivery(lane, message.clone());
             }
@@ -124,7 +129,7 @@ impl Core {
 
     /// Another lane has published to listeners of this one.
     pub(super) fn take_message(&mut self, from: LaneId, message: Message) {
-        if self.deliver_at_once(&message) {
+        if self.deliver_soon(&message) {
             self.pubsub.flow.owe(from, message.cost());
         } else {
             self.queue_delivery(from, message);

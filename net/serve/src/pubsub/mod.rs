@@ -184,6 +184,9 @@ impl Core {
     /// Takes what another lane tells.
     pub fn take_notes(&mut self, from: LaneId, notes: Vec<Note>) {
         for note in notes {
+            if !matches!(note, Note::Deliver(_)) {
+                self.end_run();
+            }
             match note {
                 Note::Register { changes, ticket } => {
                     self.take_changes(from, &changes);
@@ -223,6 +226,7 @@ impl Core {
                 Note::RedirectBroken { of } => self.break_redirect(of),
             }
         }
+        self.end_run();
     }
 
     fn take_changes(&mut self, from: LaneId, changes: &[Change]) {
