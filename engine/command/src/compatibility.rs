@@ -427,9 +427,11 @@ const ABSENT: &[(&str, &str)] = &[
 
 const NO_SNAPSHOT: &str =
     "over several lanes, or more than 256 keys, not one snapshot; it is in MULTI";
-const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they share a slot with one that is; with \
+const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they share a slot with one that is, or \
+     `script-allow-undeclared-keys` lets the script at all keys of its lane, which with one lane are all; with \
      several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused; it ends after \
-     `script-time-limit`";
+     `script-time-limit`; PUBLISH counts the listeners that its lane knows of: with several lanes, of a \
+     channel whose slot is of another only those by patterns, since a script waits for no other lane";
 const HALF_A_PAIR: &str =
     "half a pair is refused when it is queued in a transaction, not when that runs";
 const ENDED: &str = "NOTBUSY: what runs too long is ended by itself";
@@ -467,6 +469,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("keys", "the order is the table's own"),
     ("memory|usage", "what the value really takes here"),
     ("mget", NO_SNAPSHOT),
+    ("monitor", "held to the `pubsub` class of `client-output-buffer-limit`"),
     ("mset", HALF_A_PAIR),
     ("msetnx", HALF_A_PAIR),
     (

@@ -85,6 +85,8 @@ fn write_names(reply: &mut dyn Reply, names: &[&'static str]) {
 fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
     let access = match spec.access {
         Access::Read => Some("readonly"),
+        // Its script may write, but need not.
+        Access::Write if spec.flags.has(Flags::NO_MANDATORY_KEYS) => None,
         Access::Write => Some("write"),
         Access::Neither => None,
     };
@@ -98,10 +100,11 @@ fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
 pub fn category_names(spec: &CommandSpec) -> Vec<&'static str> {
     let admin = spec.flags.has(Flags::ADMIN);
     let fast = spec.flags.has(Flags::FAST);
+    let scripted = spec.flags.has(Flags::NO_MANDATORY_KEYS);
     [
         (spec.categories.has(Categories::KEYSPACE), "@keyspace"),
-        (spec.access == Access::Read, "@read"),
-        (spec.access == Access::Write, "@write"),
+        (spec.access == Access::Read && !scripted, "@read"),
+        (spec.access == Access::Write && !scripted, "@write"),
         (spec.categories.has(Categories::SET), "@set"),
         (spec.categories.has(Categories::SORTEDSET), "@sortedset"),
         (spec.categories.has(Categories::LIST), "@list"),

@@ -164,9 +164,11 @@ impl Flags {
     pub const NO_MULTI: Self = Self(1 << 11);
     /// About channels.
     pub const PUBSUB: Self = Self(1 << 12);
+    /// What it does is its script's matter: it may name no key, and is neither a read nor a write.
+    pub const NO_MANDATORY_KEYS: Self = Self(1 << 13);
 
     /// Every mark with the name that `COMMAND` prints, in Redis's order.
-    pub const NAMES: [(Self, &'static str); 13] = [
+    pub const NAMES: [(Self, &'static str); 14] = [
         (Self::DENYOOM, "denyoom"),
         (Self::ADMIN, "admin"),
         (Self::PUBSUB, "pubsub"),
@@ -180,6 +182,7 @@ impl Flags {
         (Self::NO_AUTH, "no_auth"),
         (Self::ALLOW_BUSY, "allow_busy"),
         (Self::NO_MULTI, "no_multi"),
+        (Self::NO_MANDATORY_KEYS, "no_mandatory_keys"),
     ];
 
     #[inline]

@@ -42,19 +42,13 @@ const OF_THEIR_OWN: [Group; 9] = [
 ];
 
 /// Commands and subcommands whose `COMMAND INFO` differs on purpose, with the reason.
-const DIFFERENT_ROWS: [(&str, &str); 12] = [
+const DIFFERENT_ROWS: [(&str, &str); 6] = [
     ("sort", "no specification says that patterns may name any key"),
     ("sort_ro", "as sort, and its only key is fixed"),
     ("command|getkeys", "a command and one argument are enough from 7.2"),
     ("command|getkeysandflags", "as command|getkeys"),
     ("zrank", "WITHSCORE is from 7.2"),
     ("zrevrank", "as zrank"),
-    ("eval", "a writer here, as its keys say; that keys are optional is not marked"),
-    ("eval_ro", "that keys are optional is not marked"),
-    ("evalsha", "as eval"),
-    ("evalsha_ro", "as eval_ro"),
-    ("fcall", "as eval"),
-    ("fcall_ro", "as eval_ro"),
 ];
 
 /// Whether the command came after 7.0, the oldest server to compare with.

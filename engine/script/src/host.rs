@@ -11,7 +11,7 @@ use ringlane_command::{CommandError, Context, ScriptCommand, ScriptHost, ScriptS
 
 use crate::flags::{self, ScriptFlags};
 use crate::registry::{Registry, Script, sha1_hex};
-use crate::run::{Place, Published, Reach, Run};
+use crate::run::{Listeners, Place, Published, Reach, Run};
 use crate::vm::{Failure, Function, Style, Vm};
 use crate::watch::{Clocks, TimeLimits, Watch};
 
@@ -46,6 +46,7 @@ pub struct LaneScripts {
     /// `Registry::departures` when this lane last looked.
     departures: u64,
     published: Vec<Published>,
+    listeners: Option<Rc<dyn Listeners>>,
     pub(crate) functions: crate::functions::LaneFunctions,
     /// Scripts and functions that were run.
     pub runs: u64,
@@ -74,6 +75,7 @@ impl LaneScripts {
             by_text: HashMap::new(),
             departures: 0,
             published: Vec::new(),
+            listeners: None,
             functions: crate::functions::LaneFunctions::default(),
             runs: 0,
             interrupted: 0,
@@ -90,6 +92,11 @@ impl LaneScripts {
         if let Some(vm) = &mut self.vm {
             vm.set_limits(watch, limits.memory_bytes_max);
         }
+    }
+
+    /// Who is asked how many receive what scripts publish; until then, nobody does.
+    pub fn set_listeners(&mut self, listeners: Rc<dyn Listeners>) {
+        self.listeners = Some(listeners);
     }
 
     /// Whose entries the store of the commands to come holds.
@@ -273,6 +280,7 @@ impl LaneScripts {
             resp3: false,
             reach,
             published: &mut self.published,
+            listeners: self.listeners.as_deref(),
             wrote: false,
             store: context.store,
         };

@@ -13,15 +13,31 @@ use crate::library::Library;
 /// used for longest goes. Those of SCRIPT LOAD stay.
 pub const EVALUATED_MAX: usize = 500;
 
-/// The SHA-1 of a text, in 40 small hexadecimal digits.
-pub fn sha1_hex(text: &[u8]) -> [u8; 40] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut hex = [0; 40];
-    for (pair, byte) in hex.chunks_exact_mut(2).zip(Sha1::digest(text)) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
+/// A SHA-1 that is told in 40 small hexadecimal digits. Owns no memory.
+#[derive(Default)]
+pub struct Sha1Hex(Sha1);
+
+impl Sha1Hex {
+    pub fn add(&mut self, piece: &[u8]) {
+        self.0.update(piece);
     }
-    hex
+
+    pub fn finish(self) -> [u8; 40] {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 40];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0.finalize()) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        hex
+    }
+}
+
+/// The SHA-1 of a text.
+pub fn sha1_hex(text: &[u8]) -> [u8; 40] {
+    let mut digest = Sha1Hex::default();
+    digest.add(text);
+    digest.finish()
 }
 
 /// A script that the server knows.

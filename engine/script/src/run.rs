@@ -51,6 +51,12 @@ pub struct Published {
     pub sharded: bool,
 }
 
+/// Who listens to channels.
+pub trait Listeners {
+    /// How many would receive a message, as far as this lane knows.
+    fn count(&self, channel: &[u8], sharded: bool) -> u32;
+}
+
 /// How many messages of scripts may wait to be sent, of one turn of a lane.
 const PUBLISHED_MAX: usize = 10_000;
 
@@ -64,6 +70,7 @@ pub struct Run<'a> {
     pub resp3: bool,
     pub reach: Reach<'a>,
     pub published: &'a mut Vec<Published>,
+    pub listeners: Option<&'a dyn Listeners>,
     /// Whether a command that writes has run.
     pub wrote: bool,
 }
@@ -235,9 +242,10 @@ impl Run<'_> {
                 reply.bulk(itoa::Buffer::new().format(now % US).as_bytes());
             }
             (ServeCommand::Publish | ServeCommand::Spublish, [channel, payload]) => {
-                self.publish(channel, payload, command == ServeCommand::Spublish)?;
-                // Who receives it shows only when it is sent, after the script.
-                reply.integer(0);
+                let sharded = command == ServeCommand::Spublish;
+                self.publish(channel, payload, sharded)?;
+                let count = self.listeners.map_or(0, |them| them.count(channel, sharded));
+                reply.integer(i64::from(count));
             }
             (ServeCommand::Select, [number]) => {
                 self.database = parse::database(number, self.limits.databases)?;
@@ -289,7 +297,10 @@ impl Reach<'_> {
         const SHOWN_BYTES_MAX: usize = 128;
         let key = parse::printable(key, SHOWN_BYTES_MAX);
         let advice = match self.place {
-            Place::Lane => "name it in KEYS, or give it the hash tag of a key that is named there",
+            Place::Lane => {
+                "name it in KEYS, or give it the hash tag of a key that is named there, or set \
+                 script-allow-undeclared-keys"
+            }
             Place::Scratch => "keys of several lanes must all be named in KEYS",
         };
         CommandError::Text(format!(

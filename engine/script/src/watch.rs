@@ -33,6 +33,8 @@ pub struct Watch {
     /// When the script was first looked at; a script too short for that is never timed.
     begun_ns: Option<u64>,
     instructions: u64,
+    /// Work outside of Lua since the last look, in instructions.
+    unseen: usize,
     calls: u32,
     overdue: Option<Overdue>,
 }
@@ -46,25 +48,36 @@ pub enum Overdue {
 
 impl Watch {
     pub fn new(clocks: Clocks, limits: TimeLimits) -> Self {
-        Self { clocks, limits, begun_ns: None, instructions: 0, calls: 0, overdue: None }
+        Self { clocks, limits, begun_ns: None, instructions: 0, unseen: 0, calls: 0, overdue: None }
     }
 
     /// A script begins. Whether the one before it was stopped, so that Lua looks often.
     pub fn begin(&mut self) -> bool {
         self.begun_ns = None;
         self.instructions = 0;
+        self.unseen = 0;
         self.calls = 0;
         self.overdue.take().is_some()
     }
 
-    /// Another so many instructions have run, or large blocks were made, which count as much: whether
-    /// the script must end.
-    pub fn after_instructions(&mut self) -> Option<Overdue> {
-        self.instructions += INSTRUCTIONS_PER_LOOK as u64;
+    /// Another so many instructions have run, or what counts as much: whether the script must end.
+    pub fn after_instructions(&mut self, count: i32) -> Option<Overdue> {
+        self.instructions += u64::from(count.unsigned_abs());
         if self.limits.instructions > 0 && self.instructions > self.limits.instructions {
             self.overdue = self.overdue.or(Some(Overdue::Instructions));
         }
         self.look()
+    }
+
+    /// A function has worked as long as so many instructions take: whether the script must end.
+    #[inline]
+    pub fn after_work(&mut self, instructions: usize) -> Option<Overdue> {
+        self.unseen += instructions;
+        if self.unseen < INSTRUCTIONS_PER_LOOK as usize {
+            return self.overdue;
+        }
+        let done = std::mem::take(&mut self.unseen).min(i32::MAX as usize);
+        self.after_instructions(done as i32)
     }
 
     /// A command was called: whether the script must end.
@@ -87,6 +100,11 @@ impl Watch {
 
     pub fn is_overdue(&self) -> bool {
         self.overdue.is_some()
+    }
+
+    /// The bound that the script has passed.
+    pub fn overdue(&self) -> Option<Overdue> {
+        self.overdue
     }
 
     /// What a script is told that must end.

@@ -256,6 +256,102 @@ fn of_evaluated_scripts_the_least_used_go_and_loaded_ones_stay() {
 }
 
 #[test]
+fn work_outside_of_lua_counts_as_instructions_do() {
+    let mut lane = Lane::new();
+    let mut limits = support::limits();
+    limits.time.instructions = 1_000_000;
+    lane.scripts.set_limits(limits);
+    // A table of 50,000 elements costs some 200,000 instructions; forty calls alone hardly any.
+    let make = "local t = {} for i = 1, 50000 do t[i] = i % 7 == 0 and '' or 'x' end ";
+    lane.check(&format!("{make} return #t"), ":50000");
+    lane.check("local n = 0 for i = 1, 40 do n = n + #tostring(i) end return n", ":71");
+    let distinct = "local t = {} for i = 1, 50000 do t[i] = i end ";
+    let text = "local s = string.rep('x', 400000) ";
+    for (make, call) in [
+        (make, "table.concat(t)"),
+        (make, "table.concat(t, ',', 2)"),
+        (make, "table.sort(t)"),
+        (distinct, "table.sort(t, rawequal)"),
+        (make, "table.sort(t, function(a, b) return a < b end)"),
+        (make, "table.insert(t, 1, 'y')"),
+        (make, "table.insert(t, -1000000, 'y')"),
+        (make, "table.remove(t, 1)"),
+        (make, "table.maxn(t)"),
+        (make, "table.foreach(t, math.randomseed)"),
+        (make, "table.foreachi(t, math.randomseed)"),
+        (make, "for k = 1, 7 do local f = select('#', unpack(t, 1, 7000)) end"),
+        (make, "cjson.encode(t)"),
+        (make, "cmsgpack.pack(t)"),
+        (text, "for k = 1, 9 do local f = select('#', s:byte(1, 7000)) end"),
+        (text, "redis.sha1hex(s)"),
+        (text, "cjson.encode(s)"),
+        (text, "s:find('y')"),
+        (text, "loadstring('return \"' .. s .. '\"')"),
+        ("local s = '[' .. string.rep('1,', 50000) .. '1]' ", "cjson.decode(s)"),
+        ("local s = string.rep('\\1', 50000) ", "pcall(cmsgpack.unpack, s)"),
+        ("local s = string.rep('x', 50000) ", "struct.pack(s)"),
+        ("local s = string.rep('x', 50000) ", "struct.size(s)"),
+    ] {
+        let said = lane.eval(&format!("{make} for i = 1, 40 do {call} end return 1"), &[], &[]);
+        assert!(said.starts_with("-ERR Script interrupted: "), "{call}: {said}");
+    }
+    // A reply is work as well.
+    let said = lane.eval(
+        &format!("{make} local u = {{}} for i = 1, 40 do u[i] = t end return u"),
+        &[],
+        &[],
+    );
+    assert!(said.starts_with("-ERR Script interrupted: "), "{said}");
+}
+
+#[test]
+fn guarded_functions_answer_as_those_of_lua() {
+    let mut lane = Lane::new();
+    for (script, expected) in [
+        ("return table.concat({1, 2, 'x'}, '-')", "\"1-2-x\""),
+        ("return table.concat({'a', 'b', 'c'}, ',', 2, 3)", "\"b,c\""),
+        ("return table.concat({}, ',') .. table.concat({'a'}, ',', 2, 1)", "\"\""),
+        ("local t = {3, 1, 2} table.sort(t) return t", "*[:1 :2 :3]"),
+        (
+            "local t = {3, 1, 2} table.sort(t, function(a, b) return a > b end) return t",
+            "*[:3 :2 :1]",
+        ),
+        (
+            "local t = {1, 2, 3} return {table.remove(t), table.remove(t, 1), #t, t[1]}",
+            "*[:3 :1 :1 :2]",
+        ),
+        ("local t = {1} return {#{table.remove(t, 5)}, #{table.remove({})}, #t}", "*[:0 :0 :1]"),
+        ("local t = {1, 3} table.insert(t, 2, 2) table.insert(t, 4) return t", "*[:1 :2 :3 :4]"),
+        ("return table.maxn({[5] = 1, [2.5] = 1, x = 1})", ":5"),
+        ("return table.foreachi({7, 8}, function(i, v) if v == 8 then return i end end)", ":2"),
+        ("return table.foreach({x = 7}, function(k, v) return k .. v end)", "\"x7\""),
+        ("return {unpack({1, 2, 3}, 2)}", "*[:2 :3]"),
+        ("return {('abc'):byte(1, -1)}", "*[:97 :98 :99]"),
+        ("return string.char(104, 105)", "\"hi\""),
+    ] {
+        lane.check(script, expected);
+    }
+    for (script, words) in [
+        (
+            "return table.concat({1, {}, 2})",
+            "invalid value (table) at index 2 in table for 'concat'",
+        ),
+        ("return table.concat(1)", "bad argument #1 to 'concat' (table expected, got number)"),
+        ("return table.sort({2, 'x'})", "attempt to compare"),
+        (
+            "return table.sort({1, 2}, 3)",
+            "bad argument #2 to 'sort' (function expected, got number)",
+        ),
+        ("return table.insert({}, 1, 2, 3)", "wrong number of arguments to 'insert'"),
+        ("return unpack(1)", "bad argument #1 to 'unpack' (table expected, got number)"),
+        ("return table.remove(redis)", "nil"),
+    ] {
+        let said = lane.eval(script, &[], &[]);
+        assert!(said.contains(words), "{script}: {said}");
+    }
+}
+
+#[test]
 fn patterns_neither_run_for_ever_nor_end_the_stack() {
     let mut lane = Lane::new();
     let mut limits = support::limits();

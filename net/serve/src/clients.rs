@@ -132,7 +132,9 @@ impl Core {
         let now = self.store.now().0;
         let Some(connection) = self.connections.get(id) else { return false };
         let classes = &self.live.output_limits;
-        let limits = if connection.listening.is_some() { classes.pubsub } else { classes.normal };
+        // What MONITOR shows comes unasked, too.
+        let listens = connection.listening.is_some() || connection.monitor;
+        let limits = if listens { classes.pubsub } else { classes.normal };
         if connection.phase == Phase::Closing {
             return false; // Decided already; a closed connection counts once.
         }

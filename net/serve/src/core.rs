@@ -114,6 +114,13 @@ impl Core {
         });
         store.begin_turn(now);
         let lanes = shared.lanes();
+        let pubsub = PubSub::new(lanes);
+        let mut scripts = LaneScripts::new(
+            Arc::clone(&shared.scripts),
+            Clocks { cpu_ns: clock::thread_cpu_ns, wall_us: clock::wall_us, log: log_of_script },
+            shared.slots_of(lane),
+        );
+        scripts.set_listeners(pubsub.registry.clone());
         Self {
             lane,
             settings,
@@ -131,15 +138,7 @@ impl Core {
             blocked: crate::blocked::Blocked::default(),
             interest: Interest::default(),
             watches: Watches::default(),
-            scripts: LaneScripts::new(
-                Arc::clone(&shared.scripts),
-                Clocks {
-                    cpu_ns: clock::thread_cpu_ns,
-                    wall_us: clock::wall_us,
-                    log: log_of_script,
-                },
-                shared.slots_of(lane),
-            ),
+            scripts,
             stats: LaneStats::new(),
             handler_limits: HandlerLimits::default(),
             slow_ticks: u64::MAX,
@@ -154,7 +153,7 @@ impl Core {
             own_questions: VecDeque::new(),
             pause: None,
             cuts: Vec::new(),
-            pubsub: PubSub::new(lanes),
+            pubsub,
             monitors: Monitors::default(),
             tracking: Trackings::default(),
             random,

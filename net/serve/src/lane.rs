@@ -25,6 +25,8 @@ use crate::shared::Running;
 const TURN_BUDGET_US: u64 = 100;
 /// Replies that wait for those to the rest of a pipeline; more are sent as they are.
 const CORK_BYTES_MAX: usize = 16 << 10;
+/// Connections that listen to channels to which a turn sends: each send takes some 5 µs.
+const LISTENERS_A_TURN_MAX: usize = 64;
 /// Entries that upkeep may touch in one slice, some 100 ns each.
 const UPKEEP_UNITS: u32 = 400;
 /// Letters taken from one mailbox in a turn.
@@ -460,8 +462,10 @@ impl Lane {
         }
     }
 
-    /// Submits what was answered, one send a connection.
+    /// Submits what was answered, one send a connection. Of those that listen to channels only some
+    /// have their turn: a message may be for thousands, and who waits gets the next one with it.
     fn send_replies(&mut self) {
+        let mut listeners = LISTENERS_A_TURN_MAX;
         let mut dirty = std::mem::take(&mut self.core.dirty);
         dirty.retain(|id| {
             let Some(connection) = self.core.connections.get(*id) else { return false };
@@ -471,6 +475,12 @@ impl Lane {
                 && connection.output_len() < CORK_BYTES_MAX
             {
                 return true;
+            }
+            if connection.listening.is_some() {
+                if listeners == 0 {
+                    return true;
+                }
+                listeners -= 1;
             }
             connection.dirty = false;
             self.send_reply(*id);

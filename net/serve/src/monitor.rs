@@ -107,7 +107,7 @@ impl Core {
     pub fn show_line(&mut self, line: &Bytes) {
         let mut text = ReplyBuffer::default();
         text.bytes.extend_from_slice(line);
-        let hard = self.live.output_limits.normal.hard_bytes;
+        let hard = self.live.output_limits.pubsub.hard_bytes;
         for id in self.monitors.here.clone() {
             let Some(connection) = self.connections.get(id) else { continue };
             if connection.phase != Phase::Open {

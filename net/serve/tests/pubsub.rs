@@ -341,6 +341,29 @@ fn a_listener_that_does_not_read_is_closed() {
 }
 
 #[test]
+fn a_monitor_that_does_not_read_is_closed() {
+    let limit = ("client-output-buffer-limit", "pubsub 4mb 0 0");
+    for lanes in [1, 2] {
+        let server = Running::with(lanes, &[limit]);
+        let mut slow = server.client();
+        assert_eq!(slow.say("MONITOR"), "+OK\r\n");
+        let mut client = server.client();
+        let payload = "x".repeat(60_000);
+        // Far beyond what sockets hold; ends as soon as the monitor is gone.
+        let closed = |client: &mut Client| {
+            client.say("INFO stats").contains("client_output_buffer_limit_disconnections:1\r\n")
+        };
+        let gone = (0..2000).any(|_| {
+            client.call(&["SET", "k", &payload]);
+            closed(&mut client)
+        });
+        assert!(gone, "the monitor has more than 4 MB waiting");
+        let length = slow.read_to_end().len();
+        assert!(length < 100_000_000, "{length}");
+    }
+}
+
+#[test]
 fn a_message_for_thousands_of_listeners_goes_in_slices_and_in_order() {
     const LISTENERS: usize = 2500;
     let server = Running::with(1, &[("maxclients", "4000")]);

@@ -91,8 +91,95 @@ fn functions_are_known_to_every_lane_and_messages_leave_scripts() {
     }
     listener.call(&["SUBSCRIBE", "news"]);
     assert_eq!(
-        client.call(&["EVAL", "return redis.call('publish','news','hello')", "0"]),
-        ":0\r\n"
+        client.call(&["EVAL", "return redis.call('publish','news','hello')", "1", "{news}"]),
+        ":1\r\n"
     );
     assert!(listener.reply().ends_with("$4\r\nnews\r\n$5\r\nhello\r\n"));
+}
+
+/// A field of INFO.
+fn info(client: &mut support::Client, field: &str) -> String {
+    let all = client.say("INFO everything");
+    let line = all.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
+}
+
+#[test]
+fn a_script_is_told_how_many_receive_what_it_publishes() {
+    let publish =
+        "return {redis.call('PUBLISH', ARGV[1], 'x'), redis.call('SPUBLISH', ARGV[1], 'y')}";
+    for lanes in [1, 4] {
+        let server = Running::with(lanes, &[]);
+        let mut listeners: Vec<_> = (0..3).map(|_| server.client()).collect();
+        for (number, listener) in listeners.iter_mut().enumerate() {
+            listener.say("SUBSCRIBE news");
+            listener.say("SSUBSCRIBE news");
+            if number == 0 {
+                listener.say("PSUBSCRIBE n*");
+            }
+        }
+        // The key lies where the channel lives, and so the script runs there.
+        let mut client = server.client();
+        let said = client.call(&["EVAL", publish, "1", "{news}key", "news"]);
+        assert_eq!(said, "*2\r\n:4\r\n:3\r\n", "{lanes} lanes");
+        assert!(listeners[1].reply().contains("message"));
+        assert!(listeners[1].reply().contains("smessage"));
+        // Nobody listens to this one by its name.
+        let said = client.call(&["EVAL", publish, "1", "{news}key", "nobody"]);
+        let expected = "*2\r\n:1\r\n:0\r\n";
+        assert_eq!(said, expected, "{lanes} lanes");
+    }
+}
+
+#[test]
+fn info_counts_scripts_and_functions() {
+    let server = Running::with(2, &[]);
+    let mut client = server.client();
+    for field in ["number_of_cached_scripts", "number_of_functions", "number_of_libraries"] {
+        assert_eq!(info(&mut client, field), "0", "{field}");
+    }
+    assert_eq!(info(&mut client, "used_memory_vm_total"), "0");
+    client.call(&["EVAL", "return 1", "0"]);
+    client.call(&["SCRIPT", "LOAD", "return 22"]);
+    let library = "#!lua name=two\nredis.register_function('a', function() return 1 end) \
+        redis.register_function('b', function() return 2 end)";
+    client.call(&["FUNCTION", "LOAD", library]);
+    for (field, expected) in [
+        ("number_of_cached_scripts", 2),
+        ("used_memory_scripts_eval", "return 1return 22".len()),
+        ("number_of_functions", 2),
+        ("number_of_libraries", 1),
+        ("used_memory_functions", library.len()),
+        ("used_memory_scripts", library.len() + "return 1return 22".len()),
+        ("evicted_scripts", 0),
+    ] {
+        assert_eq!(info(&mut client, field), expected.to_string(), "{field}");
+    }
+    let interpreters: u64 = info(&mut client, "used_memory_vm_total").parse().expect("a number");
+    assert!(interpreters > 10_000, "{interpreters}");
+    assert_eq!(info(&mut client, "used_memory_vm_eval"), interpreters.to_string());
+    client.call(&["SCRIPT", "FLUSH"]);
+    client.call(&["FUNCTION", "FLUSH"]);
+    for field in ["number_of_cached_scripts", "number_of_functions", "used_memory_scripts"] {
+        assert_eq!(info(&mut client, field), "0", "{field}");
+    }
+    for number in 0..503 {
+        client.call(&["EVAL", &format!("return {number}"), "0"]);
+    }
+    assert_eq!(info(&mut client, "number_of_cached_scripts"), "500");
+    assert_eq!(info(&mut client, "evicted_scripts"), "3");
+}
+
+#[test]
+fn a_key_that_was_not_declared_is_named_with_what_to_do() {
+    for lanes in [1, 2] {
+        let server = Running::with(lanes, &[]);
+        let said = server.client().call(&["EVAL", "return redis.call('get', 'hidden')", "1", "k"]);
+        assert!(said.contains("undeclared key 'hidden': name it in KEYS"), "{said}");
+        assert!(said.contains("hash tag"), "{said}");
+        assert!(said.contains("script-allow-undeclared-keys"), "{said}");
+    }
+    let allowed = Running::with(1, &[("script-allow-undeclared-keys", "yes")]);
+    let said = allowed.client().call(&["EVAL", "return redis.call('get', 'hidden')", "1", "k"]);
+    assert_eq!(said, "$-1\r\n");
 }

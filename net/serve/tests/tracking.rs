@@ -429,3 +429,41 @@ fn options_are_read_as_redis_reads_them() {
         assert_eq!(client.say(line), expected, "{line}");
     }
 }
+
+/// A field of INFO.
+fn info(client: &mut Client, field: &str) -> usize {
+    let all = client.say("INFO stats");
+    let line = all.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    line.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("INFO has no {field}"))
+}
+
+#[test]
+fn what_a_client_has_read_is_forgotten_when_it_leaves_though_others_track() {
+    const KEYS_OF_ONE: usize = 5000;
+    on_each_number_of_lanes(|server| {
+        let mut stays = tracking(server, "");
+        let mut leaves = tracking(server, "");
+        let mut all = Vec::new();
+        for number in 0..KEYS_OF_ONE {
+            all.extend(encode(&["GET", &format!("key:{number}")]));
+        }
+        leaves.send(&all);
+        for _ in 0..KEYS_OF_ONE {
+            assert_eq!(leaves.reply(), "_\r\n");
+        }
+        for number in 0..10 {
+            stays.call(&["GET", &format!("key:{number}")]);
+        }
+        let mut client = server.client();
+        let count = |client: &mut Client| {
+            (info(client, "tracking_total_keys"), info(client, "tracking_total_items"))
+        };
+        while count(&mut client) != (KEYS_OF_ONE, KEYS_OF_ONE + 10) {}
+        drop(leaves);
+        // In slices, with each tick.
+        while count(&mut client) != (10, 10) {}
+        client.say("SET key:3 x");
+        assert_eq!(stays.reply(), invalidation("key:3"));
+        hears_nothing(&mut stays);
+    });
+}

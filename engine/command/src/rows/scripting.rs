@@ -5,28 +5,28 @@ use crate::{introspect, script};
 commands! { SCRIPTING from super::geo::GEO_END, up to SCRIPTING_END;
     "eval" AtLeast(3) Write Counted(2) Together => Store(script::eval),
         "script numkeys [key ...] [arg ...]"
-        [NOSCRIPT STALE SKIP_MONITOR] [SCRIPTING] ["RW access update"] []
+        [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS] [SCRIPTING] ["RW access update"] []
         Scripting "2.6.0" "Depends on the script" "Runs a Lua script.";
     "eval_ro" AtLeast(3) Read Counted(2) Together => Store(script::eval_ro),
         "script numkeys [key ...] [arg ...]"
-        [NOSCRIPT STALE SKIP_MONITOR] [SCRIPTING] ["RO access"] []
+        [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS] [SCRIPTING] ["RO access"] []
         Scripting "7.0.0" "Depends on the script" "Runs a Lua script that writes nothing.";
     "evalsha" AtLeast(3) Write Counted(2) Together => Store(script::evalsha),
         "sha1 numkeys [key ...] [arg ...]"
-        [NOSCRIPT STALE SKIP_MONITOR] [SCRIPTING] ["RW access update"] []
+        [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS] [SCRIPTING] ["RW access update"] []
         Scripting "2.6.0" "Depends on the script" "Runs a Lua script that the server knows.";
     "evalsha_ro" AtLeast(3) Read Counted(2) Together => Store(script::evalsha_ro),
         "sha1 numkeys [key ...] [arg ...]"
-        [NOSCRIPT STALE SKIP_MONITOR] [SCRIPTING] ["RO access"] []
+        [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS] [SCRIPTING] ["RO access"] []
         Scripting "7.0.0" "Depends on the script"
         "Runs a Lua script that the server knows and that writes nothing.";
     "fcall" AtLeast(3) Write Counted(2) Together => Store(script::fcall),
         "function numkeys [key ...] [arg ...]"
-        [NOSCRIPT STALE SKIP_MONITOR] [SCRIPTING] ["RW access update"] []
+        [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS] [SCRIPTING] ["RW access update"] []
         Scripting "7.0.0" "Depends on the function" "Calls a function.";
     "fcall_ro" AtLeast(3) Read Counted(2) Together => Store(script::fcall_ro),
         "function numkeys [key ...] [arg ...]"
-        [NOSCRIPT STALE SKIP_MONITOR] [SCRIPTING] ["RO access"] []
+        [NOSCRIPT STALE SKIP_MONITOR NO_MANDATORY_KEYS] [SCRIPTING] ["RO access"] []
         Scripting "7.0.0" "Depends on the function" "Calls a function that writes nothing.";
     "function" AtLeast(2) Neither None Single => Store(introspect::help), "subcommand [argument ...]"
         [] [] [] []

@@ -1,7 +1,7 @@
 //! cjson: JSON as the Lua library of that name writes and reads it, with its options and its words.
 //! <https://www.kyne.com.au/~mark/software/lua-cjson-manual.html>
 
-use super::{Desk, Fault};
+use super::{Desk, Fault, Look, STEPS_A_LOOK};
 use crate::number;
 use crate::tape::{Item, Tape};
 
@@ -56,14 +56,23 @@ impl Options {
 }
 
 /// `cjson.encode(value)`.
-pub fn encode(desk: &mut Desk) -> Result<(), Fault> {
+pub fn encode(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     if desk.arguments != 1 {
         return Err(desk.bad_argument(1, "expected 1 argument"));
     }
     let start = desk.output.bytes.len();
-    let mut writer =
-        Encoder { tape: &desk.input, out: &mut desk.output.bytes, options: &desk.json };
-    if writer.value(0).is_none() {
+    let mut writer = Encoder {
+        tape: &desk.input,
+        out: &mut desk.output.bytes,
+        options: &desk.json,
+        look,
+        stopped: false,
+    };
+    let written = writer.value(0);
+    if writer.stopped {
+        return Err(Fault::Stopped);
+    }
+    if written.is_none() {
         return Err(desk.failed("Cannot serialise number: must not be NaN or Inf"));
     }
     let text = desk.output.text_since(start);
@@ -76,11 +85,17 @@ struct Encoder<'a> {
     tape: &'a Tape,
     out: &'a mut Vec<u8>,
     options: &'a Options,
+    look: Look<'a>,
+    stopped: bool,
 }
 
 impl Encoder<'_> {
-    /// Writes the value at `at` and returns what comes after it; None: a number that JSON has not.
+    /// Writes the value at `at` and returns what comes after it; None: a number that JSON has not,
+    /// or the script is overdue.
     fn value(&mut self, at: usize) -> Option<usize> {
+        if at % STEPS_A_LOOK == STEPS_A_LOOK - 1 {
+            self.pace(STEPS_A_LOOK)?;
+        }
         match self.tape.items[at] {
             Item::Bool(true) => self.out.extend_from_slice(b"true"),
             Item::Bool(false) => self.out.extend_from_slice(b"false"),
@@ -89,11 +104,29 @@ impl Encoder<'_> {
             Item::Array(length) => return self.array(at + 1, length),
             Item::Map(pairs) => return self.object(at + 1, pairs),
             item => match self.tape.text_of(item) {
-                Some(text) => write_string(self.out, text),
+                Some(text) => self.string(text)?,
                 None => self.out.extend_from_slice(b"null"),
             },
         }
         Some(at + 1)
+    }
+
+    fn pace(&mut self, steps: usize) -> Option<()> {
+        self.stopped |= (self.look)(steps);
+        (!self.stopped).then_some(())
+    }
+
+    fn string(&mut self, text: &[u8]) -> Option<()> {
+        self.out.reserve(text.len() + 2);
+        self.out.push(b'"');
+        for piece in text.chunks(PIECE_BYTES) {
+            if text.len() > PIECE_BYTES {
+                self.pace(piece.len() / BYTES_A_STEP)?;
+            }
+            write_escaped(self.out, piece);
+        }
+        self.out.push(b'"');
+        Some(())
     }
 
     fn array(&mut self, mut at: usize, length: usize) -> Option<usize> {
@@ -154,10 +187,12 @@ impl Encoder<'_> {
     }
 }
 
-/// A string with its quotes. Bytes beyond ASCII are taken as they are.
-fn write_string(out: &mut Vec<u8>, text: &[u8]) {
-    out.reserve(text.len() + 2);
-    out.push(b'"');
+/// Bytes of a string that are written between two looks, and those of one step.
+const PIECE_BYTES: usize = 64 << 10;
+const BYTES_A_STEP: usize = 8;
+
+/// The inside of a string. Bytes beyond ASCII are taken as they are.
+fn write_escaped(out: &mut Vec<u8>, text: &[u8]) {
     for &byte in text {
         match byte {
             b'"' => out.extend_from_slice(b"\\\""),
@@ -177,18 +212,29 @@ fn write_string(out: &mut Vec<u8>, text: &[u8]) {
             _ => out.push(byte),
         }
     }
-    out.push(b'"');
 }
 
 /// `cjson.decode(text)`.
-pub fn decode(desk: &mut Desk) -> Result<(), Fault> {
+pub fn decode(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     if desk.arguments != 1 {
         return Err(desk.bad_argument(1, "expected 1 argument"));
     }
     let text = desk.input.text_of(desk.input.items[0]).unwrap_or_default();
-    let mut decoder =
-        Decoder { text, at: 0, start: 0, tape: &mut desk.output, options: &desk.json };
-    match decoder.whole() {
+    let mut decoder = Decoder {
+        text,
+        at: 0,
+        start: 0,
+        tape: &mut desk.output,
+        options: &desk.json,
+        look,
+        steps: 0,
+        stopped: false,
+    };
+    let outcome = decoder.whole();
+    if decoder.stopped {
+        return Err(Fault::Stopped);
+    }
+    match outcome {
         Ok(()) => {
             desk.results = 1;
             Ok(())
@@ -242,6 +288,10 @@ struct Decoder<'a> {
     start: usize,
     tape: &'a mut Tape,
     options: &'a Options,
+    look: Look<'a>,
+    /// Tokens that were read.
+    steps: usize,
+    stopped: bool,
 }
 
 impl Decoder<'_> {
@@ -343,6 +393,13 @@ impl Decoder<'_> {
     }
 
     fn next(&mut self) -> Token {
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEPS_A_LOOK) {
+            self.stopped |= (self.look)(STEPS_A_LOOK);
+        }
+        if self.stopped {
+            return Token::Invalid("nothing, for the script is overdue");
+        }
         while matches!(self.text.get(self.at), Some(b' ' | b'\t' | b'\n' | b'\r')) {
             self.at += 1;
         }
@@ -566,7 +623,7 @@ const DEPTH_MAX: usize = 4000;
 
 macro_rules! integer_options {
     ($($(#[$doc:meta])* $name:ident $field:ident up to $max:expr, held to $held:expr;)*) => {
-        $($(#[$doc])* pub fn $name(desk: &mut Desk) -> Result<(), Fault> {
+        $($(#[$doc])* pub fn $name(desk: &mut Desk, _: Look<'_>) -> Result<(), Fault> {
             if let Some(value) = integer_option(desk, 1, $max)? {
                 desk.json.$field = value.min($held);
             }
@@ -604,7 +661,7 @@ fn flag_option(desk: &mut Desk) -> Result<Option<bool>, Fault> {
 }
 
 /// `cjson.encode_keep_buffer([flag])`: kept and told, of no effect.
-pub fn encode_keep_buffer(desk: &mut Desk) -> Result<(), Fault> {
+pub fn encode_keep_buffer(desk: &mut Desk, _: Look<'_>) -> Result<(), Fault> {
     if let Some(value) = flag_option(desk)? {
         desk.json.keep_buffer = value;
     }
@@ -614,7 +671,7 @@ pub fn encode_keep_buffer(desk: &mut Desk) -> Result<(), Fault> {
 }
 
 /// `cjson.decode_invalid_numbers([flag])`.
-pub fn decode_invalid_numbers(desk: &mut Desk) -> Result<(), Fault> {
+pub fn decode_invalid_numbers(desk: &mut Desk, _: Look<'_>) -> Result<(), Fault> {
     if let Some(value) = flag_option(desk)? {
         desk.json.decode_invalid_numbers = value;
     }
@@ -624,7 +681,7 @@ pub fn decode_invalid_numbers(desk: &mut Desk) -> Result<(), Fault> {
 }
 
 /// `cjson.encode_invalid_numbers([flag | "null"])`.
-pub fn encode_invalid_numbers(desk: &mut Desk) -> Result<(), Fault> {
+pub fn encode_invalid_numbers(desk: &mut Desk, _: Look<'_>) -> Result<(), Fault> {
     let null = desk.input.items.first().and_then(|item| desk.input.text_of(*item));
     if null == Some(b"null") {
         desk.json.encode_invalid_numbers = Invalid::Null;
@@ -641,7 +698,7 @@ pub fn encode_invalid_numbers(desk: &mut Desk) -> Result<(), Fault> {
 }
 
 /// `cjson.encode_sparse_array([convert[, ratio[, safe]]])`.
-pub fn encode_sparse_array(desk: &mut Desk) -> Result<(), Fault> {
+pub fn encode_sparse_array(desk: &mut Desk, _: Look<'_>) -> Result<(), Fault> {
     if let Some(convert) = flag_option(desk)? {
         desk.json.sparse_convert = convert;
     }

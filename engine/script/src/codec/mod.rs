@@ -28,10 +28,18 @@ pub enum Fault {
     /// This argument is not what it should be.
     Argument(usize),
     Failed,
+    /// The script is overdue.
+    Stopped,
 }
 
+/// Told of work, in steps of some ten nanoseconds: whether to stop.
+pub type Look<'a> = &'a mut dyn FnMut(usize) -> bool;
+
+/// Steps between two looks.
+pub const STEPS_A_LOOK: usize = 1024;
+
 /// One library function.
-pub type Function = fn(&mut Desk) -> Result<(), Fault>;
+pub type Function = fn(&mut Desk, Look<'_>) -> Result<(), Fault>;
 
 impl Desk {
     /// Something is wrong with an argument.

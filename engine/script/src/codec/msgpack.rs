@@ -1,17 +1,20 @@
 //! cmsgpack: `MessagePack` as the Lua library of that name writes and reads it.
 //! <https://github.com/msgpack/msgpack/blob/master/spec.md>
 
-use super::{Desk, Fault};
+use super::{Desk, Fault, Look, STEPS_A_LOOK};
 use crate::number;
 use crate::tape::{Item, Tape};
 
 /// `cmsgpack.pack(value, ...)`.
-pub fn pack(desk: &mut Desk) -> Result<(), Fault> {
+pub fn pack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     if desk.arguments == 0 {
         return Err(desk.bad_argument(0, "MessagePack pack needs input."));
     }
     let start = desk.output.bytes.len();
-    for item in &desk.input.items {
+    for (index, item) in desk.input.items.iter().enumerate() {
+        if index % STEPS_A_LOOK == STEPS_A_LOOK - 1 && look(STEPS_A_LOOK) {
+            return Err(Fault::Stopped);
+        }
         write(&desk.input, *item, &mut desk.output.bytes);
     }
     let text = desk.output.text_since(start);
@@ -88,18 +91,18 @@ fn write_length(length: usize, fits: (u8, usize), longer: &[(u8, usize)], out: &
 const DEPTH_MAX: usize = 1000;
 
 /// `cmsgpack.unpack(text)`.
-pub fn unpack(desk: &mut Desk) -> Result<(), Fault> {
-    unpack_some(desk, 0, 0)
+pub fn unpack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
+    unpack_some(desk, look, 0, 0)
 }
 
 /// `cmsgpack.unpack_one(text[, offset])`.
-pub fn unpack_one(desk: &mut Desk) -> Result<(), Fault> {
+pub fn unpack_one(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let offset = optional_integer(desk, 2)?;
-    unpack_some(desk, 1, offset)
+    unpack_some(desk, look, 1, offset)
 }
 
 /// `cmsgpack.unpack_limit(text, limit[, offset])`.
-pub fn unpack_limit(desk: &mut Desk) -> Result<(), Fault> {
+pub fn unpack_limit(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let limit = match desk.input.items.get(1) {
         None | Some(Item::Nil) => {
             return Err(desk.bad_argument(2, "number expected, got no value"));
@@ -107,7 +110,7 @@ pub fn unpack_limit(desk: &mut Desk) -> Result<(), Fault> {
         Some(_) => optional_integer(desk, 2)?,
     };
     let offset = optional_integer(desk, 3)?;
-    unpack_some(desk, limit, offset)
+    unpack_some(desk, look, limit, offset)
 }
 
 fn optional_integer(desk: &mut Desk, argument: usize) -> Result<i64, Fault> {
@@ -125,7 +128,7 @@ fn optional_integer(desk: &mut Desk, argument: usize) -> Result<i64, Fault> {
 
 /// Unpacks `limit` values from `offset` on, all for 0 and 0. But for that case, the first result is
 /// the offset of what was not unpacked, -1 if nothing is left.
-fn unpack_some(desk: &mut Desk, limit: i64, offset: i64) -> Result<(), Fault> {
+fn unpack_some(desk: &mut Desk, look: Look<'_>, limit: i64, offset: i64) -> Result<(), Fault> {
     let text = desk.input.text_of(desk.input.items[0]).unwrap_or_default();
     let length = text.len();
     if offset < 0 || limit < 0 {
@@ -143,7 +146,8 @@ fn unpack_some(desk: &mut Desk, limit: i64, offset: i64) -> Result<(), Fault> {
     if !all {
         desk.output.push(Item::Nil);
     }
-    let mut reader = Reader { rest: &text[offset as usize..], tape: &mut desk.output };
+    let rest = &text[offset as usize..];
+    let mut reader = Reader { rest, tape: &mut desk.output, look, steps: 0 };
     let mut count = 0;
     let mut outcome = Ok(());
     while count < limit && !reader.rest.is_empty() {
@@ -155,7 +159,7 @@ fn unpack_some(desk: &mut Desk, limit: i64, offset: i64) -> Result<(), Fault> {
     }
     let left = reader.rest.len();
     if let Err(what) = outcome {
-        return Err(desk.failed(what));
+        return Err(if what == OVERDUE { Fault::Stopped } else { desk.failed(what) });
     }
     if !all {
         let next = if left == 0 { -1 } else { (length - left) as i64 };
@@ -167,14 +171,22 @@ fn unpack_some(desk: &mut Desk, limit: i64, offset: i64) -> Result<(), Fault> {
 
 const MISSING: &str = "Missing bytes in input.";
 const BAD: &str = "Bad data format in input.";
+const OVERDUE: &str = "The script is overdue.";
 
 struct Reader<'a> {
     rest: &'a [u8],
     tape: &'a mut Tape,
+    look: Look<'a>,
+    /// Values that were read.
+    steps: usize,
 }
 
 impl Reader<'_> {
     fn value(&mut self, depth: usize) -> Result<(), &'static str> {
+        self.steps += 1;
+        if self.steps.is_multiple_of(STEPS_A_LOOK) && (self.look)(STEPS_A_LOOK) {
+            return Err(OVERDUE);
+        }
         let mark = self.take::<1>()?[0];
         let item = match mark {
             0x00..=0x7f => Item::Integer(i64::from(mark)),

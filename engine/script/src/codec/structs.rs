@@ -1,7 +1,7 @@
 //! struct: values packed as C lays them out, as the Lua library of that name does.
 //! <https://www.inf.puc-rio.br/~roberto/struct/>
 
-use super::{Desk, Fault};
+use super::{Desk, Fault, Look, STEPS_A_LOOK};
 use crate::number;
 use crate::tape::Item;
 
@@ -16,6 +16,9 @@ struct Layout<'a> {
     at: usize,
     little: bool,
     alignment: usize,
+    look: Look<'a>,
+    /// Letters of the format that were read.
+    steps: usize,
 }
 
 /// One thing to pack or unpack.
@@ -30,6 +33,8 @@ enum Wrong {
     /// Said of argument 1.
     Option(String),
     Said(String),
+    /// Nothing: the script is overdue.
+    Overdue,
 }
 
 impl Wrong {
@@ -37,13 +42,14 @@ impl Wrong {
         match self {
             Self::Option(text) => desk.bad_argument(1, text),
             Self::Said(text) => desk.failed(text),
+            Self::Overdue => Fault::Stopped,
         }
     }
 }
 
 impl<'a> Layout<'a> {
-    fn new(format: &'a [u8]) -> Self {
-        Self { format, at: 0, little: true, alignment: 1 }
+    fn new(format: &'a [u8], look: Look<'a>) -> Self {
+        Self { format, at: 0, little: true, alignment: 1, look, steps: 0 }
     }
 
     fn number(&mut self, default: usize) -> Result<usize, Wrong> {
@@ -64,6 +70,10 @@ impl<'a> Layout<'a> {
     fn next(&mut self) -> Result<Option<Piece>, Wrong> {
         while let Some(&kind) = self.format.get(self.at) {
             self.at += 1;
+            self.steps += 1;
+            if self.steps.is_multiple_of(STEPS_A_LOOK) && (self.look)(STEPS_A_LOOK) {
+                return Err(Wrong::Overdue);
+            }
             let size = match kind {
                 b'b' | b'B' | b'x' => 1,
                 b'h' | b'H' => 2,
@@ -144,9 +154,9 @@ fn number_argument(desk: &mut Desk, argument: usize) -> Result<f64, Fault> {
 }
 
 /// `struct.pack(format, value, ...)`.
-pub fn pack(desk: &mut Desk) -> Result<(), Fault> {
+pub fn pack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let format = format_of(desk);
-    let mut layout = Layout::new(&format);
+    let mut layout = Layout::new(&format, look);
     let mut out = Vec::new();
     let mut argument = 2;
     loop {
@@ -226,7 +236,7 @@ fn pack_text(desk: &mut Desk, piece: Piece, next: usize, out: &mut Vec<u8>) -> R
 const TOO_SHORT: &str = "data string too short";
 
 /// `struct.unpack(format, text[, position])`: the values, and the position after them.
-pub fn unpack(desk: &mut Desk) -> Result<(), Fault> {
+pub fn unpack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let format = format_of(desk);
     let text = desk.input.text_of(desk.input.items[1]).unwrap_or_default().to_vec();
     let position = match desk.input.items.get(2) {
@@ -237,7 +247,7 @@ pub fn unpack(desk: &mut Desk) -> Result<(), Fault> {
         return Err(desk.bad_argument(3, "offset must be 1 or greater"));
     }
     let mut at = position as usize - 1;
-    let mut layout = Layout::new(&format);
+    let mut layout = Layout::new(&format, look);
     loop {
         let piece = match layout.next() {
             Ok(Some(piece)) => piece,
@@ -323,9 +333,9 @@ fn integer(kind: u8, layout: &Layout<'_>, bytes: &[u8]) -> Item {
 }
 
 /// `struct.size(format)`.
-pub fn size(desk: &mut Desk) -> Result<(), Fault> {
+pub fn size(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let format = format_of(desk);
-    let mut layout = Layout::new(&format);
+    let mut layout = Layout::new(&format, look);
     let mut at = 0;
     loop {
         let piece = match layout.next() {

@@ -9,13 +9,13 @@ use std::ptr;
 use mlua::ffi::{self, lua_State};
 
 use super::stack::{bytes_at, push_bytes};
-use super::{Bridge, bridge};
+use super::{Bridge, bridge, tables};
 
 const READONLY: &[u8] = b"Attempt to modify a readonly table";
 
 /// # Safety
 /// Called by Lua; nothing is held that must be dropped.
-unsafe fn raise_readonly(state: *mut lua_State) -> i32 {
+pub unsafe fn raise_readonly(state: *mut lua_State) -> i32 {
     // SAFETY: the text is copied.
     unsafe {
         push_bytes(state, READONLY);
@@ -222,40 +222,10 @@ pub unsafe extern "C-unwind" fn set_metatable(state: *mut lua_State) -> i32 {
     1
 }
 
-/// `table.insert(table, [position,] value)`.
-pub unsafe extern "C-unwind" fn insert(state: *mut lua_State) -> i32 {
-    // SAFETY: called by Lua with the bridge as upvalue 1.
-    unsafe {
-        ffi::luaL_checktype(state, 1, ffi::LUA_TTABLE);
-        if is_protected(state, 1) {
-            return raise_readonly(state);
-        }
-        let mut end = ffi::lua_objlen(state, 1) as i32 + 1;
-        let position = match ffi::lua_gettop(state) {
-            2 => end,
-            3 => {
-                let position = ffi::luaL_checkinteger(state, 2) as i32;
-                end = end.max(position);
-                for index in (position + 1..=end).rev() {
-                    ffi::lua_rawgeti_(state, 1, index - 1);
-                    ffi::lua_rawseti_(state, 1, index);
-                }
-                position
-            }
-            _ => {
-                let text = c"wrong number of arguments to 'insert'";
-                return ffi::luaL_error(state, text.as_ptr());
-            }
-        };
-        ffi::lua_rawseti_(state, 1, position);
-    }
-    0
-}
-
 /// Compiles a text, or gives nil and why not. Bytecode is no text: it could do anything.
 ///
 /// # Safety
-/// Called by Lua; `text` stays where it is.
+/// Called by Lua with the bridge as upvalue 1; `text` stays where it is.
 unsafe fn compile(state: *mut lua_State, text: &[u8], name: *const c_char) -> i32 {
     // SAFETY: as above.
     unsafe {
@@ -264,9 +234,11 @@ unsafe fn compile(state: *mut lua_State, text: &[u8], name: *const c_char) -> i3
             push_bytes(state, b"[string \"?\"]:1: unexpected symbol near 'char(27)'");
             return 2;
         }
-        if ffi::luaL_loadbuffer(state, text.as_ptr().cast(), text.len(), name) == ffi::LUA_OK {
+        let bridge = bridge(state);
+        if tables::compile(state, bridge, text, name) == ffi::LUA_OK {
             return 1;
         }
+        tables::flatten_error(state);
         ffi::lua_pushnil(state);
         ffi::lua_insert(state, -2);
     }

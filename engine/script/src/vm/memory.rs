@@ -5,7 +5,9 @@ use std::alloc::{self, Layout};
 use std::ffi::c_void;
 use std::ptr;
 
-use mlua::ffi::lua_State;
+use mlua::ffi::{lua_State, lua_getallocf};
+
+use crate::watch::INSTRUCTIONS_PER_LOOK;
 
 /// What a state holds and may hold.
 pub struct Memory {
@@ -14,6 +16,8 @@ pub struct Memory {
     pub limit: usize,
     /// Bytes of large blocks since the clock was last looked at.
     recent: usize,
+    /// Bytes of the largest block that was made since `forget_largest`.
+    largest: usize,
     /// The state to interrupt; null while it is made.
     pub state: *mut lua_State,
 }
@@ -26,9 +30,36 @@ const RECENT_BYTES_MAX: usize = 256 << 10;
 const ALIGNMENT: usize = 16;
 
 impl Memory {
-    pub fn new(limit: usize) -> Self {
-        Self { used: 0, limit, recent: 0, state: ptr::null_mut() }
+    /// A script begins: what others made does not slow it down.
+    pub fn forget_largest(&mut self) {
+        self.largest = 0;
     }
+
+    pub fn new(limit: usize) -> Self {
+        Self { used: 0, limit, recent: 0, largest: 0, state: ptr::null_mut() }
+    }
+}
+
+/// Bytes that instructions may go through between two looks at the clock: one may go through a whole
+/// block, to compare two strings or to find the next key of a table.
+const BYTES_PER_LOOK: usize = 256 << 20;
+/// However large the blocks are.
+const INSTRUCTIONS_PER_LOOK_MIN: i32 = 16;
+
+/// How many instructions of Lua pass between two looks at the clock, as long as no block is larger
+/// than those that there are.
+///
+/// # Safety
+/// A live state, made with `allocate`.
+pub unsafe fn instructions_per_look(state: *mut lua_State) -> i32 {
+    let mut memory = ptr::null_mut();
+    // SAFETY: what Lua hands back is what `lua_newstate` was given; it is read for a moment.
+    let largest = unsafe {
+        lua_getallocf(state, &raw mut memory);
+        (*memory.cast::<Memory>()).largest
+    };
+    let instructions = i32::try_from(BYTES_PER_LOOK / largest.max(1)).unwrap_or(i32::MAX);
+    instructions.clamp(INSTRUCTIONS_PER_LOOK_MIN, INSTRUCTIONS_PER_LOOK)
 }
 
 /// The allocation function that Lua is given.
@@ -74,10 +105,11 @@ pub unsafe extern "C" fn allocate(
     memory.used = used;
     if new >= LARGE_BYTES_MIN && grows {
         memory.recent += new;
+        memory.largest = memory.largest.max(new);
         if memory.recent > RECENT_BYTES_MAX && !memory.state.is_null() {
             memory.recent = 0;
             // SAFETY: setting a hook writes a few fields and is allowed at any time.
-            unsafe { super::natives::look_soon(memory.state) };
+            unsafe { super::alarm::look_soon(memory.state) };
         }
     }
     made.cast()

@@ -5,12 +5,14 @@
 //! call around it owns nothing that would have to be dropped: buffers belong to the `Bridge`, texts
 //! are made and dropped between two calls of Lua, and `lua_error` is the last thing a function does.
 
+mod alarm;
 mod base;
 mod memory;
 mod natives;
 mod patterns;
 mod sandbox;
 mod stack;
+mod tables;
 
 use std::ffi::CStr;
 use std::ptr;
@@ -179,7 +181,7 @@ impl Vm {
         let mut vm = Self { state, bridge, memory };
         vm.memory.limit = allocator_limit(memory_bytes_max);
         // SAFETY: the state lives and nothing runs on it.
-        unsafe { natives::watch_on(vm.state) };
+        unsafe { alarm::watch_on(vm.state) };
         vm
     }
 
@@ -224,6 +226,7 @@ impl Vm {
             chunk,
             name,
         };
+        self.begin_watch();
         self.protected(self.bridge.references.compiler, &mut job);
         match job.failure {
             None => Ok(job.function),
@@ -288,9 +291,10 @@ impl Vm {
     }
 
     fn begin_watch(&mut self) {
+        self.memory.forget_largest();
         if self.bridge.watch.begin() {
             // SAFETY: the state lives and nothing runs on it.
-            unsafe { natives::watch_on(self.state) };
+            unsafe { alarm::watch_on(self.state) };
         }
     }
 
@@ -348,7 +352,8 @@ unsafe extern "C-unwind" fn compiler(state: *mut lua_State) -> i32 {
     // calls of Lua nothing is held that would have to be dropped.
     unsafe {
         let job = &mut *ffi::lua_touserdata(state, 1).cast::<Job<'_>>();
-        let references = bridge(state).references;
+        let bridge = ptr::from_mut(bridge(state));
+        let references = (*bridge).references;
         if job.chunk.first() == Some(&ffi::LUA_SIGNATURE[0]) {
             let name = job.name.to_string_lossy();
             let name = name.trim_start_matches('@');
@@ -356,9 +361,9 @@ unsafe extern "C-unwind" fn compiler(state: *mut lua_State) -> i32 {
             job.failure = Some(Failure::of(text));
             return 0;
         }
-        let (start, length) = (job.chunk.as_ptr().cast(), job.chunk.len());
-        let status = ffi::luaL_loadbuffer(state, start, length, job.name.as_ptr());
+        let status = tables::compile(state, bridge, job.chunk, job.name.as_ptr());
         if status != ffi::LUA_OK {
+            tables::flatten_error(state);
             let text = stack::bytes_at(state, -1).unwrap_or_default();
             let text = String::from_utf8_lossy(text).into_owned();
             job.failure = Some(Failure::of(if status == ffi::LUA_ERRMEM {
@@ -442,11 +447,15 @@ unsafe fn read_result(state: *mut lua_State, job: &mut Job<'_>) {
             shape: Shape::Reply { resp3 },
             json: bridge.desk.json,
             bytes_max: bridge.bytes_max,
+            watch: &mut bridge.watch,
         };
         let top = ffi::lua_gettop(state);
         if reader.read(top, 0).is_err() {
-            let text = String::from_utf8_lossy(&bridge.message).into_owned();
-            job.failure = Some(Failure::of(format!("ERR {text}")));
+            let text = match bridge.watch.overdue() {
+                Some(why) => bridge.watch.words(why).to_owned(),
+                None => format!("ERR {}", String::from_utf8_lossy(&bridge.message)),
+            };
+            job.failure = Some(Failure::of(text));
         }
     }
 }

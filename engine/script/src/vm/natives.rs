@@ -7,19 +7,24 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_CFunction, lua_Debug, lua_State};
 
+use super::alarm::{interrupt, look_soon, raise_overdue};
 use super::base::{
-    bit, collect_garbage, handled_call, insert, is_protected, load, load_string, next, pairs,
+    bit, collect_garbage, handled_call, is_protected, load, load_string, next, pairs,
     protected_call, random, random_seed, raw_get, raw_set, repeat, set_metatable,
 };
 use super::stack::{self, Dress, Shape, bytes_at, push_bytes, push_field};
-use super::{Argument, Bridge, Function, Registered, bridge};
+use super::{Argument, Bridge, Function, Registered, bridge, tables};
 use crate::codec::{self, Fault, json, msgpack, structs};
 use crate::number;
 use crate::run::Slices;
-use crate::watch::{INSTRUCTIONS_PER_LOOK, Overdue};
 
 /// A call of a library that works on more bytes is followed by a look at the clock.
 const BYTES_UNSEEN_MAX: usize = 16 << 10;
+
+/// Bytes that are hashed between two words to the watch.
+const HASHED_AT_ONCE_BYTES: usize = 64 << 10;
+/// What hashing takes, beside an instruction of Lua.
+const BYTES_HASHED_PER_INSTRUCTION: usize = 8;
 
 type Functions = &'static [(&'static CStr, lua_CFunction)];
 
@@ -36,7 +41,7 @@ pub const GLOBALS: Functions = &[
     (c"collectgarbage", collect_garbage),
 ];
 pub const STRING: Functions = &[(c"rep", repeat)];
-pub const TABLE: Functions = &[(c"insert", insert)];
+pub const TABLE: Functions = &[(c"insert", tables::insert), (c"remove", tables::remove)];
 pub const MATH: Functions = &[(c"random", random), (c"randomseed", random_seed)];
 pub const REDIS: Functions = &[
     (c"call", call),
@@ -159,14 +164,19 @@ unsafe fn library_function(state: *mut lua_State, at: usize, texts: i32) -> i32 
         bridge.desk.results = 0;
         for argument in 1..=count {
             if bridge.reader(state, shape).read(argument, 0).is_err() {
+                if bridge.watch.is_overdue() {
+                    return raise_overdue(state, bridge);
+                }
                 return raise_message(state, bridge);
             }
         }
-        let outcome = function(&mut bridge.desk);
+        let watch = &mut bridge.watch;
+        let outcome = function(&mut bridge.desk, &mut |steps| watch.after_work(steps).is_some());
         if bridge.desk.input.size() + bridge.desk.output.size() > BYTES_UNSEEN_MAX {
             look_soon(state);
         }
         match outcome {
+            _ if bridge.watch.is_overdue() => raise_overdue(state, bridge),
             Ok(()) => {
                 let mut at = 0;
                 for _ in 0..bridge.desk.results {
@@ -183,7 +193,7 @@ unsafe fn library_function(state: *mut lua_State, at: usize, texts: i32) -> i32 
                         let text = bridge.message.as_ptr().cast();
                         ffi::luaL_argerror(state, argument as i32, text)
                     }
-                    Fault::Failed => raise_message(state, bridge),
+                    Fault::Failed | Fault::Stopped => raise_message(state, bridge),
                 }
             }
         }
@@ -208,80 +218,11 @@ unsafe fn raise_message(state: *mut lua_State, bridge: &mut Bridge) -> i32 {
 ///
 /// # Safety
 /// As `raise_message`.
-unsafe fn raise_table(state: *mut lua_State, text: &[u8]) -> i32 {
+pub unsafe fn raise_table(state: *mut lua_State, text: &[u8]) -> i32 {
     // SAFETY: as above.
     unsafe {
         push_field(state, c"err", text);
         ffi::lua_error(state)
-    }
-}
-
-// ---- Watching
-
-/// Where the bridge is found by those that have no upvalues.
-static BRIDGE_KEY: u8 = 0;
-
-/// Keeps the bridge's address in the registry.
-///
-/// # Safety
-/// Protected, in a live state.
-pub unsafe fn remember(state: *mut lua_State, bridge: *mut Bridge) {
-    // SAFETY: the key's address is unique.
-    unsafe {
-        ffi::lua_pushlightuserdata(state, (&raw const BRIDGE_KEY).cast_mut().cast());
-        ffi::lua_pushlightuserdata(state, bridge.cast());
-        ffi::lua_rawset(state, ffi::LUA_REGISTRYINDEX);
-    }
-}
-
-/// Lets Lua look at the clock now and then.
-///
-/// # Safety
-/// A live state; may be called at any time.
-pub unsafe fn watch_on(state: *mut lua_State) {
-    // SAFETY: sets fields of the state.
-    unsafe { ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, INSTRUCTIONS_PER_LOOK) };
-}
-
-/// Lets Lua look at the clock at its next instruction.
-///
-/// # Safety
-/// As `watch_on`.
-pub unsafe fn look_soon(state: *mut lua_State) {
-    // SAFETY: sets fields of the state.
-    unsafe { ffi::lua_sethook(state, Some(hook), ffi::LUA_MASKCOUNT, 1) };
-}
-
-/// Looks at the clock, and ends a script that is overdue: an error at every instruction from then
-/// on, so that no `pcall` goes on.
-unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
-    // SAFETY: Lua makes room for hooks; nothing is held when the error leaves.
-    unsafe {
-        ffi::lua_pushlightuserdata(state, (&raw const BRIDGE_KEY).cast_mut().cast());
-        ffi::lua_rawget_(state, ffi::LUA_REGISTRYINDEX);
-        let bridge = &mut *ffi::lua_touserdata(state, -1).cast::<Bridge>();
-        ffi::lua_settop(state, -2);
-        let step = ffi::lua_gethookcount(state);
-        match bridge.watch.after_instructions() {
-            None if step != INSTRUCTIONS_PER_LOOK => watch_on(state),
-            None => {}
-            Some(why) => {
-                interrupt(state, bridge, why);
-            }
-        }
-    }
-}
-
-/// Raises the error of an overdue script.
-///
-/// # Safety
-/// As `raise_message`.
-pub unsafe fn interrupt(state: *mut lua_State, bridge: &mut Bridge, why: Overdue) -> i32 {
-    // SAFETY: as above.
-    unsafe {
-        look_soon(state);
-        look_soon(bridge.main);
-        raise_table(state, bridge.watch.words(why).as_bytes())
     }
 }
 
@@ -485,10 +426,12 @@ unsafe extern "C-unwind" fn sha1hex(state: *mut lua_State) -> i32 {
             return raise_table(state, b"ERR wrong number of arguments");
         }
         let text = bytes_at(state, 1).unwrap_or_default();
-        if text.len() > BYTES_UNSEEN_MAX {
-            look_soon(state);
+        let mut digest = crate::registry::Sha1Hex::default();
+        for piece in text.chunks(HASHED_AT_ONCE_BYTES) {
+            tables::work(state, piece.len() / BYTES_HASHED_PER_INSTRUCTION);
+            digest.add(piece);
         }
-        push_bytes(state, &crate::registry::sha1_hex(text));
+        push_bytes(state, &digest.finish());
     }
     1
 }

@@ -5,9 +5,10 @@ use std::ffi::CStr;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
-use super::natives::interrupt;
-use super::{Bridge, bridge};
+use super::alarm::interrupt;
+use super::{Bridge, bridge, tables};
 use crate::pattern::{Refusal, Use, rehearse};
+use crate::watch::INSTRUCTIONS_PER_LOOK;
 
 const GUARDS: [(&CStr, lua_CFunction); 5] = [
     (c"find", find),
@@ -17,6 +18,9 @@ const GUARDS: [(&CStr, lua_CFunction); 5] = [
     (c"gfind", each),
     (c"gsub", replace),
 ];
+
+/// Bytes that are searched in the time of an instruction of Lua.
+const BYTES_PER_INSTRUCTION: usize = 16;
 
 /// Bytes of a pattern that `find` takes for a plain text when there are none of these.
 const SPECIALS: &[u8] = b"^$*+?.([%-";
@@ -29,16 +33,7 @@ pub unsafe fn guard(state: *mut lua_State, bridge: *mut Bridge) {
     // SAFETY: as above; nothing is held.
     unsafe {
         ffi::lua_getfield_(state, 1, c"string".as_ptr());
-        for (name, guard) in GUARDS {
-            ffi::lua_pushlightuserdata(state, bridge.cast());
-            ffi::lua_getfield_(state, -2, name.as_ptr());
-            if ffi::lua_tocfunction(state, -1).is_none() {
-                ffi::lua_settop(state, -3);
-                continue;
-            }
-            ffi::lua_pushcclosure(state, guard, 2);
-            ffi::lua_setfield(state, -2, name.as_ptr());
-        }
+        tables::guard(state, ffi::lua_gettop(state), bridge, &GUARDS);
         ffi::lua_settop(state, -2);
     }
 }
@@ -102,7 +97,9 @@ unsafe fn guarded(state: *mut lua_State, start: usize, what: Use) -> i32 {
     // takes are borrows and numbers: nothing is left to drop when an error leaves.
     unsafe {
         let bridge = bridge(state);
-        let look = &mut || bridge.watch.after_instructions();
+        // What is too short to be rehearsed takes time all the same.
+        tables::work(state, (text(state, 1).len() + text(state, 2).len()) / BYTES_PER_INSTRUCTION);
+        let look = &mut || bridge.watch.after_instructions(INSTRUCTIONS_PER_LOOK);
         match rehearse(text(state, 1), text(state, 2), start, what, look) {
             Ok(()) => {}
             Err(Refusal::TooComplex) => {
@@ -110,9 +107,6 @@ unsafe fn guarded(state: *mut lua_State, start: usize, what: Use) -> i32 {
             }
             Err(Refusal::Stopped(why)) => return interrupt(state, bridge, why),
         }
-        match ffi::lua_tocfunction(state, ffi::lua_upvalueindex(2)) {
-            Some(own) => own(state),
-            None => 0,
-        }
+        tables::guarded(state)
     }
 }

@@ -6,7 +6,7 @@ use std::ffi::CStr;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
-use super::{Bridge, base, compiler, natives, patterns, runner};
+use super::{Bridge, alarm, base, compiler, natives, patterns, runner, tables};
 
 /// Globals of Lua that scripts do not get, as in Redis.
 const DENIED: [&CStr; 12] = [
@@ -46,7 +46,7 @@ pub unsafe extern "C-unwind" fn build(state: *mut lua_State) -> i32 {
             ffi::lua_pushcclosure(state, open, 0);
             ffi::lua_call(state, 0, 0);
         }
-        natives::remember(state, bridge);
+        alarm::remember(state, bridge);
         let mut references = super::References::default();
         ffi::lua_createtable(state, 0, 16);
         references.protected = ffi::luaL_ref(state, ffi::LUA_REGISTRYINDEX);
@@ -61,6 +61,12 @@ pub unsafe extern "C-unwind" fn build(state: *mut lua_State) -> i32 {
         add(state, 1, bridge, natives::GLOBALS);
         extend(state, bridge, c"string", natives::STRING);
         patterns::guard(state, bridge);
+        tables::guard(state, 1, bridge, tables::GLOBALS);
+        for (library, guards) in [(c"string", tables::STRING), (c"table", tables::TABLE)] {
+            ffi::lua_getfield_(state, 1, library.as_ptr());
+            tables::guard(state, ffi::lua_gettop(state), bridge, guards);
+            ffi::lua_settop(state, -2);
+        }
         extend(state, bridge, c"table", natives::TABLE);
         extend(state, bridge, c"math", natives::MATH);
         extend(state, bridge, c"bit", natives::BIT);

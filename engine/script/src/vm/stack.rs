@@ -8,9 +8,10 @@ use std::ptr;
 use mlua::ffi;
 use mlua::ffi::lua_State;
 
-use super::Bridge;
+use super::{Bridge, alarm};
 use crate::number;
 use crate::tape::{Item, Tape};
+use crate::watch::Watch;
 
 /// How deep values may be nested that scripts return.
 pub const REPLY_DEPTH_MAX: usize = 1000;
@@ -18,6 +19,11 @@ pub const REPLY_DEPTH_MAX: usize = 1000;
 pub const PACK_DEPTH_MAX: usize = 16;
 /// How many values one script may return, or hand to a library, at once.
 pub const ITEMS_MAX: usize = 1 << 20;
+
+/// Values that are moved between two words to the watch.
+const ITEMS_A_WORD: usize = 1024;
+/// What one takes, beside an instruction of Lua.
+const INSTRUCTIONS_PER_ITEM: usize = 4;
 
 /// How items become values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +81,9 @@ pub unsafe fn push_item(state: *mut lua_State, tape: &Tape, at: usize, dress: Dr
     // SAFETY: room is made first; each branch leaves one value more on the stack.
     unsafe {
         ffi::luaL_checkstack_(state, 6, c"too many nested values".as_ptr());
+        if at % ITEMS_A_WORD == ITEMS_A_WORD - 1 {
+            alarm::look(state, ITEMS_A_WORD * INSTRUCTIONS_PER_ITEM);
+        }
         match tape.items[at] {
             Item::Nil | Item::NilArray => match dress {
                 Dress::Resp2 => ffi::lua_pushboolean(state, 0),
@@ -262,9 +271,22 @@ pub struct Reader<'a> {
     pub json: crate::codec::json::Options,
     /// Bytes of texts that may be read in all.
     pub bytes_max: usize,
+    pub watch: &'a mut Watch,
 }
 
 impl Reader<'_> {
+    /// Tells the watch, once in so many values; an overdue script reads no further.
+    #[inline]
+    fn pace(&mut self, index: usize) -> Result<(), Unreadable> {
+        if index % ITEMS_A_WORD != ITEMS_A_WORD - 1 {
+            return Ok(());
+        }
+        match self.watch.after_work(ITEMS_A_WORD * INSTRUCTIONS_PER_ITEM) {
+            Some(_) => Err(Unreadable),
+            None => Ok(()),
+        }
+    }
+
     /// Says why not.
     fn refuse(&mut self, text: &str) -> Result<(), Unreadable> {
         self.message.clear();
@@ -281,6 +303,7 @@ impl Reader<'_> {
         if self.tape.items.len() >= ITEMS_MAX || self.tape.bytes.len() > self.bytes_max {
             return self.refuse("too many or too large values");
         }
+        self.pace(self.tape.items.len())?;
         let state = self.state;
         // SAFETY: the caller vouches for `index`; a number stays one, since its type is asked first.
         unsafe {
@@ -358,7 +381,7 @@ impl Reader<'_> {
                     Ok(())
                 }
                 Shape::Pack => {
-                    let extent = self.extent(index);
+                    let extent = self.extent(index)?;
                     match extent {
                         Extent::Array { length, count } if length == count => {
                             self.read_elements(index, length, depth)
@@ -544,7 +567,7 @@ impl Reader<'_> {
         }
         // SAFETY: as `read`. The recursion counts levels itself.
         unsafe {
-            match self.extent(index) {
+            match self.extent(index)? {
                 Extent::Array { length, count } if length > 0 => {
                     if self.json.is_sparse(length, count) {
                         if !self.json.sparse_convert {
@@ -582,13 +605,14 @@ impl Reader<'_> {
     ///
     /// # Safety
     /// As `read_table`.
-    unsafe fn extent(&self, index: i32) -> Extent {
+    unsafe fn extent(&mut self, index: i32) -> Result<Extent, Unreadable> {
         let state = self.state;
         let (mut length, mut count) = (0.0_f64, 0);
         // SAFETY: as `read`.
         unsafe {
             ffi::lua_pushnil(state);
             while ffi::lua_next(state, index) != 0 {
+                self.pace(count)?;
                 ffi::lua_settop(state, -2);
                 let key = match ffi::lua_type(state, -1) {
                     ffi::LUA_TNUMBER => ffi::lua_tonumber(state, -1),
@@ -596,13 +620,13 @@ impl Reader<'_> {
                 };
                 if key < 1.0 || key.fract() != 0.0 || key > f64::from(i32::MAX) {
                     ffi::lua_settop(state, -2);
-                    return Extent::Object;
+                    return Ok(Extent::Object);
                 }
                 length = length.max(key);
                 count += 1;
             }
         }
-        Extent::Array { length: length as usize, count }
+        Ok(Extent::Array { length: length as usize, count })
     }
 
     /// Pushes a field, raw, and tells its type.
@@ -653,6 +677,7 @@ impl Bridge {
             shape,
             json: self.desk.json,
             bytes_max: self.bytes_max,
+            watch: &mut self.watch,
         }
     }
 }

@@ -223,10 +223,7 @@ fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("allocator_active", usage.active);
     fields.add("allocator_resident", usage.resident);
     fields.size("total_system_memory", facts.core.settings.machine().memory_bytes);
-    for name in ["used_memory_lua", "used_memory_vm_total", "used_memory_scripts"] {
-        fields.size(name, 0);
-    }
-    fields.zeros(&["number_of_cached_scripts", "number_of_functions", "number_of_libraries"]);
+    script_memory(facts, fields);
     fields.size("maxmemory", account.limit);
     fields.add("maxmemory_policy", facts.core.live.policy.name());
     fields.add("allocator_frag_ratio", format!("{:.2}", ratio(usage.active, usage.allocated)));
@@ -240,6 +237,27 @@ fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.zeros(&["mem_cluster_links", "mem_aof_buffer"]);
     fields.add("mem_allocator", process::allocator().map_or("unknown", |it| it.name));
     fields.zeros(&["active_defrag_running", "lazyfree_pending_objects", "lazyfreed_objects"]);
+}
+
+/// Scripts and functions share one interpreter a lane, which is told as that of scripts.
+fn script_memory(facts: &Facts<'_>, fields: &mut Fields) {
+    let registry = &facts.core.shared.scripts;
+    let interpreters = facts.sum(|lane| lane.script_memory);
+    let (scripts, script_bytes) = registry.scripts();
+    let (_, libraries) = registry.libraries();
+    let functions: usize = libraries.iter().map(|library| library.functions.len()).sum();
+    let library_bytes: usize = libraries.iter().map(|library| library.text.len()).sum();
+    let (script_bytes, library_bytes) = (script_bytes as u64, library_bytes as u64);
+    fields.add("used_memory_vm_eval", interpreters);
+    fields.size("used_memory_lua", interpreters);
+    fields.add("used_memory_scripts_eval", script_bytes);
+    fields.add("number_of_cached_scripts", scripts);
+    fields.add("number_of_functions", functions);
+    fields.add("number_of_libraries", libraries.len());
+    fields.zeros(&["used_memory_vm_functions"]);
+    fields.size("used_memory_vm_total", interpreters);
+    fields.add("used_memory_functions", library_bytes);
+    fields.size("used_memory_scripts", script_bytes + library_bytes);
 }
 
 /// Nothing is ever saved: no snapshot has failed, none has been made.
@@ -279,6 +297,8 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("expired_subkeys", facts.sum(|lane| lane.store.expired_fields));
     fields.add("evicted_keys", facts.sum(|lane| lane.store.evicted));
     fields.zeros(&["evicted_clients"]);
+    let scripts = &facts.core.shared.scripts;
+    fields.add("evicted_scripts", scripts.evicted.load(Ordering::Relaxed));
     fields.add("keyspace_hits", facts.sum(|lane| lane.store.hits));
     fields.add("keyspace_misses", facts.sum(|lane| lane.store.misses));
     fields.add("pubsub_channels", facts.sum(|lane| lane.pubsub.channels));

@@ -104,6 +104,8 @@ pub struct LaneReport {
     pub notices_lost: u64,
     pub pubsub: PubSubCounts,
     pub transactions: TransactionCounts,
+    /// Bytes of the interpreter.
+    pub script_memory: u64,
     pub tracking_clients: u64,
     pub tracking_keys: u64,
     /// Readers of all those keys.
@@ -144,14 +146,15 @@ impl LaneReport {
             parcels_sent: core.outbox.parcels_sent,
             requests_sent: core.outbox.requests_sent,
             notices_lost: stats.notices_dropped + core.store.notices_dropped(),
+            script_memory: core.scripts.memory_bytes() as u64,
             tracking_clients: core.tracking.clients.len() as u64,
             tracking_keys: core.tracking.table.keys() as u64,
             tracking_items: core.tracking.table.readers() as u64,
             tracking_prefixes: core.tracking.prefixes() as u64,
             pubsub: PubSubCounts {
-                channels: core.pubsub.registry.channels() as u64,
-                patterns: core.pubsub.registry.patterns() as u64,
-                shard_channels: core.pubsub.registry.shard_channels() as u64,
+                channels: core.pubsub.registry.borrow().channels() as u64,
+                patterns: core.pubsub.registry.borrow().patterns() as u64,
+                shard_channels: core.pubsub.registry.borrow().shard_channels() as u64,
                 clients: core.pubsub.audience.connections as u64,
             },
             transactions: TransactionCounts {

@@ -209,7 +209,7 @@ fn channels(core: &mut Core, id: ConnectionId, kind: Kind, args: Args<'_>) -> Ou
 /// A slice of the names that live on this lane.
 pub fn list(core: &Core, kind: Kind, pattern: Option<&Vec<u8>>, until: usize) -> Answer {
     let wanted = pattern.map(Vec::as_slice);
-    let (names, rest) = core.pubsub.registry.list(kind, wanted, until, NAMES_A_SLICE);
+    let (names, rest) = core.pubsub.registry.borrow().list(kind, wanted, until, NAMES_A_SLICE);
     let question = |until| Box::new(Question::Channels { kind, pattern: pattern.cloned(), until });
     Answer::Names { names, rest: rest.map(question) }
 }
@@ -266,7 +266,7 @@ fn patterns(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
     let count = if is_told_of_lane(core, id) {
         core.pubsub.audience.names(Kind::Pattern).count()
     } else {
-        core.pubsub.registry.patterns()
+        core.pubsub.registry.borrow().patterns()
     };
     done(core, id, |reply| reply.integer(count as i64))
 }
@@ -284,7 +284,7 @@ fn counts(core: &mut Core, id: ConnectionId, kind: Kind, args: Args<'_>) -> Outc
 
 /// How many listen to each of these names, as far as they live on this lane.
 pub fn listeners(core: &Core, kind: Kind, names: &[Vec<u8>]) -> Answer {
-    let count = |name: &Vec<u8>| u64::from(core.pubsub.registry.count(kind, name));
+    let count = |name: &Vec<u8>| u64::from(core.pubsub.registry.borrow().count(kind, name));
     Answer::Counts(names.iter().map(count).collect())
 }
 

@@ -113,7 +113,7 @@ impl Core {
         message: &Message,
         deliver: impl Fn(&mut Self, &Message) -> bool,
     ) -> u32 {
-        let route = self.pubsub.registry.route(message);
+        let route = self.pubsub.registry.borrow().route(message.kind, &message.channel);
         let cost = message.cost();
         for lane in route.lanes {
             if lane != self.lane {

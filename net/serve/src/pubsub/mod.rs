@@ -18,8 +18,12 @@ pub mod registry;
 mod flow;
 mod notices;
 
+use std::rc::Rc;
+
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Slot};
+
+use ringlane_script::Listeners;
 
 use crate::core::Core;
 use crate::parcel::ReturnTo;
@@ -29,7 +33,7 @@ use crate::ring::ConnectionId;
 use crate::tracking::{Invalid, Mark};
 use audience::Audience;
 use flow::Flow;
-use registry::Registry;
+use registry::SharedRegistry;
 
 /// Notes that travel in one letter.
 pub const NOTES_A_LETTER_MAX: usize = 64;
@@ -108,6 +112,8 @@ pub enum Note {
         mark: Mark,
         keys: Vec<(Database, Vec<u8>)>,
     },
+    /// This connection of the sender, which tracked, has closed.
+    TrackerGone(ConnectionId),
     /// A key that clients of the lane have read has changed.
     Invalidate(Box<Invalid>),
     /// They are to forget all.
@@ -135,7 +141,8 @@ struct Pending {
 
 /// A lane's part in it.
 pub struct PubSub {
-    pub registry: Registry,
+    /// Scripts ask it, too, while one runs.
+    pub registry: Rc<SharedRegistry>,
     pub audience: Audience,
     flow: Flow,
     pending: Vec<Option<Pending>>,
@@ -145,7 +152,7 @@ pub struct PubSub {
 impl PubSub {
     pub fn new(lanes: usize) -> Self {
         Self {
-            registry: Registry::default(),
+            registry: Rc::default(),
             audience: Audience::default(),
             flow: Flow::new(lanes),
             pending: Vec::new(),
@@ -157,6 +164,14 @@ impl PubSub {
     #[inline]
     pub fn has_work(&self) -> bool {
         self.audience.has_queue()
+    }
+}
+
+/// Who listens, as far as this lane knows, for the scripts that run here.
+impl Listeners for SharedRegistry {
+    fn count(&self, channel: &[u8], sharded: bool) -> u32 {
+        let kind = if sharded { Kind::Shard } else { Kind::Channel };
+        self.borrow().route(kind, channel).receivers
     }
 }
 
@@ -214,6 +229,7 @@ impl Core {
                         self.remember_read(from, mark, database, &key);
                     }
                 }
+                Note::TrackerGone(id) => self.tracking.table.leave(from, id),
                 Note::Invalidate(invalid) => self.take_invalid(from, *invalid),
                 Note::InvalidateAll => self.take_invalid_all(from),
                 Note::Redirect { to, of, key } => {
@@ -232,7 +248,7 @@ impl Core {
     fn take_changes(&mut self, from: LaneId, changes: &[Change]) {
         for change in changes {
             let home = change.kind != Kind::Pattern && self.home_of(&change.name) == self.lane;
-            self.pubsub.registry.change(from, change, home);
+            self.pubsub.registry.borrow_mut().change(from, change, home);
         }
     }
 

@@ -48,7 +48,7 @@ impl Core {
     #[cold]
     fn publish_all(&mut self) {
         let notices = self.store.take_notices();
-        if !self.pubsub.registry.has_channels() {
+        if !self.pubsub.registry.borrow().has_channels() {
             return;
         }
         let classes = self.live.notify_keyspace_events;

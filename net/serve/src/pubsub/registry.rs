@@ -1,12 +1,14 @@
 //! What a lane knows of the listeners of all lanes: of the channels that live here, of all patterns,
 //! and of the channels of keyspace notices. Counts by lane; knows no connection.
 
+use std::cell::{Ref, RefCell, RefMut};
+
 use bytes::Bytes;
 use indexmap::IndexMap;
 use ringlane_base::{LaneId, glob};
 use smallvec::SmallVec;
 
-use super::{Change, Kind, Message};
+use super::{Change, Kind};
 
 /// How many listeners each lane has, lanes without one left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -81,6 +83,20 @@ pub struct Registry {
     foreign: usize,
 }
 
+/// A lane's registry, for the lane and for the scripts that run on it.
+#[derive(Default)]
+pub struct SharedRegistry(RefCell<Registry>);
+
+impl SharedRegistry {
+    pub fn borrow(&self) -> Ref<'_, Registry> {
+        self.0.borrow()
+    }
+
+    pub fn borrow_mut(&self) -> RefMut<'_, Registry> {
+        self.0.borrow_mut()
+    }
+}
+
 impl Registry {
     /// A listener of `from` has come or gone. `home`: the channel lives on this lane.
     pub fn change(&mut self, from: LaneId, change: &Change, home: bool) {
@@ -103,13 +119,12 @@ impl Registry {
     }
 
     /// Who listens to a channel, by its name or by patterns.
-    pub fn route(&self, message: &Message) -> Route {
+    pub fn route(&self, kind: Kind, channel: &[u8]) -> Route {
         let mut route = Route::default();
-        if let Some(entry) = self.names[message.kind as usize].get(&message.channel) {
+        if let Some(entry) = self.names[kind as usize].get(channel) {
             route.add(&entry.holders);
         }
-        if message.kind == Kind::Channel {
-            let channel = &message.channel[..];
+        if kind == Kind::Channel {
             for (pattern, entry) in &self.names[Kind::Pattern as usize] {
                 if channel.starts_with(&pattern[..entry.literal]) && glob::matches(pattern, channel)
                 {
@@ -180,9 +195,8 @@ mod tests {
         registry.change(LaneId(lane), &change, kind != Kind::Pattern && name != "away");
     }
 
-    fn route(registry: &Registry, kind: Kind, channel: &'static str) -> (Vec<u16>, u32) {
-        let channel = Bytes::from_static(channel.as_bytes());
-        let route = registry.route(&Message { kind, channel, payload: Bytes::new() });
+    fn route(registry: &Registry, kind: Kind, channel: &str) -> (Vec<u16>, u32) {
+        let route = registry.route(kind, channel.as_bytes());
         let mut lanes: Vec<u16> = route.lanes.iter().map(|lane| lane.0).collect();
         lanes.sort_unstable();
         (lanes, route.receivers)

@@ -271,6 +271,14 @@ impl Core {
         let Some(connection) = self.connections.get(id) else { return };
         let Some(tracking) = connection.tracking.take() else { return };
         self.tracking.clients.swap_remove(&id);
+        if connection.phase == Phase::Closing {
+            self.tracking.table.leave(self.lane, id);
+            for lane in (0..self.shared.lanes() as u16).map(LaneId) {
+                if lane != self.lane {
+                    self.post_note(lane, Note::TrackerGone(id));
+                }
+            }
+        }
         self.shared.trackings.fetch_sub(1, Ordering::Release);
         for prefix in &tracking.prefixes {
             let ids = self.tracking.broadcasts.get_mut(prefix).expect("it wants this prefix");

@@ -256,6 +256,9 @@ impl Core {
         {
             self.tracking.table.bury();
         }
+        for key in self.tracking.table.search_slice() {
+            self.interest.forget(&mut self.store, Party::Tracked, &key.as_key());
+        }
         for key in self.tracking.table.drain_slice() {
             if !self.tracking.table.has(&key) {
                 self.interest.forget(&mut self.store, Party::Tracked, &key.as_key());

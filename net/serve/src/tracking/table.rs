@@ -1,5 +1,5 @@
-//! Which connections have read which keys of this lane. A connection that is gone, or tracks no
-//! more, stays until the key changes: telling it then tells nobody.
+//! Which connections have read which keys of this lane. A connection that tracks no more stays until
+//! the key changes: telling it then tells nobody. One that is gone is taken out in slices.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,10 @@ use crate::ring::ConnectionId;
 
 /// Readers of one key that are kept in a list; more are kept in a set.
 const FEW_MAX: usize = 16;
-/// Keys of a forgotten table that are freed at a time.
+/// Keys that are searched for clients that are gone, or freed of a forgotten table, at a time.
 const KEYS_A_SLICE: usize = 1024;
+/// A table of so many keys at most is moved to a smaller place when it has shrunk.
+const MOVED_KEYS_MAX: usize = 16 << 10;
 
 /// Who has read a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,6 +48,23 @@ impl Trackers {
         }
     }
 
+    /// Takes out who is gone; how many are left.
+    fn take_out(&mut self, gone: &HashSet<(LaneId, ConnectionId)>) -> usize {
+        let stays = |tracker: &Tracker| !gone.contains(&(tracker.lane, tracker.connection));
+        match self {
+            Self::Few(few) => few.retain(|tracker| stays(tracker)),
+            Self::Many(many) => many.retain(stays),
+        }
+        self.len()
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Few(few) => few.len(),
+            Self::Many(many) => many.len(),
+        }
+    }
+
     fn into_vec(self) -> Vec<Tracker> {
         match self {
             Self::Few(few) => few.into_vec(),
@@ -61,6 +80,11 @@ pub struct Table {
     readers: usize,
     /// Tables that were forgotten, not yet freed.
     graves: Vec<IndexMap<OwnedKey, Trackers>>,
+    /// Who is being taken out; the keys from `unsearched` on have been searched for them.
+    gone: HashSet<(LaneId, ConnectionId)>,
+    unsearched: usize,
+    /// Who is taken out after them.
+    leaving: HashSet<(LaneId, ConnectionId)>,
 }
 
 impl Table {
@@ -94,7 +118,51 @@ impl Table {
         if !self.keys.is_empty() {
             self.graves.push(std::mem::take(&mut self.keys));
             self.readers = 0;
+            self.gone = HashSet::new();
+            self.leaving = HashSet::new();
         }
+    }
+
+    /// A connection has closed: it will be taken out, and never comes back.
+    pub fn leave(&mut self, lane: LaneId, connection: ConnectionId) {
+        if !self.keys.is_empty() {
+            self.leaving.insert((lane, connection));
+        }
+    }
+
+    /// Searches some keys for connections that have closed, and gives those that nobody else has read,
+    /// which are forgotten.
+    pub fn search_slice(&mut self) -> Vec<OwnedKey> {
+        if self.gone.is_empty() {
+            if self.leaving.is_empty() {
+                return Vec::new();
+            }
+            self.gone = std::mem::take(&mut self.leaving);
+            self.unsearched = self.keys.len();
+        }
+        let mut unread = Vec::new();
+        // Downwards: what takes the place of a removed key has been searched, or comes again.
+        self.unsearched = self.unsearched.min(self.keys.len());
+        let until = self.unsearched.saturating_sub(KEYS_A_SLICE);
+        while self.unsearched > until {
+            self.unsearched -= 1;
+            let (_, trackers) = self.keys.get_index_mut(self.unsearched).expect("is below the end");
+            let before = trackers.len();
+            let left = trackers.take_out(&self.gone);
+            self.readers -= before - left;
+            if left == 0 {
+                let (key, _) = self.keys.swap_remove_index(self.unsearched).expect("just seen");
+                unread.push(key);
+            }
+        }
+        if until == 0 {
+            self.gone = HashSet::new();
+            let keys = self.keys.len();
+            if keys <= MOVED_KEYS_MAX && self.keys.capacity() > 4 * keys {
+                self.keys.shrink_to(2 * keys);
+            }
+        }
+        unread
     }
 
     /// Frees some of what was forgotten and gives its keys.
@@ -152,6 +220,33 @@ mod tests {
         assert_eq!(readers, (0..100).map(tracker).collect::<Vec<_>>());
         assert!(table.remove(&key(b"a")).is_none());
         assert_eq!((table.keys(), table.readers()), (1, 1));
+    }
+
+    #[test]
+    fn who_is_gone_is_taken_out_in_slices_and_the_memory_given_back() {
+        let mut table = Table::default();
+        let count = 3 * KEYS_A_SLICE;
+        for number in 0..count {
+            table.add(&key(&number.to_le_bytes()), tracker(1));
+            if number % 100 == 0 {
+                (2..40).for_each(|other| table.add(&key(&number.to_le_bytes()), tracker(other)));
+            }
+        }
+        let shared = count.div_ceil(100);
+        assert!(table.search_slice().is_empty());
+        table.leave(LaneId(1), tracker(1).connection);
+        table.leave(LaneId(0), tracker(1).connection);
+        assert_eq!(table.search_slice().len(), KEYS_A_SLICE - KEYS_A_SLICE.div_ceil(100) + 1);
+        // Keys come and go meanwhile, and another client leaves.
+        table.add(&key(b"new"), tracker(7));
+        table.remove(&key(&5_usize.to_le_bytes()));
+        table.leave(LaneId(0), tracker(2).connection);
+        for _ in 0..8 {
+            table.search_slice();
+        }
+        assert_eq!((table.keys(), table.readers()), (shared + 1, shared * 37 + 1));
+        assert!(table.keys.capacity() < count, "{} places", table.keys.capacity());
+        assert!(table.gone.is_empty() && table.leaving.is_empty());
     }
 
     #[test]
