@@ -136,7 +136,6 @@ fn depends_on_the_clock(words: &[Vec<u8>]) -> bool {
     }
 }
 
-/// Ids, or ends of ranges, that have a meaning only from 7.4 on.
 /// Ranges by members have a meaning only where all scores are the same: in a key of their own.
 fn keep_to_one_score(words: &mut [Vec<u8>]) {
     let name = String::from_utf8_lossy(&words[0]).to_ascii_lowercase();
@@ -160,9 +159,12 @@ fn sorts_by_other_keys(words: &[Vec<u8>]) -> bool {
         && at(b"BY") + at(b"GET") > at(b"#") + at(b"nosort")
 }
 
+/// What has another meaning, or another answer, before 7.4.
 fn is_of_newer_meaning(words: &[Vec<u8>]) -> bool {
     let name = String::from_utf8_lossy(&words[0]).to_ascii_lowercase();
     name.starts_with("xread") && words.iter().any(|word| word == b"+")
+        // Refused from 7.2 on below the greatest id that was deleted; the engine's comparison tries it.
+        || name == "xsetid"
         || has_word(words, &NEWER_OPTIONS)
         || name.ends_with("rank") && words.len() > 3
 }
