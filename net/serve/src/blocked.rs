@@ -8,25 +8,25 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Millis};
 use ringlane_command::{Args, CommandError, Context, Flags, Run, Wait, Waiting};
-use ringlane_store::{Key, OwnedKey, Store};
+use ringlane_store::{OwnedEffect, OwnedKey, Store};
 
+use crate::clock;
 use crate::core::Core;
 use crate::execute::{Manner, Slices};
-use crate::interest::{Party, Touch};
+use crate::interest::Party;
 use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo, Waits};
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::together::Together;
+use crate::walks::{Queue, Walk};
 
-/// A waiting command: the time it came in milliseconds and, below, a running number, so that
-/// commands that wait at several lanes have one order.
+/// A waiting command: when it came, in microseconds, and, below, the lane that gave the number, so
+/// that commands that wait at several lanes have one order: that of their coming.
 pub type Number = u64;
 
 /// Bits of a `Number` that name the lane that gave it.
 const LANE_BITS: u32 = 10;
-/// Bits above those that count within a millisecond; more go on into the next.
-const COUNT_BITS: u32 = 10;
 /// Clients that went while their command was parked: more are not remembered.
 const GONE_MAX: usize = 4096;
 
@@ -54,12 +54,22 @@ pub enum Attempt {
 }
 
 /// Who waits for keys of this lane.
-struct Waiter {
+pub struct Waiter {
     who: Who,
-    keys: Vec<OwnedKey>,
+    pub keys: Vec<OwnedKey>,
     times: Times,
     /// See `Wait::needs_keys`.
     needs_keys: bool,
+}
+
+impl Waiter {
+    /// The lane that runs its command, if its keys are of several lanes.
+    pub fn leader(&self) -> Option<LaneId> {
+        match self.who {
+            Who::Here(..) => None,
+            Who::Leader(lane) => Some(lane),
+        }
+    }
 }
 
 /// When a waiting command runs though nothing has changed.
@@ -85,14 +95,6 @@ impl Times {
     }
 }
 
-/// Who waits for a key, the oldest first.
-#[derive(Default)]
-struct Queue {
-    all: BTreeSet<Number>,
-    /// Those among them who are to hear when the key goes.
-    needing: BTreeSet<Number>,
-}
-
 enum Who {
     /// A command all of whose keys are here: alone in its parcel, of a connection of that lane.
     Here(LaneId, Box<Parcel>),
@@ -116,20 +118,20 @@ struct Leader {
 /// The waiting commands of a lane.
 #[derive(Default)]
 pub struct Blocked {
-    waiters: HashMap<Number, Waiter>,
+    pub waiters: HashMap<Number, Waiter>,
     leaders: HashMap<Number, Leader>,
-    /// Keys whose next change is for a command that another lane runs, which has been told.
-    promised: HashMap<OwnedKey, Number>,
+    /// Of keys that have changed: who tries next.
+    pub walks: HashMap<OwnedKey, Walk>,
     /// Clients that went before their parked command came to wait.
     gone: HashSet<(LaneId, ReturnTo)>,
     /// Of each key that is waited for.
-    queues: HashMap<OwnedKey, Queue>,
+    pub queues: HashMap<OwnedKey, Queue>,
     /// When who runs though nothing has changed.
     timeouts: BTreeSet<(Millis, Number)>,
     /// Clients of this lane whose command may be waiting, here or elsewhere, by their ids.
     clients: HashMap<u64, ConnectionId>,
-    /// Keys that changed while their slot was held.
-    deferred: Vec<OwnedKey>,
+    /// Keys whose walk stands at a command of this lane, because its slots are held.
+    pub deferred: Vec<OwnedKey>,
     last: Number,
 }
 
@@ -145,9 +147,10 @@ impl Blocked {
         self.queues.len()
     }
 
-    /// A number that is greater than all before.
-    pub fn number(&mut self, now: Millis, lane: LaneId) -> Number {
-        self.last = (self.last + 1).max(now.0 << COUNT_BITS);
+    /// A number that is greater than all before. Asks the clock itself: the turn of a lane that had
+    /// to wait for its core has an old time, and who came to another lane before must stay before.
+    fn number(&mut self, lane: LaneId) -> Number {
+        self.last = (self.last + 1).max(clock::wall_us());
         self.last << LANE_BITS | u64::from(lane.0)
     }
 
@@ -283,7 +286,7 @@ impl Core {
         if self.blocked.gone.remove(&(from, request.return_to)) {
             return;
         }
-        let number = self.blocked.number(now, self.lane);
+        let number = self.blocked.number(self.lane);
         let who = Who::Here(from, parcel);
         let (times, needs_keys) = (Times::of(wait), wait.needs_keys);
         self.enqueue(number, Waiter { who, keys, times, needs_keys });
@@ -304,7 +307,7 @@ impl Core {
         self.blocked.waiters.insert(number, waiter);
     }
 
-    fn dequeue(&mut self, number: Number) -> Option<Waiter> {
+    pub fn dequeue(&mut self, number: Number) -> Option<Waiter> {
         let waiter = self.blocked.waiters.remove(&number)?;
         for key in &waiter.keys {
             // A key may be named twice.
@@ -322,52 +325,8 @@ impl Core {
         Some(waiter)
     }
 
-    /// A key that somebody waits for has changed.
-    pub fn tell_blocked(&mut self, touch: &Touch) {
-        match touch {
-            Touch::Key { key, .. } => self.serve_blocked(&key.clone()),
-            // The keys that these touch are named before them.
-            Touch::Sweep(_) | Touch::Many => {}
-        }
-    }
-
-    /// Lets those who wait for the key try again, the oldest first, until nothing is left to take.
-    fn serve_blocked(&mut self, key: &OwnedKey) {
-        if self.locks.holds(key.slot) {
-            self.blocked.deferred.push(key.clone());
-        } else if !self.blocked.promised.contains_key(key) {
-            self.serve_after(key, 0);
-        }
-    }
-
-    /// The same from those on who came after this one. Where there is no key, those who need it are to
-    /// be refused.
-    fn serve_after(&mut self, key: &OwnedKey, mut after: Number) {
-        loop {
-            let is_there = self.has_value(&key.as_key());
-            let Some(queue) = self.blocked.queues.get(key) else { return };
-            let waiting = if is_there { &queue.all } else { &queue.needing };
-            let Some(number) = waiting.range(after + 1..).next().copied() else { return };
-            if self.is_held(number) {
-                // Nobody overtakes it: who comes behind it waits for the same slot.
-                self.blocked.deferred.push(key.clone());
-                return;
-            }
-            after = number;
-            let leader = match &self.blocked.waiters[&number].who {
-                Who::Here(..) => None,
-                Who::Leader(lane) => Some(*lane),
-            };
-            if let Some(lane) = leader {
-                self.blocked.promised.insert(key.clone(), number);
-                return self.tell_leader(lane, number);
-            }
-            self.try_again(number);
-        }
-    }
-
     /// Runs a command of this lane that waits; it goes on waiting if there is nothing for it.
-    fn try_again(&mut self, number: Number) {
+    pub fn try_again(&mut self, number: Number) {
         let Some(waiter) = self.dequeue(number) else { return };
         let Waiter { who, keys, times, needs_keys } = waiter;
         let Who::Here(from, parcel) = who else {
@@ -382,7 +341,7 @@ impl Core {
     }
 
     /// Whether a command over several lanes holds the slot of a key that this one would take from.
-    fn is_held(&self, number: Number) -> bool {
+    pub fn is_held(&self, number: Number) -> bool {
         self.locks.any()
             && self.blocked.waiters.get(&number).is_some_and(|waiter| {
                 matches!(waiter.who, Who::Here(..))
@@ -390,7 +349,7 @@ impl Core {
             })
     }
 
-    fn tell_leader(&mut self, lane: LaneId, number: Number) {
+    pub fn tell_leader(&mut self, lane: LaneId, number: Number) {
         if lane == self.lane {
             self.leader_ready(number);
         } else {
@@ -398,26 +357,8 @@ impl Core {
         }
     }
 
-    /// Slots are free again: who waits behind a command of several lanes that has had its turn.
-    pub fn keep_promises(&mut self, slots: &[ringlane_base::Slot]) {
-        if self.blocked.promised.is_empty() {
-            return;
-        }
-        let mut kept: Vec<(OwnedKey, Number)> = Vec::new();
-        self.blocked.promised.retain(|key, number| {
-            let keeps = !slots.contains(&key.slot);
-            if !keeps {
-                kept.push((key.clone(), *number));
-            }
-            keeps
-        });
-        for (key, number) in kept {
-            self.serve_after(&key, number);
-        }
-    }
-
     /// A command of several lanes has found nothing and waits for these keys of this lane.
-    pub fn watch_for(&mut self, waits: &Waits) {
+    pub fn watch_for(&mut self, waits: &Waits) -> Number {
         let own =
             |(database, bytes): &(Database, Box<[u8]>)| self.store.key(*database, bytes).into();
         let keys: Vec<OwnedKey> = waits.keys.iter().map(own).collect();
@@ -426,24 +367,22 @@ impl Core {
         let who = Who::Leader(waits.leader);
         let (times, needs_keys) = (Times::default(), waits.needs_keys);
         self.enqueue(waits.number, Waiter { who, keys, times, needs_keys });
+        waits.number
     }
 
     /// A command of several lanes has ended.
     pub fn forget_waiter(&mut self, number: Number) {
-        let Some(waiter) = self.dequeue(number) else { return };
-        for key in waiter.keys {
-            if self.blocked.promised.get(&key) == Some(&number) {
-                self.blocked.promised.remove(&key);
-                self.serve_after(&key, number);
-            }
+        if self.dequeue(number).is_some() {
+            let walks = self.blocked.take_walks(number);
+            self.walk_on(walks);
         }
     }
 
     /// A command of several lanes has found nothing to take: its slots become free, and it waits.
-    pub fn lead(&mut self, mut together: Together) {
+    pub fn lead(&mut self, mut together: Together, effects: Vec<OwnedEffect>) {
         let wait = together.wait.take().expect("it waits");
         let (now, lane) = (self.store.now(), self.lane);
-        let number = together.number.unwrap_or_else(|| self.blocked.number(now, lane));
+        let number = together.number.unwrap_or_else(|| self.blocked.number(lane));
         let (connection, sequence) = (together.connection, together.sequence);
         let here = self.connections.get(connection).is_some_and(|connection| {
             connection.blocked.is_some_and(|(place, _)| place == sequence)
@@ -474,12 +413,20 @@ impl Core {
         let leader = Leader { connection, sequence, commands, lanes, times, needs_keys, expired };
         // First: with the slots free, a lane may say at once that a key has changed.
         self.blocked.leaders.insert(number, leader);
-        self.release_to_wait(&mut together, number, needs_keys, &keys);
+        self.release_to_wait(&mut together, (number, needs_keys), &keys, effects);
         if !here {
             self.unblock(number, Unblock::Gone);
         } else if expired || times.is_over(now) {
             self.unblock(number, Unblock::Timeout);
         }
+    }
+
+    /// A command of several lanes is to let an older one try first: what it waits for is as before.
+    pub fn wait_as_before(&self, number: Number, needs_keys: bool) -> Box<Wait> {
+        let times =
+            self.blocked.leaders.get(&number).map(|leader| leader.times).unwrap_or_default();
+        let Times { until, again } = times;
+        Box::new(Wait { until, again, needs_keys, arguments: None })
     }
 
     /// A lane says that a key has changed.
@@ -509,20 +456,6 @@ impl Core {
             } else {
                 self.outbox.post(lane, Mail::Forget(number));
             }
-        }
-    }
-
-    fn has_value(&mut self, key: &Key<'_>) -> bool {
-        self.store.peek(key).is_some()
-    }
-
-    /// Slots have been released: keys that changed while they were held are served.
-    pub fn serve_deferred(&mut self) {
-        if self.blocked.deferred.is_empty() {
-            return;
-        }
-        for key in std::mem::take(&mut self.blocked.deferred) {
-            self.serve_blocked(&key);
         }
     }
 

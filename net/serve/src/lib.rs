@@ -38,6 +38,7 @@ mod server;
 mod together;
 mod tracking;
 mod transaction;
+mod walks;
 mod watch;
 mod web_guard;
 

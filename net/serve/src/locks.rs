@@ -129,6 +129,7 @@ mod tests {
             slots,
             keys: Vec::new(),
             watch: None,
+            waiter: None,
         })
     }
 

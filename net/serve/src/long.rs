@@ -401,6 +401,7 @@ impl Core {
             slots,
             keys: Vec::new(),
             watch: None,
+            waiter: None,
         });
         if lane == self.lane {
             self.take_lock_request(lane, request, 0);

@@ -187,6 +187,8 @@ pub struct LockRequest {
     pub keys: Vec<Named>,
     /// Once the slots are held: this client's marks end, and the grant says whether one was touched.
     pub watch: Option<WatchId>,
+    /// A command that has waited: the grant says whether it may try.
+    pub waiter: Option<Number>,
 }
 
 /// The slots are held and these are the entries, of the keys that there are.
@@ -195,6 +197,8 @@ pub struct Grant {
     pub entries: Vec<(Named, Exported)>,
     /// A key that the client watches was touched.
     pub touched: bool,
+    /// An older command that waits is to try before this one.
+    pub behind: bool,
 }
 
 /// The commands have run: what they changed on this lane, and the slots to free, if they were the last.
@@ -204,8 +208,18 @@ pub struct Release {
     pub effects: Vec<OwnedEffect>,
     /// The client whose command it was, if it tracks.
     pub writer: Option<(LaneId, ConnectionId)>,
-    /// The command found nothing to take: it wants to hear when one of these keys changes.
-    pub waits: Option<Waits>,
+    /// It is a command that has waited, or does from now on.
+    pub attempted: Option<Attempted>,
+}
+
+/// What has become of a command of several lanes that waits.
+pub enum Attempted {
+    /// It has its answer.
+    Ended(Number),
+    /// It found nothing to take: it wants to hear when one of these keys changes.
+    FoundNothing(Waits),
+    /// It has not looked, so that an older one tries first; it waits as before.
+    SteppedBack(Waits),
 }
 
 /// Keys of a lane for which a command of several lanes waits.

@@ -19,7 +19,9 @@ use crate::core::Core;
 use crate::execute::{Manner, Slices, head, run_here};
 use crate::gather::Recipient;
 use crate::locks::Waiter;
-use crate::parcel::{Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo, Waits};
+use crate::parcel::{
+    Attempted, Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo, Waits,
+};
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
@@ -64,6 +66,8 @@ pub struct Together {
     pub expired: bool,
     /// See `Wait::needs_keys`, of its attempt before.
     pub needs_keys: bool,
+    /// It has waited, and at a lane an older one is to try first.
+    behind: bool,
     /// What it waits for, once it has found nothing to take.
     pub wait: Option<Box<Wait>>,
 }
@@ -89,8 +93,14 @@ impl Together {
             number: None,
             expired: false,
             needs_keys: false,
+            behind: false,
             wait: None,
         }
+    }
+
+    /// Whether it leaves what has changed to an older one. It is told when that one has tried.
+    fn steps_back(&self) -> bool {
+        self.behind && !self.expired
     }
 
     /// Whose commands they are, if he tracks.
@@ -226,7 +236,7 @@ impl Core {
             }
             for group in &together.groups {
                 let request = (group.lane, group.slots.clone(), Vec::new());
-                together.requests.push_back(lock_request(request, together.watch));
+                together.requests.push_back(lock_request(request, &together));
             }
         } else {
             together.fetched = true;
@@ -257,7 +267,8 @@ impl Core {
         }
         for (lane, slots, keys) in wanted {
             together.groups.push(Group { lane, slots: slots.clone() });
-            together.requests.push_back(lock_request((lane, slots, keys), together.watch));
+            let request = lock_request((lane, slots, keys), together);
+            together.requests.push_back(request);
         }
     }
 
@@ -293,9 +304,9 @@ impl Core {
                     }
                     return self.answer_together(together);
                 }
-                Progress::Blocked => {
+                Progress::Blocked(effects) => {
                     self.togethers.free.push(index);
-                    return self.lead(together);
+                    return self.lead(together, effects);
                 }
             }
         }
@@ -306,6 +317,10 @@ impl Core {
         if together.touched {
             self.give_up(together);
             return Progress::Ended;
+        }
+        if let Some(number) = together.number.filter(|_| together.steps_back()) {
+            together.wait = Some(self.wait_as_before(number, together.needs_keys));
+            return Progress::Blocked(Vec::new());
         }
         if together.next == together.commands.requests.len() {
             self.release(together, Vec::new());
@@ -321,9 +336,11 @@ impl Core {
                 let lane = self.shared.lane_of(slot);
                 match together.requests.back_mut() {
                     Some((last, request)) if *last == lane => request.keys.push(key),
-                    Some(_) | None => together
-                        .requests
-                        .push_back(lock_request((lane, Vec::new(), vec![key]), None)),
+                    Some(_) | None => {
+                        let mut request = lock_request((lane, Vec::new(), vec![key]), together);
+                        request.1.watch = None; // It was asked for with the slots.
+                        together.requests.push_back(request);
+                    }
                 }
             }
             return Progress::On;
@@ -332,7 +349,7 @@ impl Core {
         together.next = segment.end;
         let effects = self.run_on_scratch(together, segment);
         if together.wait.is_some() {
-            return Progress::Blocked;
+            return Progress::Blocked(effects);
         }
         if together.next == together.commands.requests.len() {
             self.release(together, effects);
@@ -374,10 +391,9 @@ impl Core {
         let writer = together.writer(self.lane);
         self.remember_together(together);
         for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
-            self.post_release(
-                group.lane,
-                Release { slots: group.slots, effects, writer, waits: None },
-            );
+            let attempted = together.number.map(Attempted::Ended);
+            let release = Release { slots: group.slots, effects, writer, attempted };
+            self.post_release(group.lane, release);
         }
     }
 
@@ -385,16 +401,23 @@ impl Core {
     pub fn release_to_wait(
         &mut self,
         together: &mut Together,
-        number: Number,
-        needs_keys: bool,
+        (number, needs_keys): (Number, bool),
         keys: &[(Slot, Named)],
+        effects: Vec<OwnedEffect>,
     ) {
         let leader = self.lane;
-        for group in std::mem::take(&mut together.groups) {
+        let by_group = self.by_group(together, effects);
+        let writer = together.writer(self.lane);
+        for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
             let here = keys.iter().filter(|(slot, _)| self.shared.lane_of(*slot) == group.lane);
             let keys = here.map(|(_, key)| key.clone()).collect();
-            let waits = Some(Waits { leader, number, needs_keys, keys });
-            let release = Release { slots: group.slots, waits, ..Release::default() };
+            let waits = Waits { leader, number, needs_keys, keys };
+            let attempted = Some(if together.steps_back() {
+                Attempted::SteppedBack(waits)
+            } else {
+                Attempted::FoundNothing(waits)
+            });
+            let release = Release { slots: group.slots, effects, writer, attempted };
             self.post_release(group.lane, release);
         }
     }
@@ -416,7 +439,8 @@ impl Core {
         }
         let touched = request.watch.is_some_and(|watch| self.unwatch(watch));
         let entries = if touched { Vec::new() } else { self.export(request.keys) };
-        let grant = Grant { holder: request.holder, entries, touched };
+        let behind = request.waiter.is_some_and(|waiter| self.blocked.is_behind(waiter));
+        let grant = Grant { holder: request.holder, entries, touched, behind };
         if from == self.lane {
             self.take_grant(grant);
         } else {
@@ -443,6 +467,7 @@ impl Core {
         };
         let together = self.togethers.get(index);
         together.entries.extend(grant.entries);
+        together.behind |= grant.behind;
         if together.granted < together.groups.len() {
             together.granted += 1;
         }
@@ -640,17 +665,17 @@ impl Core {
         for _ in 0..std::mem::take(&mut self.locks.unfinished) {
             self.interest.release();
         }
-        if let Some(waits) = release.waits {
-            self.watch_for(&waits);
-        }
         let mut free = Vec::new();
         for slot in &release.slots {
             self.store.unpin(*slot);
             self.locks.release(*slot, &mut free);
         }
+        let walks = release.attempted.map(|attempted| self.end_attempt(&attempted));
         self.tracking.writer = release.writer;
         self.hand_out_touches();
         self.tracking.writer = None;
+        // Before what was parked: who waits came earlier.
+        self.walk_on(walks.unwrap_or_default());
         for waiter in free {
             match waiter {
                 Waiter::Request(from, parcel) => self.run_parcel(from, parcel),
@@ -662,7 +687,6 @@ impl Core {
             }
         }
         self.serve_deferred();
-        self.keep_promises(&release.slots);
     }
 
     /// Runs a single request, or queues it behind the slot that it finds held.
@@ -711,14 +735,15 @@ enum Progress {
     On,
     Waits,
     Ended,
-    /// It found nothing to take.
-    Blocked,
+    /// It found nothing to take; what it has changed all the same (a new consumer of a group).
+    Blocked(Vec<OwnedEffect>),
 }
 
+/// What a command asks a lane for; the number of what is under way is known once it is.
 fn lock_request(
     (lane, slots, keys): (LaneId, Vec<Slot>, Vec<Named>),
-    watch: Option<WatchId>,
+    together: &Together,
 ) -> (LaneId, LockRequest) {
-    // The number of what is under way is known once it is.
-    (lane, LockRequest { holder: Holder::Together(0), slots, keys, watch })
+    let Together { watch, number: waiter, .. } = *together;
+    (lane, LockRequest { holder: Holder::Together(0), slots, keys, watch, waiter })
 }

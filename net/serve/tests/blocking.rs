@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::collections::VecDeque;
+
 use support::{Client, Running};
 
 const LANES: [usize; 3] = [1, 2, 4];
@@ -355,6 +357,54 @@ fn what_becomes_old_enough_to_be_claimed_wakes_who_waits_for_it() {
             other.say("XCLAIM one g alice 0 2-1 IDLE 200000 JUSTID");
             let claimed = waiting[1].reply();
             assert!(claimed.contains("$3\r\n2-1\r\n"), "{lanes} lanes: {claimed}");
+        }
+    }
+}
+
+/// How often what lanes do at once is tried: some of these meet the moments that matter.
+const ROUNDS: usize = 300;
+
+#[test]
+fn what_comes_while_others_look_is_for_the_oldest() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut other, mut third) = (server.client(), server.client());
+        for key in ["one", "two"] {
+            other.say(&format!("XGROUP CREATE {key} g $ MKSTREAM"));
+        }
+        let read = |client: &mut Client, name: &str| {
+            let line = format!("XREADGROUP GROUP g {name} COUNT 1 BLOCK 0 STREAMS one two > >");
+            client.send_command(&line.split(' ').collect::<Vec<_>>());
+        };
+        let names = ["alice", "bob", "carol"];
+        let mut waiting: VecDeque<_> = names.map(|name| (server.client(), name)).into();
+        for (index, (client, name)) in waiting.iter_mut().enumerate() {
+            read(client, name);
+            until_blocked(&mut other, index + 1);
+        }
+        for key in ["one", "two"] {
+            let consumers = other.say(&format!("XINFO CONSUMERS {key} g"));
+            assert!(
+                names.iter().all(|name| consumers.contains(name)),
+                "{lanes} lanes: {consumers}"
+            );
+        }
+        for round in 1..=ROUNDS {
+            // All are told, one after the other, and find nothing; meanwhile something comes.
+            for key in ["one", "two"] {
+                let consumer = format!("XGROUP CREATECONSUMER {key} g {round}\r\n");
+                other.send(consumer.as_bytes());
+            }
+            let key = ["one", "two"][round % 2];
+            third.say(&format!("XADD {key} {round}-1 f v"));
+            assert_eq!((other.reply(), other.reply()), (":1\r\n".into(), ":1\r\n".into()));
+            let (mut oldest, name) = waiting.pop_front().expect("three wait");
+            let said = oldest.reply();
+            assert!(said.contains(&format!("{round}-1\r\n")), "{lanes} lanes: {said}");
+            until_blocked(&mut other, 2);
+            read(&mut oldest, name);
+            until_blocked(&mut other, 3);
+            waiting.push_back((oldest, name));
         }
     }
 }
