@@ -1,5 +1,5 @@
 //! The allocator of the process: jemalloc, counted by thread, told to give memory back within a
-//! second.
+//! second; mappings of their own (`mapped`) for the largest allocations.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_char;
@@ -8,6 +8,8 @@ use ringlane_serve::{Allocator, AllocatorUsage};
 use ringlane_store::{CountingAllocator, UsableSize};
 use tikv_jemalloc_ctl::{epoch, stats};
 use tikv_jemallocator::Jemalloc;
+
+use crate::mapped::{self, is_mapped};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator<Sized> = CountingAllocator(Sized(Jemalloc));
@@ -33,19 +35,26 @@ pub fn introduce() {
 /// What every allocation of jemalloc is aligned to on the architectures that we know, in bytes.
 const ALIGN_OF_ALL: usize = 16;
 
-/// jemalloc, which knows what an allocation takes from its layout alone.
+/// jemalloc, which knows what an allocation takes from its layout alone; and mappings.
 struct Sized(Jemalloc);
 
-// SAFETY: every call is passed on as it is.
+// SAFETY: every call is passed on as it is, to the one of the two that the layout names; between
+// them an allocation is copied.
 unsafe impl GlobalAlloc for Sized {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if is_mapped(layout) {
+            return mapped::allocate(layout);
+        }
         // SAFETY: the caller's word.
         unsafe { self.0.alloc(layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if is_mapped(layout) {
+            return mapped::allocate(layout);
+        }
         // SAFETY: the caller's word.
         unsafe { self.0.alloc_zeroed(layout) }
     }
@@ -53,20 +62,43 @@ unsafe impl GlobalAlloc for Sized {
     #[inline]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: the caller's word.
-        unsafe { self.0.dealloc(pointer, layout) }
+        unsafe {
+            if is_mapped(layout) {
+                return mapped::free(pointer);
+            }
+            self.0.dealloc(pointer, layout);
+        }
     }
 
     #[inline]
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        // SAFETY: the caller's word.
-        unsafe { self.0.realloc(pointer, layout, bytes) }
+        // SAFETY: the caller's word: the new size is a layout of the same alignment.
+        unsafe {
+            let wanted = Layout::from_size_align_unchecked(bytes, layout.align());
+            match (is_mapped(layout), is_mapped(wanted)) {
+                (false, false) => self.0.realloc(pointer, layout, bytes),
+                (true, true) => mapped::resize(pointer, bytes),
+                (true, false) | (false, true) => {
+                    let moved = self.alloc(wanted);
+                    if !moved.is_null() {
+                        moved.copy_from_nonoverlapping(pointer, bytes.min(layout.size()));
+                        self.dealloc(pointer, layout);
+                    }
+                    moved
+                }
+            }
+        }
     }
 }
 
-// SAFETY: `nallocx` is a function of the size alone, and what `mallocx` of that size takes.
+// SAFETY: `nallocx` is a function of the size alone, and what `mallocx` of that size takes; so is
+// the size of a mapping.
 unsafe impl UsableSize for Sized {
     #[inline]
     unsafe fn usable_size(&self, _pointer: *mut u8, layout: Layout) -> usize {
+        if is_mapped(layout) {
+            return mapped::mapping_bytes(layout.size());
+        }
         // The flags that `Jemalloc` passes for this layout: none up to jemalloc's own alignment,
         // MALLOCX_ALIGN (the binary logarithm) otherwise.
         let flags = if layout.align() <= ALIGN_OF_ALL && layout.align() <= layout.size() {
@@ -79,9 +111,12 @@ unsafe impl UsableSize for Sized {
     }
 }
 
-/// What jemalloc takes for so many bytes.
+/// What an allocation of so many bytes takes.
 #[inline]
 fn size_class(bytes: usize) -> usize {
+    if bytes >= mapped::MAPPED_BYTES_MIN {
+        return mapped::mapping_bytes(bytes);
+    }
     // SAFETY: a pure function of a size that is not 0.
     unsafe { tikv_jemalloc_sys::nallocx(bytes.max(1), 0) }
 }
@@ -89,10 +124,15 @@ fn size_class(bytes: usize) -> usize {
 fn usage() -> AllocatorUsage {
     // The numbers are those of the last epoch; a failure leaves them a little old.
     let _ = epoch::advance();
+    let (active, resident) =
+        (stats::active::read().unwrap_or(0), stats::resident::read().unwrap_or(0));
+    let books = stats::metadata::read().unwrap_or(0);
+    let mapped = mapped::handed_out();
     AllocatorUsage {
-        allocated: stats::allocated::read().unwrap_or(0),
-        active: stats::active::read().unwrap_or(0),
-        resident: stats::resident::read().unwrap_or(0),
+        allocated: stats::allocated::read().unwrap_or(0) + mapped,
+        active: active + mapped,
+        resident: resident + mapped,
+        free: resident.saturating_sub(active + books),
     }
 }
 
@@ -128,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_size_from_the_layout_is_what_jemalloc_says_of_the_pointer() {
-        for size in [1, 16, 17, 100, 1000, 4097, 16 << 10, 100_000, 3_000_000, 70 << 20] {
+        for size in [1, 16, 17, 100, 1000, 4097, 16 << 10, 100_000, mapped::MAPPED_BYTES_MIN - 1] {
             for align in [1, 8, 16, 64, 4096] {
                 let layout = Layout::from_size_align(size, align).expect("a power of two");
                 // SAFETY: allocated, asked about and freed with the same layout.
@@ -141,6 +181,24 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn an_allocation_that_passes_the_bound_either_way_keeps_its_bytes_and_its_account() {
+        let before = ringlane_store::thread_bytes();
+        let mut bytes: Vec<u8> = (0..100_000u32).map(|number| number as u8).collect();
+        let expected = bytes.clone();
+        for capacity in [1 << 20, 3 << 20, 40 << 20, 500 << 20, 100_000] {
+            bytes.shrink_to(capacity);
+            bytes.reserve_exact(capacity - bytes.len());
+            assert_eq!(bytes.capacity(), capacity);
+            assert_eq!(bytes, expected);
+            let held = (ringlane_store::thread_bytes() - before) as usize;
+            let both = size_class(capacity) + size_class(expected.capacity());
+            assert_eq!(held, both, "{capacity}");
+        }
+        drop((bytes, expected));
+        assert_eq!(ringlane_store::thread_bytes(), before);
     }
 
     #[test]

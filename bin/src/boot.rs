@@ -13,6 +13,7 @@ use sd_notify::NotifyState;
 use crate::allocator;
 use crate::limits;
 use crate::logs::Destination;
+use crate::mapped;
 use crate::signals::{Signal, Signals};
 
 /// From the first signal to the end of the process, whatever still hangs.
@@ -27,6 +28,8 @@ pub fn serve(settings: &Arc<Settings>, logs: Destination) -> Result<(), String> 
     limits::raise(settings, start.lanes)?;
     // Before any thread starts, since threads inherit what is blocked.
     let signals = Signals::block();
+    mapped::start_giving_back()
+        .map_err(|error| format!("no thread for freed memory could be started: {error}"))?;
     let server = ringlane_serve::start(settings).map_err(|error| error.to_string())?;
     limits::check_memory(settings);
     announce(&server, settings);

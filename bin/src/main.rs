@@ -11,6 +11,7 @@ mod import;
 mod limits;
 mod logs;
 mod machine;
+mod mapped;
 mod signals;
 
 use std::path::{Path, PathBuf};

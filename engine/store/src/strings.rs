@@ -171,7 +171,9 @@ impl Store {
         let handle = handle_at(&mut self.slots, found);
         let (bytes, old_charge) = entry::take_outside(&self.slab, handle).expect("it is outside");
         let mut charged = old_charge;
-        let text = if bytes.len() < patch.offset || !bytes.is_unique() {
+        // A gap in new memory costs nothing, but what was there must be copied.
+        let gap = patch.offset.saturating_sub(bytes.len());
+        let text = if gap > bytes.len() || !bytes.is_unique() {
             let text = patch.onto(&bytes);
             charged = charge_of(text.capacity());
             text
@@ -182,6 +184,7 @@ impl Store {
                 // By the allocator's own means, which may spare the copy.
                 text.reserve_exact(patch.end() - text.len() + spare(patch.end()));
             }
+            text.resize(text.len() + gap, 0);
             patch.write(&mut text);
             if text.capacity() != capacity {
                 charged = charge_of(text.capacity());
@@ -240,6 +243,18 @@ mod tests {
             store.remove(&key, crate::Removal::Deleted);
             assert_eq!(store.memory().blobs, 0);
         }
+    }
+
+    #[test]
+    fn a_write_a_little_beyond_the_end_leaves_zeros_between() {
+        let mut store = store();
+        let key = store.key(Database::default(), b"gap");
+        let old = vec![b'x'; 100_000];
+        store.set(&key, NewValue::Text(&old), Expiry::Never).expect("there is no limit");
+        store.set_range(&key, 100_050, b"end").expect("there is no limit");
+        let Some(Value::Blob(blob)) = store.get(&key) else { panic!("a long value") };
+        assert_eq!((&blob[..100_000], &blob[100_050..]), (&old[..], &b"end"[..]));
+        assert!(blob[100_000..100_050].iter().all(|&byte| byte == 0));
     }
 
     #[test]

@@ -265,7 +265,7 @@ mod tests {
             fixed: 30,
         };
         let reports = [LaneReport { memory, ..LaneReport::default() }];
-        let usage = AllocatorUsage { allocated: 500, active: 600, resident: 700 };
+        let usage = AllocatorUsage { allocated: 500, active: 600, resident: 700, free: 50 };
         let resident = Resident { now: 3000, peak: 4000 };
         assert_eq!(Account::of(&reports, None, resident, 0).used, memory.total());
         Account::of(&reports, Some(usage), resident, 0)

@@ -11,6 +11,8 @@ pub struct AllocatorUsage {
     pub active: usize,
     /// Backed by memory.
     pub resident: usize,
+    /// Of that, pages of which nothing is handed out: kept for what is allocated next.
+    pub free: usize,
 }
 
 /// The process's allocator, as far as commands can use it.
