@@ -1,124 +1,13 @@
 //! Connections to the real program: many, short-lived, beyond its descriptors, and while it stops.
-//! It runs as a process of its own, so that its memory and its descriptors are its alone.
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod support;
+
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, Signal};
-
-/// Long enough for a loaded machine; nothing waits for it unless a reply is missing.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Looks at a state that is to come; each waits `PAUSE`.
-const LOOKS_MAX: usize = 3000;
-const PAUSE: Duration = Duration::from_millis(10);
-
-/// The running program; killed when dropped.
-struct Program {
-    child: Child,
-    port: u16,
-}
-
-impl Program {
-    fn start(arguments: &[&str]) -> Self {
-        Self::start_by(Command::new(env!("CARGO_BIN_EXE_ringlane")), arguments)
-    }
-
-    /// With this limit of open files.
-    fn start_with_files(files: usize, arguments: &[&str]) -> Self {
-        let mut shell = Command::new("sh");
-        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
-        shell.args(["-c", &script, env!("CARGO_BIN_EXE_ringlane")]);
-        Self::start_by(shell, arguments)
-    }
-
-    fn start_by(mut command: Command, arguments: &[&str]) -> Self {
-        let mut child = command
-            .args(["--port", "0", "--bind", "127.0.0.1", "--loglevel", "nothing"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the program was built");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("piped");
-        BufReader::new(output).read_line(&mut line).expect("the program says when it is ready");
-        let port = line.split_once("port=").and_then(|(_, rest)| rest.split(' ').next());
-        let port = port.and_then(|port| port.parse().ok());
-        let port = port.unwrap_or_else(|| panic!("no port in {line:?}"));
-        Self { child, port }
-    }
-
-    fn client(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).expect("the server accepts");
-        stream.set_nodelay(true).expect("a TCP socket");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a TCP socket");
-        stream
-    }
-
-    fn process(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    fn resident_bytes(&self) -> usize {
-        let path = format!("/proc/{}/statm", self.child.id());
-        let text = std::fs::read_to_string(path).expect("it runs");
-        let pages: usize = text.split(' ').nth(1).expect("a field").parse().expect("a number");
-        pages * rustix::param::page_size()
-    }
-
-    fn open_files(&self) -> usize {
-        let folder = format!("/proc/{}/fd", self.child.id());
-        std::fs::read_dir(folder).expect("it runs").count()
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Sends PING and takes the answer.
-fn ping(stream: &mut TcpStream) {
-    stream.write_all(b"PING\r\n").expect("the server reads");
-    take_pong(stream);
-}
-
-fn take_pong(stream: &mut TcpStream) {
-    let mut reply = [0; 7];
-    stream.read_exact(&mut reply).expect("a reply comes in time");
-    assert_eq!(&reply, b"+PONG\r\n", "{}", reply.escape_ascii());
-}
-
-/// A number of INFO.
-fn info(stream: &mut TcpStream, field: &str) -> u64 {
-    stream.write_all(b"INFO\r\n").expect("the server reads");
-    let mut reader = BufReader::new(stream);
-    let mut header = String::new();
-    reader.read_line(&mut header).expect("a reply comes in time");
-    let length: usize = header[1..].trim().parse().expect("a bulk string");
-    let mut text = vec![0; length + 2];
-    reader.read_exact(&mut text).expect("the whole of it");
-    let text = String::from_utf8(text).expect("INFO is text");
-    let prefix = format!("{field}:");
-    let found = text.lines().find_map(|line| line.strip_prefix(&prefix));
-    found.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{field} in {text}"))
-}
-
-/// Looks at a number of INFO until it is right; the last look if it never is.
-fn info_until(stream: &mut TcpStream, field: &str, right: impl Fn(u64) -> bool) -> u64 {
-    for _ in 1..LOOKS_MAX {
-        let seen = info(stream, field);
-        if right(seen) {
-            return seen;
-        }
-        std::thread::sleep(PAUSE);
-    }
-    info(stream, field)
-}
+use rustix::process::{Resource, Rlimit, Signal};
+use support::{LOOKS_MAX, PAUSE, Program, info, info_until, ping, take_pong};
 
 /// Connects, is answered, and goes: properly, by a reset, or with a reply on its way.
 fn come_and_go(program: &Program, count: usize) {
@@ -242,6 +131,59 @@ fn replies_already_owed_arrive_before_the_process_ends() {
     let status = program.child.wait().expect("it ends");
     assert_eq!(status.code(), Some(0));
     assert!(TcpStream::connect(("127.0.0.1", program.port)).is_err(), "nobody listens any more");
+}
+
+/// Ticks of CPU time that the process has taken.
+fn cpu_ticks(program: &Program) -> u64 {
+    let path = format!("/proc/{}/stat", program.child.id());
+    let text = std::fs::read_to_string(path).expect("it runs");
+    let (_, fields) = text.rsplit_once(") ").expect("proc_pid_stat(5)");
+    // User time is the 14th field of all, the third being the first here.
+    fields.split(' ').nth(11).and_then(|ticks| ticks.parse().ok()).expect("a number")
+}
+
+/// A server whose lane is in a script that ends only when its limit of an hour is reached.
+fn busy_program() -> (Program, TcpStream) {
+    const TICKS: u64 = 5;
+    let program = Program::start(&["--lanes", "1", "--script-time-limit", "3600000"]);
+    let mut client = program.client();
+    ping(&mut client);
+    let idle = cpu_ticks(&program);
+    client
+        .write_all(b"*3\r\n$4\r\nEVAL\r\n$17\r\nwhile true do end\r\n$1\r\n0\r\n")
+        .expect("the server reads");
+    while cpu_ticks(&program) < idle + TICKS {
+        std::thread::sleep(PAUSE);
+    }
+    (program, client)
+}
+
+#[test]
+fn a_busy_lane_does_not_keep_the_process_from_ending() {
+    // The drain is given up after less than a second; that this comes to an end at all shows it.
+    let (mut program, _client) = busy_program();
+    rustix::process::kill_process(program.process(), Signal::TERM).expect("it runs");
+    let status = program.child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_second_signal_ends_the_process_at_once() {
+    let (mut program, _client) = busy_program();
+    rustix::process::kill_process(program.process(), Signal::TERM).expect("it runs");
+    // The two must not become one: the first has been taken when nobody owes it any more.
+    let pending = || {
+        let path = format!("/proc/{}/status", program.child.id());
+        let text = std::fs::read_to_string(path).expect("it runs");
+        let line = text.lines().find(|line| line.starts_with("ShdPnd:")).expect("a field");
+        !line.trim_end().ends_with("0000000000000000")
+    };
+    while pending() {
+        std::thread::yield_now();
+    }
+    rustix::process::kill_process(program.process(), Signal::TERM).expect("it runs");
+    let status = program.child.wait().expect("it ends");
+    assert_eq!(status.code(), Some(1), "a drain that is given up ends with 0");
 }
 
 /// What a server may hold more after clients that never read were closed.

@@ -277,6 +277,7 @@ impl LaneScripts {
             database: context.database,
             limits: context.limits,
             read_only: no_writes,
+            allow_oom: flags.allow_oom,
             resp3: false,
             reach,
             published: &mut self.published,

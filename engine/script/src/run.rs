@@ -61,11 +61,14 @@ pub trait Listeners {
 const PUBLISHED_MAX: usize = 10_000;
 
 /// One run of a script.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts about the run")]
 pub struct Run<'a> {
     pub store: &'a mut Store,
     pub database: Database,
     pub limits: HandlerLimits,
     pub read_only: bool,
+    /// It was declared to run without regard to memory.
+    pub allow_oom: bool,
     /// `redis.setresp(3)` was called.
     pub resp3: bool,
     pub reach: Reach<'a>,
@@ -101,8 +104,18 @@ impl Run<'_> {
         match spec.run {
             Runs::Store(handler) => {
                 let routed = self.check_keys(spec, args)?;
+                // A script that has written goes on to its end, as in Redis.
+                let goes_on = self.wrote || self.allow_oom;
+                let asks = spec.flags.has(Flags::DENYOOM) && !goes_on;
+                if asks && self.store.refuses_writes() {
+                    return Err(CommandError::OutOfMemory);
+                }
                 self.wrote |= spec.access == Access::Write;
-                self.handle(spec, handler, args, routed, reply)
+                let before = self.store.passes_limit();
+                self.store.set_passes_limit(before || goes_on);
+                let outcome = self.handle(spec, handler, args, routed, reply);
+                self.store.set_passes_limit(before);
+                outcome
             }
             Runs::Serve(command) => self.serve(command, spec, args, reply, clocks),
         }

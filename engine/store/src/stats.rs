@@ -18,4 +18,6 @@ pub struct Stats {
     pub relocated: u64,
     /// Writes refused because nothing could be evicted.
     pub refused: u64,
+    /// Writes that passed the limit, because what they belong to had begun.
+    pub forced: u64,
 }

@@ -35,6 +35,8 @@ pub struct Store {
     pub(crate) limits: Limits,
     /// `set_whole_limit`.
     pub(crate) whole_max: Option<usize>,
+    /// What is written now is never refused.
+    pub(crate) passes_limit: bool,
     pub(crate) stats: Stats,
     pub(crate) dice: fastrand::Rng,
     /// A bit for each slot that may have entries.
@@ -114,6 +116,7 @@ impl Store {
             upkeep: Upkeep::default(),
             limits: Limits::default(),
             whole_max: None,
+            passes_limit: false,
             stats: Stats::default(),
             dice,
             occupied: vec![0; options.slots.len().div_ceil(64)],

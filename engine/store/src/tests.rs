@@ -6,7 +6,8 @@ use ringlane_base::{Database, HashSeed, KeyHash, Millis};
 
 use crate::segment::SEGMENT_ENTRIES_MAX;
 use crate::{
-    Budget, Expiry, Key, Limits, NewValue, Options, Policy, Removal, Store, TypeName, Value,
+    Budget, Expiry, Key, Limits, NewValue, Options, OutOfMemory, Policy, Removal, Store, TypeName,
+    Value,
 };
 
 const NOW: Millis = Millis(1_700_000_000_000);
@@ -337,6 +338,90 @@ fn upkeep_rests_when_nothing_may_be_evicted() {
         assert!(store.set(&key, NewValue::Text(&[b'v'; 300]), Expiry::Never).is_err());
         assert_eq!(store.stats().refused, 1);
     }
+}
+
+#[test]
+fn writes_are_refused_while_more_is_used_than_allowed_and_nothing_may_go() {
+    let mut store = store();
+    for number in 0..50_000u32 {
+        set(&mut store, &number.to_be_bytes(), b"some value", Expiry::Never);
+    }
+    let used = store.memory().total();
+    for policy in [Policy::NoEviction, Policy::VolatileTtl, Policy::Adaptive] {
+        for (bytes_max, over) in [(Some(used), false), (Some(used - 1), true), (None, false)] {
+            store.set_limits(Limits { bytes_max, entries_max: None, policy });
+            let refused = over && policy != Policy::Adaptive;
+            assert_eq!(store.refuses_writes(), refused, "{policy:?}");
+            assert_eq!(store.len(Database(0)), 50_000, "nobody asked for room");
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_something_that_has_begun_passes_the_limit() {
+    let mut store = store();
+    set(&mut store, b"there", b"some value", Expiry::Never);
+    let bytes_max = Some(store.memory().total());
+    store.set_limits(Limits { bytes_max, entries_max: None, policy: Policy::NoEviction });
+    let long = vec![b'v'; 1_000_000];
+    let key = store.key(Database(0), b"long");
+    let write = |store: &mut Store| store.set(&key, NewValue::Text(&long), Expiry::Never);
+    assert_eq!(write(&mut store), Err(OutOfMemory));
+    store.set_passes_limit(true);
+    assert_eq!(write(&mut store), Ok(()));
+    assert!(!store.refuses_writes());
+    store.set_passes_limit(false);
+    assert!(store.refuses_writes());
+    assert_eq!((store.stats().refused, store.stats().forced), (1, 1));
+    assert_eq!(store.len(Database(0)), 2, "nothing was evicted");
+}
+
+#[test]
+fn a_collection_counts_until_it_has_been_freed() {
+    let mut store = store();
+    let key = store.key(Database(0), b"set");
+    let members: Vec<Vec<u8>> =
+        (0..100_000u32).map(|number| format!("member:{number}").into_bytes()).collect();
+    store
+        .edit::<crate::types::set::Set, _>(&key, 0, |set| {
+            assert!(members.iter().all(|member| set.insert(member)));
+        })
+        .expect("there is no limit");
+    let full = store.memory().blobs;
+    assert!(full > 2_000_000, "{full}");
+    assert!(store.remove(&key, Removal::Deleted));
+    assert_eq!(store.memory().blobs, full);
+    let mut before = full;
+    while store.work(Budget { units: 1000 }).more {
+        let now = store.memory().blobs;
+        assert!(now <= before, "{now} after {before}");
+        before = now;
+    }
+    assert_eq!(store.memory().blobs, 0);
+}
+
+#[test]
+fn what_is_about_to_be_freed_is_not_made_good_by_eviction() {
+    let mut store = store();
+    let key = store.key(Database(0), b"set");
+    let members: Vec<Vec<u8>> =
+        (0..100_000u32).map(|number| format!("member:{number}").into_bytes()).collect();
+    store
+        .edit::<crate::types::set::Set, _>(&key, 0, |set| {
+            assert!(members.iter().all(|member| set.insert(member)));
+        })
+        .expect("there is no limit");
+    for number in 0..10_000u32 {
+        set(&mut store, &number.to_be_bytes(), b"some value", Expiry::Never);
+    }
+    let bytes_max = Some(store.memory().total());
+    assert!(store.remove(&key, Removal::Deleted));
+    store.set_limits(Limits { bytes_max, entries_max: None, policy: Policy::AllkeysLru });
+    for number in 10_000..12_000u32 {
+        set(&mut store, &number.to_be_bytes(), &[b'v'; 1000], Expiry::Never);
+        store.work(Budget { units: 100 });
+    }
+    assert_eq!(store.stats().evicted, 0);
 }
 
 /// Fills a store of 1000 entries with keys that each policy values differently; returns which of

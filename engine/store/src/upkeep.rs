@@ -53,6 +53,8 @@ pub struct Upkeep {
     segments: Vec<Segment>,
     /// Large collections that no key has any more.
     large: Vec<Arc<Collection>>,
+    /// Bytes that those take still.
+    pub(crate) large_bytes: usize,
     /// Hashes with fields that are due, in no order: at most one for each item of the wheel.
     pub(crate) due_fields: Vec<Item>,
     /// Where the search for entries of flushed databases stands.
@@ -68,6 +70,11 @@ pub struct Upkeep {
 }
 
 impl Upkeep {
+    /// Whether large collections wait to be freed.
+    pub fn has_large(&self) -> bool {
+        !self.large.is_empty()
+    }
+
     /// Whether detached entries wait to be freed.
     pub fn has_graves(&self) -> bool {
         !self.graves.is_empty() || !self.segments.is_empty()
@@ -75,8 +82,10 @@ impl Upkeep {
 
     /// Takes a collection that is to be freed in slices, unless that is done at once.
     pub fn bury_large(&mut self, large: Arc<Collection>) {
-        if large.bytes() > LARGE_BYTES_MIN {
+        let bytes = large.bytes();
+        if bytes > LARGE_BYTES_MIN {
             self.large.push(large);
+            self.large_bytes += bytes;
         }
     }
 
@@ -107,6 +116,17 @@ impl Store {
         self.whole_max = bytes.filter(|_| self.limits.policy != crate::Policy::NoEviction);
     }
 
+    /// Whether what is written from now on may pass the limit where nothing can be evicted, because
+    /// it belongs to something that has begun and comes to its end.
+    pub fn set_passes_limit(&mut self, passes: bool) {
+        self.passes_limit = passes;
+    }
+
+    /// What `set_passes_limit` said last.
+    pub fn passes_limit(&self) -> bool {
+        self.passes_limit
+    }
+
     /// Bytes of fixed kind: slot array, directories, books, wheel, ghosts.
     #[inline]
     pub(crate) fn fixed_bytes(&self) -> usize {
@@ -126,7 +146,7 @@ impl Store {
             slab_resident: self.slab.resident_bytes(),
             slab_live: self.slab.live_bytes(),
             tables: self.slab.table_bytes(),
-            blobs: self.slab.large_bytes() + self.outside_bytes,
+            blobs: self.slab.large_bytes() + self.outside_bytes + self.upkeep.large_bytes,
             ghosts,
             wheel,
             fixed: self.fixed_bytes() - ghosts - wheel,
@@ -250,14 +270,17 @@ impl Store {
         let Some(large) = self.upkeep.large.last_mut() else { return 0 };
         let mut units = budget.min(u32::MAX as usize) as u32;
         let before = units;
+        let held = large.bytes();
         let done = match Arc::get_mut(large) {
             Some(large) => large.free_some(&mut units),
             // It still travels: whoever has it drops it.
             None => true,
         };
+        let left = if done { 0 } else { large.bytes() };
         if done {
             self.upkeep.large.pop();
         }
+        self.upkeep.large_bytes -= held - left;
         (before - units) as usize + 1
     }
 
@@ -363,8 +386,9 @@ impl Store {
         let Some(max) = self.limits.bytes_max else { return false };
         let reserve = (max / RESERVE_SHARE).min(RESERVE_BYTES_MAX);
         let wanted = if self.upkeep.restoring { reserve / 4 * 3 } else { reserve / 4 };
-        let pool = self.slab.pool_pages() * PAGE_BYTES;
-        self.used_bytes() - pool > max - wanted
+        // What is free or about to be is as good as evicted.
+        let freed = self.slab.pool_pages() * PAGE_BYTES + self.upkeep.large_bytes;
+        self.used_bytes() - freed > max - wanted
     }
 
     /// Evicts and gathers until there is room for the next writes.
@@ -479,5 +503,6 @@ impl Store {
             self.drain_grave();
             self.upkeep.large.clear();
         }
+        self.upkeep.large_bytes = 0;
     }
 }

@@ -266,7 +266,12 @@ impl Parser {
         match outcome {
             Outcome::Empty => return Ok(Step::Empty { consumed: progress.position as usize }),
             Outcome::Finished => {
-                args.append(&mut held);
+                // A hundred thousand arguments change hands without being moved.
+                if args.is_empty() {
+                    std::mem::swap(args, &mut held);
+                } else {
+                    args.append(&mut held);
+                }
                 if let Some(spill) = spill {
                     blobs.splice(blobs_before..blobs_before, spill.blobs);
                     blobs.push(Bytes::from(spill.kept));

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use ringlane_base::LaneId;
 use tracing::{debug, warn};
 
-use crate::connection::{Connection, INPUT_PAUSE_BYTES, Phase, UNAUTHENTICATED_OUTPUT_BYTES_MAX};
+use crate::connection::{Connection, Phase, UNAUTHENTICATED_OUTPUT_BYTES_MAX};
 use crate::core::Core;
 use crate::doors;
 use crate::ring::{ConnectionId, Ring};
@@ -114,10 +114,7 @@ impl Core {
     /// Stops reading from a connection whose input piles up unexecuted.
     pub fn pause_reading_if_full(&mut self, id: ConnectionId, ring: &mut Ring) {
         let Some(connection) = self.connections.get(id) else { return };
-        if connection.paused
-            || connection.may_execute()
-            || connection.input_len() < INPUT_PAUSE_BYTES
-        {
+        if connection.paused || !connection.input_is_full() {
             return;
         }
         connection.paused = true;
@@ -198,6 +195,7 @@ impl Core {
         let waits = |connection: &mut Connection| {
             connection.phase == Phase::Open
                 && !connection.barrier
+                && !connection.held_back
                 && connection.places_waiting() == 0
                 && !connection.is_restricted()
         };
@@ -211,7 +209,9 @@ impl Core {
             .map(|database| self.store.len(ringlane_base::Database(database)))
             .sum();
         line.keys.store(keys, Ordering::Relaxed);
-        line.memory.store(self.store.memory().total(), Ordering::Relaxed);
+        if self.live.maxmemory.is_none() {
+            line.memory.store(self.store.memory().total(), Ordering::Relaxed);
+        }
     }
 }
 

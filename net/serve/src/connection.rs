@@ -93,6 +93,8 @@ pub struct Connection {
     /// Bytes received and not yet executed, from `input_start` on.
     pub input: Vec<u8>,
     pub input_start: usize,
+    /// Bytes of `input` that the parser has seen; it waits for more than those.
+    pub input_seen: usize,
     /// Replies written, in order, not yet handed to the kernel.
     pub output: ReplyBuffer,
     pub flight: Flight,
@@ -107,6 +109,12 @@ pub struct Connection {
     pub receiving: bool,
     /// Its receive was cancelled because input or output has piled up.
     pub paused: bool,
+    /// Its command is arriving, and others go on before it: see `intake`.
+    pub held_back: bool,
+    /// Bytes that its input was last counted to take.
+    pub arriving: usize,
+    /// Bytes of large arguments that went to other lanes since none was owed a reply.
+    pub forwarded: usize,
     /// A command is under way that later commands of this connection must wait for.
     pub barrier: bool,
     /// The command under way may wait: the number of its place, and the lane where it does.
@@ -146,6 +154,7 @@ impl Connection {
             parser: Parser::new(),
             input: Vec::new(),
             input_start: 0,
+            input_seen: 0,
             output: ReplyBuffer::default(),
             flight: Flight::default(),
             places: VecDeque::new(),
@@ -155,6 +164,9 @@ impl Connection {
             phase: Phase::Open,
             receiving: false,
             paused: false,
+            held_back: false,
+            arriving: 0,
+            forwarded: 0,
             barrier: false,
             blocked: None,
             ready: false,
@@ -195,6 +207,34 @@ impl Connection {
     /// Bytes of input that wait.
     pub fn input_len(&self) -> usize {
         self.input.len() - self.input_start
+    }
+
+    /// Whether so much input waits that no more is to be read: commands that are there wait for
+    /// their turn. What the parser has seen does not count: it needs more to go on.
+    pub fn input_is_full(&self) -> bool {
+        let waits = if self.may_execute() {
+            self.input.len() - self.input_seen.min(self.input.len())
+        } else {
+            self.input_len()
+        };
+        waits >= INPUT_PAUSE_BYTES
+    }
+
+    /// Takes back the input that a batch has parsed as far as `from`; `starved`: it needs more.
+    pub fn return_input(&mut self, mut input: Vec<u8>, from: usize, starved: bool) {
+        let mut from = from;
+        // What has been executed goes once it is half of it, so that each byte is moved once on
+        // average: under a pipeline that never ends the buffer is never empty.
+        if from * 2 >= input.len() {
+            input.drain(..from);
+            from = 0;
+            if input.capacity() > 2 * KEEP_BYTES_MAX && input.len() < KEEP_BYTES_MAX {
+                input.shrink_to(KEEP_BYTES_MAX);
+            }
+        }
+        self.input_seen = if starved { input.len() } else { from };
+        self.input_start = from;
+        self.input = input;
     }
 
     /// Bytes of output that the kernel has not taken yet.
@@ -437,6 +477,7 @@ impl Connection {
         let held = self.input.capacity() + self.output.bytes.capacity() > 0;
         self.input = Vec::new();
         self.input_start = 0;
+        self.input_seen = 0;
         self.output = ReplyBuffer::default();
         self.held = ReplyBuffer::default();
         self.flight = Flight::default();

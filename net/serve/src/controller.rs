@@ -1,33 +1,114 @@
 //! Who may use how much memory. `maxmemory` is a promise about the process: what is resident beyond
-//! the stores (buffers, parcels, code, the allocator's slack) is measured and taken off first, and
-//! the rest is shared among the lanes: a lane that needs less keeps what it uses, the others
-//! split what is left evenly.
+//! the lanes (code, the allocator's slack, connections) is measured and taken off first, and the rest
+//! is shared among them: a lane that needs less keeps what it uses, the others split what is left
+//! evenly. A thread of its own looks, so that no lane waits for the kernel's books; it also returns
+//! pages that the allocator keeps unused when the limit is near.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crate::core::Core;
+use ringlane_settings::Settings;
+
+use crate::admin::process::allocator;
+use crate::shared::{LaneLine, Running, Shared};
 
 /// What a lane gets beyond its present use, when others have no need of it: an eighth of its fair
 /// share, so that it can grow without asking.
 const HEADROOM_PART: usize = 8;
-/// However large the rest of the process, the stores get this part of `maxmemory`.
-const STORES_PART_MIN: usize = 4;
+/// However large the rest of the process, the lanes get this part of `maxmemory`.
+const LANES_PART_MIN: usize = 4;
+/// This part of `maxmemory` is left to what comes between two looks.
+const MARGIN_PART: usize = 64;
+/// Unused pages of the allocator go back when the limit is passed and they are this part of it.
+const FREE_PART: usize = 256;
+/// The next look, when the last one found the limit near and memory on the move, or not.
+const LOOK_SOON: Duration = Duration::from_millis(5);
+const LOOK_LATER: Duration = Duration::from_millis(50);
+/// The limit is near when less than this part of it is left.
+const NEAR_PART: usize = 8;
+/// Memory is on the move when this part of the limit came or went since the last look.
+const MOVE_PART: usize = 2048;
 
-/// Computes every lane's budget. Called by one lane, some times a second.
-pub fn share_memory(core: &mut Core) {
-    let Some(limit) = core.live.maxmemory else {
-        core.shared.lines.iter().for_each(|line| line.budget.store(0, Ordering::Relaxed));
-        return;
+/// Starts the thread that shares the memory. It ends with the server.
+///
+/// # Errors
+/// The system gives no further thread.
+pub fn start(shared: &Arc<Shared>, settings: &Arc<Settings>) -> std::io::Result<()> {
+    let (shared, settings) = (Arc::clone(shared), Arc::clone(settings));
+    let thread = std::thread::Builder::new().name("memory".to_owned()).spawn({
+        let shared = Arc::clone(&shared);
+        move || {
+            let mut before = 0;
+            while shared.running() != Running::Stopped {
+                let limit = settings.live().maxmemory;
+                let resident = look(&shared, limit);
+                let limit = limit.map_or(usize::MAX, bytes);
+                let near = resident > limit - limit / NEAR_PART;
+                let moves = resident.abs_diff(before) > limit / MOVE_PART;
+                before = resident;
+                std::thread::park_timeout(if near && moves { LOOK_SOON } else { LOOK_LATER });
+            }
+        }
+    })?;
+    shared.set_keeper(thread.thread().clone());
+    Ok(())
+}
+
+fn bytes(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Shares the memory, after unused pages have been given back if the limit is passed; returns what
+/// is resident. May take milliseconds.
+fn look(shared: &Shared, limit: Option<u64>) -> usize {
+    let Some(bytes_max) = limit.map(bytes) else {
+        share(shared, limit);
+        return 0;
     };
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let used: Vec<usize> =
-        core.shared.lines.iter().map(|line| line.memory.load(Ordering::Relaxed)).collect();
     let resident = resident_bytes().unwrap_or(0);
+    let near = resident > bytes_max - bytes_max / NEAR_PART;
+    // Asked only when it matters: it takes every lock of the allocator for a moment.
+    let Some(allocator) = allocator().filter(|_| near) else {
+        share_rest(shared, bytes_max, resident);
+        return resident;
+    };
+    let free = (allocator.usage)().free;
+    if resident > bytes_max && free > bytes_max / FREE_PART {
+        (allocator.purge)();
+        let resident = resident_bytes().unwrap_or(0);
+        share_rest(shared, bytes_max, resident);
+        return resident;
+    }
+    share_rest(shared, bytes_max, resident.saturating_sub(free));
+    resident
+}
+
+/// Computes every lane's budget.
+pub fn share(shared: &Shared, limit: Option<u64>) {
+    match limit.map(bytes) {
+        Some(limit) => share_rest(shared, limit, resident_bytes().unwrap_or(0)),
+        None => shared.lines.iter().for_each(|line| line.budget.store(0, Ordering::Relaxed)),
+    }
+}
+
+/// The same under a limit, while so much is resident that cannot be given back.
+fn share_rest(shared: &Shared, limit: usize, resident: usize) {
+    let used_by =
+        |line: &LaneLine| line.memory.load(Ordering::Relaxed) + line.input.load(Ordering::Relaxed);
+    let used: Vec<usize> = shared.lines.iter().map(used_by).collect();
     let beside = resident.saturating_sub(used.iter().sum());
-    let pool = limit.saturating_sub(beside).max(limit / STORES_PART_MIN);
-    for (line, budget) in core.shared.lines.iter().zip(fair_shares(pool, &used)) {
+    let pool = limit.saturating_sub(beside + limit / MARGIN_PART).max(limit / LANES_PART_MIN);
+    for (line, budget) in shared.lines.iter().zip(fair_shares(pool, &used)) {
         line.budget.store(budget.max(1), Ordering::Relaxed);
     }
+}
+
+/// What a lane's store may take, of the lane's budget, while large arguments that are still
+/// arriving take so much; and how much those may take before further ones wait.
+pub fn split_budget(budget: usize, input: usize) -> (usize, usize) {
+    let least = budget / LANES_PART_MIN;
+    (budget.saturating_sub(input).max(least), least)
 }
 
 /// Splits `pool` bytes among lanes that use so much now: max-min fairness with headroom.
@@ -59,7 +140,7 @@ pub fn fair_shares(pool: usize, used: &[usize]) -> Vec<usize> {
 
 /// The least `maxmemory` that a process of so many resident bytes, without keys, can keep.
 pub fn least_memory(resident: usize) -> usize {
-    resident + resident / (STORES_PART_MIN - 1)
+    resident + resident / (LANES_PART_MIN - 1)
 }
 
 /// Bytes of this process that are resident.
@@ -82,5 +163,46 @@ mod tests {
         assert!(shares.iter().sum::<usize>() <= 800);
         assert_eq!(fair_shares(800, &[0, 0]), [400, 400]);
         assert_eq!(fair_shares(800, &[900]), [800]);
+    }
+
+    #[test]
+    fn what_is_still_arriving_comes_off_the_stores_part_down_to_a_quarter() {
+        assert_eq!(split_budget(1000, 0), (1000, 250));
+        assert_eq!(split_budget(1000, 200), (800, 250));
+        assert_eq!(split_budget(1000, 900), (250, 250));
+        assert_eq!(split_budget(1000, 5000), (250, 250));
+    }
+
+    #[test]
+    fn the_lanes_get_what_the_rest_of_the_process_leaves() {
+        let shared = Shared::new(
+            vec![String::new(), String::new()],
+            String::new(),
+            ringlane_base::HashSeed(0),
+            0,
+            0,
+            Vec::new(),
+        );
+        let budgets = || -> Vec<usize> {
+            shared.lines.iter().map(|line| line.budget.load(Ordering::Relaxed)).collect()
+        };
+        let (limit, resident) = (1 << 30, 100 << 20);
+        share_rest(&shared, limit, resident);
+        let left = limit - limit / MARGIN_PART - resident;
+        assert_eq!(budgets(), [left / 2, left / 2]);
+        // What the lanes take themselves is not taken off.
+        shared.lines[0].memory.store(60 << 20, Ordering::Relaxed);
+        shared.lines[1].input.store(40 << 20, Ordering::Relaxed);
+        share_rest(&shared, limit, resident);
+        assert_eq!(budgets().iter().sum::<usize>(), limit - limit / MARGIN_PART);
+        // Far too little: a quarter of it.
+        shared.lines[0].memory.store(0, Ordering::Relaxed);
+        shared.lines[1].input.store(0, Ordering::Relaxed);
+        share_rest(&shared, 8000, resident);
+        assert_eq!(budgets(), [1000, 1000]);
+        assert!(look(&shared, Some(1 << 60)) > 0);
+        assert!(budgets().iter().sum::<usize>() > 1 << 59);
+        look(&shared, None);
+        assert_eq!(budgets(), [0, 0]);
     }
 }

@@ -14,8 +14,10 @@ use ringlane_store::{Options, Store};
 
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
+use crate::controller::split_budget;
 use crate::errands::Errands;
 use crate::gather::Gathers;
+use crate::intake::Intake;
 use crate::interest::Interest;
 use crate::locks::Locks;
 use crate::long::Longs;
@@ -76,6 +78,10 @@ pub struct Core {
     pub ticks_per_us: u64,
     /// What an authenticated client may send.
     pub limits: Limits,
+    /// What the store was held to last; None: it is to be told anew.
+    limits_set: Option<ringlane_store::Limits>,
+    /// What is still arriving.
+    pub intake: Intake,
     /// Connections with input to parse.
     pub ready: VecDeque<ConnectionId>,
     /// Connections with output to send.
@@ -126,6 +132,8 @@ impl Core {
             settings,
             live_version: u64::MAX,
             limits: limits_of(&live),
+            limits_set: None,
+            intake: Intake::default(),
             live,
             store,
             connections: Connections::default(),
@@ -207,15 +215,38 @@ impl Core {
             self.store.set_notice_mask(self.live.notify_keyspace_events);
         }
         self.refresh_monitors();
-        let budget = self.shared.lines[self.lane.index()].budget.load(Ordering::Relaxed);
-        let bytes_max = self.live.maxmemory.and((budget > 0).then_some(budget));
-        self.store.set_limits(ringlane_store::Limits {
-            bytes_max,
-            entries_max: None,
-            policy: self.live.policy,
-        });
+        self.limits_set = None;
+        self.heed_budget();
+    }
+
+    /// Publishes what this lane takes, and holds its store to what the controller allows now. Whether
+    /// the store may take less than before, so that something may have to go.
+    pub fn heed_budget(&mut self) -> bool {
+        let line = &self.shared.lines[self.lane.index()];
+        if self.live.maxmemory.is_some() {
+            line.memory.store(self.store.memory().total(), Ordering::Relaxed);
+            line.input.store(self.intake.bytes(), Ordering::Relaxed);
+        }
+        line.full.store(self.store.refuses_writes(), Ordering::Relaxed);
+        let budget = line.budget.load(Ordering::Relaxed);
+        let bytes_max = if self.live.maxmemory.is_some() && budget > 0 {
+            let (store, input) = split_budget(budget, self.intake.bytes());
+            self.intake.set_limit(input);
+            Some(store)
+        } else {
+            self.intake.set_limit(usize::MAX);
+            None
+        };
+        let policy = self.live.policy;
+        let limits = ringlane_store::Limits { bytes_max, entries_max: None, policy };
+        if self.limits_set == Some(limits) {
+            return false;
+        }
+        let before = self.limits_set.replace(limits).and_then(|limits| limits.bytes_max);
+        self.store.set_limits(limits);
         let whole = self.live.maxmemory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         self.store.set_whole_limit(whole);
+        bytes_max.is_some_and(|bytes_max| before.is_none_or(|before| bytes_max < before))
     }
 
     /// Puts a connection that has input into the list of those to parse.
@@ -294,6 +325,9 @@ impl Core {
     ) {
         let Some(connection) = self.connections.get(id) else { return };
         connection.fill_place(sequence, reply, stretch);
+        if connection.forwarded > 0 && connection.places_waiting() == 0 {
+            self.intake.answered(std::mem::take(&mut connection.forwarded));
+        }
         let waited = connection.blocked.is_some();
         let waits_for_room = connection.input_len() > 0;
         Self::mark_dirty(&mut self.dirty, connection);

@@ -1,12 +1,13 @@
 //! Runs planned commands: here, on the lane that owns the key, or on several. The parent branches;
 //! what a command does is its handler's matter, how answers merge its row's.
 
+use bytes::Bytes;
 use ringlane_base::{Database, LaneId};
 use ringlane_command::script::Scripts;
 use ringlane_command::spec::Handler;
 use ringlane_command::{
-    Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
-    ServeCommand, Waiting, table,
+    Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
+    ServeCommand, Waiting,
 };
 use ringlane_resp::Version;
 use ringlane_script::LaneScripts;
@@ -16,21 +17,18 @@ use smallvec::SmallVec;
 use crate::admin;
 use crate::ask::Step;
 use crate::clock;
-use crate::connection::{Connection, Phase};
+use crate::connection::Phase;
 use crate::core::Core;
 use crate::gather::{Gather, Kind, Recipient};
 use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
 use crate::plan::{Action, Batch, Target};
+use crate::refusals::forbidden;
 use crate::reply::{RespReply, SumReply};
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, Ring};
 use crate::session::{Door, ReplyMode};
 use crate::tracking::Mark;
 use crate::transaction::is_queued;
-use crate::web_guard::is_web_request;
-
-/// What a lane door answers to keys of several slots.
-pub const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
 
 /// Arguments of one command; more than these go to the heap.
 pub type Slices<'a> = SmallVec<[&'a [u8]; 8]>;
@@ -95,7 +93,17 @@ impl Core {
                 continue;
             }
             let mut slices = Slices::new();
-            let blobs = batch.arguments(command, ring, &mut slices);
+            // Nobody watches, holds back or queues it: its many arguments are asked for as it runs.
+            let later = command.is_in_slices()
+                && connection.session.transaction.is_none()
+                && self.pause.is_none()
+                && !self.monitors.any();
+            let blobs = if later {
+                batch.first_arguments(command, ring, &mut slices);
+                &[]
+            } else {
+                batch.arguments(command, ring, &mut slices)
+            };
             let args = Args::new(&slices, blobs);
             match command.action {
                 Action::Command { spec, target, routed } => {
@@ -115,30 +123,7 @@ impl Core {
                     }
                     ticks = now;
                 }
-                Action::Unresolved => {
-                    let resolved = table::resolve(args.from(0));
-                    let error = match resolved.err() {
-                        Some(error) if connection.session.authenticated => error,
-                        Some(_) | None => CommandError::Fixed(admin::auth::NOAUTH),
-                    };
-                    let (mode, peer) = (connection.session.reply_mode, connection.session.peer);
-                    if is_web_request(&args[0]) {
-                        self.warn_of_web_request(peer);
-                        self.close(command.connection);
-                        continue;
-                    }
-                    let error = self.spoil_by(command.connection, args, error);
-                    self.stats.rejected_commands += 1;
-                    if let CommandError::WrongArity(name) = error
-                        && let Some(spec) = table::find(name.as_bytes())
-                    {
-                        self.stats.rejected(spec.id);
-                    }
-                    self.refuse(command.connection, &error);
-                    if mode != ReplyMode::On {
-                        self.muffle(command.connection);
-                    }
-                }
+                Action::Unresolved => self.refuse_unresolved(command.connection, args),
                 Action::Malformed(error) => {
                     self.stats.protocol_errors += 1;
                     let text = format!("ERR Protocol error: {error}");
@@ -237,6 +222,13 @@ impl Core {
             self.refuse(id, &error);
             return false;
         }
+        if spec.flags.has(Flags::DENYOOM) && self.lacks_memory(target, in_transaction) {
+            self.stats.rejected(spec.id);
+            self.store.note_refused();
+            self.spoil_transaction(id);
+            self.refuse(id, &CommandError::OutOfMemory);
+            return false;
+        }
         if in_transaction && is_queued(spec) {
             self.queue_command(id, spec, target, routed, args);
             return false;
@@ -333,6 +325,9 @@ impl Core {
     ) {
         let connection = self.connections.get(id).expect("looked up by the caller");
         let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
+        let bytes = args.blobs().iter().map(Bytes::len).sum();
+        connection.forwarded += bytes;
+        self.intake.forward(bytes);
         let head = head(return_to, spec, routed, manner);
         self.outbox.request(lane, head, args.from(1), args.blobs());
     }
@@ -549,6 +544,9 @@ impl Core {
                 self.carry_cursor_on(replies, before);
             }
             fine
+        } else if spec.flags.has(Flags::DENYOOM) && self.store.refuses_writes() {
+            RespReply::new(replies, manner.version).error_line(&CommandError::OutOfMemory);
+            false
         } else {
             let (store, scripts) = (&mut self.store, &mut self.scripts);
             run_here(store, spec, args, request.routed, manner, scripts, replies)
@@ -612,40 +610,9 @@ impl Core {
         }
     }
 
-    /// What a lane door answers to a key of another lane, or to keys of several slots.
-    #[cold]
-    fn wrong_door(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-    ) -> Option<CommandError> {
-        let mut slots = spec
-            .keys_of(args)
-            .map(|index| ringlane_base::Slot::of(args.get(index).unwrap_or_default()));
-        let first = slots.next()?;
-        if !slots.all(|slot| slot == first) {
-            self.stats.cross_slots += 1;
-            return Some(CommandError::Fixed(CROSS_SLOT));
-        }
-        if self.owns(first) {
-            return None;
-        }
-        Some(self.moved(id, first))
-    }
-
-    /// Where a client of a lane door finds a slot that is not this lane's.
-    pub fn moved(&mut self, id: ConnectionId, slot: ringlane_base::Slot) -> CommandError {
-        self.stats.moved += 1;
-        let owner = self.shared.lane_of(slot);
-        let port = self.shared.lane_ports[owner.index()];
-        let host = self.door_host(id);
-        CommandError::Text(format!("MOVED {} {host}:{port}", slot.number()))
-    }
-
     /// `CLIENT REPLY OFF` and `SKIP`: what was just written is taken back.
     #[cold]
-    fn muffle(&mut self, id: ConnectionId) {
+    pub fn muffle(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
         match connection.session.reply_mode {
             ReplyMode::On => {} // It was `CLIENT REPLY ON` or RESET, which are answered.
@@ -666,26 +633,6 @@ impl Core {
     }
 }
 
-/// Why a connection that listens in RESP2, or watches, may not run a command; None if it may.
-#[cold]
-fn forbidden(connection: &Connection, spec: &CommandSpec) -> Option<CommandError> {
-    let listens = connection.listening.is_some() && connection.session.version == Version::Resp2;
-    let allowed = matches!(
-        spec.run,
-        Run::Serve(ServeCommand::Ping | ServeCommand::Quit | ServeCommand::Reset)
-    ) || confirms_by_push(spec);
-    if listens && !allowed {
-        let name = spec.name;
-        return Some(CommandError::Text(format!(
-            "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / \
-             RESET are allowed in this context"
-        )));
-    }
-    let touches_keys = spec.access != Access::Neither;
-    (connection.monitor && touches_keys)
-        .then_some(CommandError::Fixed("ERR Replica can't interact with the keyspace"))
-}
-
 /// Whether what the command sends may join a run of messages.
 fn joins_run(action: &Action) -> bool {
     match action {
@@ -701,7 +648,7 @@ fn publishes(spec: &CommandSpec) -> bool {
 
 /// Whether the answer is no reply but messages, which `CLIENT REPLY` does not hold back.
 #[inline]
-fn confirms_by_push(spec: &CommandSpec) -> bool {
+pub fn confirms_by_push(spec: &CommandSpec) -> bool {
     matches!(
         spec.run,
         Run::Serve(

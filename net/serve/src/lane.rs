@@ -9,9 +9,7 @@ use ringlane_base::LaneId;
 use ringlane_store::Budget;
 
 use crate::clock::{self, WorkClock};
-use crate::connection::{
-    INPUT_PAUSE_BYTES, Leg, OUTPUT_PAUSE_BYTES, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX,
-};
+use crate::connection::{Leg, OUTPUT_PAUSE_BYTES, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX};
 use crate::core::Core;
 use crate::doors::{Doors, Listener};
 use crate::outbox::Peer;
@@ -170,8 +168,11 @@ impl Lane {
         self.core.publish_notices();
         self.core.send_invalidations();
         self.core.deliver_more();
+        // Before others hear of what this turn did: they look at whether this lane is full.
+        self.upkeep_due |= self.core.heed_budget();
         self.send_parcels();
         self.send_replies();
+        self.core.let_input_go_on();
         self.close_connections();
         self.note_turn();
         Ok(self.core.shared.running() != Running::Stopped)
@@ -375,6 +376,8 @@ impl Lane {
             connection.input.extend_from_slice(self.ring.received(buffer, length));
             self.ring.recycle(buffer);
             self.core.pause_reading_if_full(id, &mut self.ring);
+            self.core.count_input(id);
+            self.core.hold_back_if_full(id, &mut self.ring);
             self.core.mark_ready(id);
         }
         for _ in 0..self.core.ready.len() {
@@ -391,6 +394,7 @@ impl Lane {
             connection.in_batch = true;
             let bytes = Place::Kept(std::mem::take(&mut connection.input));
             let from = std::mem::take(&mut connection.input_start);
+            connection.input_seen = 0;
             return Some(Source { connection: id, bytes, from, starved: false });
         }
         None
@@ -657,7 +661,7 @@ impl Lane {
             }
             return;
         }
-        if connection.input_len() >= INPUT_PAUSE_BYTES && !connection.may_execute() {
+        if connection.input_is_full() || connection.held_back {
             return;
         }
         connection.paused = false;
@@ -683,6 +687,8 @@ impl Lane {
         }
         let connection = self.core.connections.remove(id).expect("just looked up");
         self.ring.forget_socket(id);
+        self.core.intake.changed(connection.arriving, 0);
+        self.core.intake.answered(connection.forwarded);
         let (socket, session) = connection.into_parts();
         let lines = &self.core.shared.lines;
         lines[self.core.lane.index()].front_connections.fetch_sub(1, Ordering::Relaxed);
@@ -713,6 +719,8 @@ impl Lane {
         self.core.leave_transaction(id);
         let Some(connection) = self.core.connections.remove(id) else { return };
         self.ring.forget_socket(id);
+        self.core.intake.changed(connection.arriving, 0);
+        self.core.intake.answered(connection.forwarded);
         let line = &self.core.shared.lines[self.core.lane.index()];
         line.connections.fetch_sub(1, Ordering::Relaxed);
         if connection.session.door == Door::Front {
@@ -732,9 +740,6 @@ impl Lane {
         self.core.sample_rates();
         for door in std::mem::take(&mut self.resting_doors) {
             self.accept_on(door);
-        }
-        if self.core.lane == LaneId(0) {
-            crate::controller::share_memory(&mut self.core);
         }
         self.core.even_out(&mut self.ring);
         self.next_idle_check = self.core.check_idle(self.next_idle_check);
@@ -775,3 +780,6 @@ impl Lane {
 fn mail_waits(peers: &mut [Option<Peer>]) -> bool {
     peers.iter_mut().flatten().any(|peer| !peer.receiver.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

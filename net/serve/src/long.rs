@@ -11,11 +11,13 @@ use ringlane_command::{Access, Args, CommandError, CommandSpec, Keys, Merge, Rou
 use ringlane_resp::Arg;
 use ringlane_store::KEY_BYTES_MAX;
 
+use crate::admin::slowlog::FIRST_ARGS;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::{CROSS_SLOT, Manner, head};
+use crate::execute::{Manner, head};
 use crate::gather::header_number;
 use crate::parcel::{Holder, LockRequest, Mail, Parcel, Release, ReturnTo};
+use crate::refusals::CROSS_SLOT;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
@@ -537,13 +539,9 @@ impl Core {
     /// Answers, and lets the connection go on.
     fn end_long(&mut self, index: u32, mut long: Box<Long>) {
         self.longs.free.push(index);
-        if long.ticks >= self.slow_ticks {
-            let slices: Vec<&[u8]> =
-                (0..long.command.args.len()).map(|at| long.command.arg(at)).collect();
-            self.observe(long.connection, long.spec, long.ticks, &slices);
-        } else {
-            self.observe(long.connection, long.spec, long.ticks, &[]);
-        }
+        let first: Vec<&[u8]> = (0..FIRST_ARGS).map(|at| long.command.arg(at)).collect();
+        let arguments = (&first[..], long.command.args.len());
+        self.observe_long(long.connection, long.spec, long.ticks, arguments);
         if let Some(connection) = self.connections.get(long.connection) {
             connection.give_place(long.sequence, &mut long.reply);
             Self::mark_dirty(&mut self.dirty, connection);

@@ -17,6 +17,11 @@ use crate::session::Door;
 
 /// Commands that are planned, and their memory fetched, before the first of them runs.
 pub const BATCH_COMMANDS_MAX: usize = 128;
+/// What `Batch::first_arguments` gives.
+const FIRST_ARGS: u32 = 8;
+/// Arguments after which a batch takes no further command: commands of many fields or members are
+/// as long as many commands.
+const BATCH_ARGS_MAX: usize = 384;
 
 /// Keys of one batch whose memory is fetched ahead; more would push each other out again.
 const KEYS_FETCHED_MAX: usize = 4 * BATCH_COMMANDS_MAX;
@@ -119,9 +124,16 @@ pub struct Cut {
     from: Option<u32>,
 }
 
+impl Planned {
+    /// Whether it is a command of very many keys.
+    pub fn is_in_slices(&self) -> bool {
+        matches!(self.action, Action::Command { target: Target::Slices, .. })
+    }
+}
+
 impl Batch {
     pub fn is_full(&self) -> bool {
-        self.commands.len() >= BATCH_COMMANDS_MAX
+        self.commands.len() >= BATCH_COMMANDS_MAX || self.args.len() >= BATCH_ARGS_MAX
     }
 
     /// The bytes of a source.
@@ -145,6 +157,16 @@ impl Batch {
         let args = &self.args[command.args.0 as usize..command.args.1 as usize];
         slices.extend(args.iter().map(|arg| arg.resolve(input, blobs)));
         blobs
+    }
+
+    /// The first few arguments of a command whose others nobody asks for before it runs.
+    pub fn first_arguments<'a>(
+        &'a self,
+        command: &Planned,
+        ring: &'a Ring,
+        slices: &mut impl Extend<&'a [u8]>,
+    ) {
+        slices.extend((0..FIRST_ARGS).map_while(|index| self.argument(command, ring, index)));
     }
 
     /// Takes the bytes of the command at `index`, the last of its source, out of the batch.
@@ -432,23 +454,21 @@ impl Core {
                     {
                         let rest = &ring.received(buffer, length)[source.from..];
                         connection.input.extend_from_slice(rest);
+                        let len = connection.input.len();
+                        connection.input_seen = if source.starved { len } else { 0 };
                     }
                     ring.recycle(buffer);
                 }
-                Place::Kept(mut bytes) => {
+                Place::Kept(bytes) => {
                     let Some(connection) = connection else { continue };
-                    if source.from == bytes.len() {
-                        bytes.clear();
-                        connection.input_start = 0;
-                    } else {
-                        connection.input_start = source.from;
-                    }
-                    connection.input = bytes;
+                    connection.return_input(bytes, source.from, source.starved);
                 }
             }
             if !source.starved {
                 self.mark_ready(source.connection);
             }
+            self.count_input(source.connection);
+            self.hold_back_if_full(source.connection, ring);
             if let Some(connection) = self.connections.get(source.connection) {
                 connection.in_batch = false;
                 if connection.paused || connection.input_ended {

@@ -14,6 +14,7 @@ use ringlane_settings::{Settings, StartSettings};
 use tracing::{debug, info, warn};
 
 use crate::clock;
+use crate::controller;
 use crate::core::Core;
 use crate::doors::{Doors, Listener};
 use crate::errands::{Errands, Helper};
@@ -126,6 +127,10 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
     let mut handles = Vec::new();
     let helper = Helper::start(Arc::clone(&shared), Arc::clone(settings))
         .map_err(|error| StartError::Executor(error.to_string()))?;
+    // Before the first key can come.
+    controller::share(&shared, settings.live().maxmemory);
+    controller::start(&shared, settings)
+        .map_err(|error| StartError::Executor(error.to_string()))?;
     let (ready, started) = flume::bounded::<Result<(), StartError>>(start.lanes);
     for lane in 0..start.lanes {
         let mut listeners = front.clone();
@@ -156,7 +161,11 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
     }
     settings.on_change({
         let shared = Arc::clone(&shared);
-        move |_| shared.ring_doorbells()
+        move |live| {
+            controller::share(&shared, live.maxmemory);
+            shared.wake_keeper();
+            shared.ring_doorbells();
+        }
     });
     Ok(Server { shared, lanes: handles, front: front.iter().map(|door| door.address).collect() })
 }

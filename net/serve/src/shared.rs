@@ -20,13 +20,24 @@ pub struct LaneLine {
     pub front_connections: AtomicUsize,
     pub connections: AtomicUsize,
     pub keys: AtomicUsize,
-    /// Bytes counted: its store, and its thread's other allocations.
+    /// Bytes that its store takes.
     pub memory: AtomicUsize,
-    /// What its store may use, as the controller decided. 0: no limit.
+    /// Bytes of commands that are still arriving.
+    pub input: AtomicUsize,
+    /// Its store has passed its limit, and nothing may go: writes are refused.
+    pub full: AtomicBool,
+    /// What store and arriving commands may take, as the controller decided. 0: no limit.
     pub budget: AtomicUsize,
     pub drained: AtomicBool,
     /// Its connections that watch (MONITOR).
     pub monitors: AtomicUsize,
+}
+
+impl LaneLine {
+    /// Whether the lane refuses writes for want of memory.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
 }
 
 /// How the server stands.
@@ -68,6 +79,8 @@ pub struct Shared {
     running: AtomicU8,
     /// The thread that waits for the server's end, once there is one.
     waiter: OnceLock<std::thread::Thread>,
+    /// The thread that shares the memory.
+    keeper: OnceLock<std::thread::Thread>,
 }
 
 impl Shared {
@@ -98,6 +111,7 @@ impl Shared {
             pause_writes_only: AtomicBool::new(false),
             running: AtomicU8::new(Running::Serving as u8),
             waiter: OnceLock::new(),
+            keeper: OnceLock::new(),
         }
     }
 
@@ -134,6 +148,25 @@ impl Shared {
         if let Some(waiter) = self.waiter.get() {
             waiter.unpark();
         }
+        self.wake_keeper();
+    }
+
+    /// Says which thread shares the memory.
+    pub fn set_keeper(&self, keeper: std::thread::Thread) {
+        // There is but one.
+        let _ = self.keeper.set(keeper);
+    }
+
+    /// Has the memory shared anew now.
+    pub fn wake_keeper(&self) {
+        if let Some(keeper) = self.keeper.get() {
+            keeper.unpark();
+        }
+    }
+
+    /// Whether a lane refuses writes for want of memory.
+    pub fn is_full(&self) -> bool {
+        self.lines.iter().any(LaneLine::is_full)
     }
 
     /// Puts the calling thread to sleep until the server is told to end.

@@ -57,8 +57,6 @@ pub struct Counters {
     pub accept_errors: u64,
     /// Times that all receive buffers were in use.
     pub receive_buffers_exhausted: u64,
-    /// Writes of a command over several lanes that passed the memory limit.
-    pub forced_writes: u64,
     /// Connections handed to other lanes.
     pub handed_over: u64,
     /// EXECs that ran, and those that did not because a watched key was touched.
@@ -158,6 +156,20 @@ impl Core {
     ) {
         if self.count(spec, ticks) {
             let command = self.slow(ticks, args);
+            self.log_slow(Some(id), command);
+        }
+    }
+
+    /// The same of a command of very many arguments, of which these are the first.
+    pub fn observe_long(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        ticks: u64,
+        (first, arguments): (&[&[u8]], usize),
+    ) {
+        if self.count(spec, ticks) {
+            let command = self.slow(ticks, first).of_many(arguments);
             self.log_slow(Some(id), command);
         }
     }

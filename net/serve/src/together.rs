@@ -648,15 +648,12 @@ impl Core {
 
     /// Commands have run: their changes to this lane are made, and, after the last, its slots are free.
     pub fn take_release(&mut self, release: Release) {
+        // The reply has promised them; the limit is the lesser promise, and eviction follows.
+        self.store.set_passes_limit(true);
         for effect in &release.effects {
-            if self.store.apply(effect).is_err() {
-                // The reply has promised it; the limit is the lesser promise, and eviction follows.
-                self.stats.forced_writes += 1;
-                self.store.set_limits(ringlane_store::Limits::default());
-                self.store.apply(effect).expect("there is no limit now");
-                self.refresh_settings();
-            }
+            self.store.apply(effect).expect("nothing is refused now");
         }
+        self.store.set_passes_limit(false);
         if release.slots.is_empty() {
             // Who waits for these keys hears of them when all is done.
             self.locks.unfinished += 1;

@@ -66,6 +66,8 @@ pub struct Transaction {
     /// One of them goes through all keys, which takes slices.
     walks: bool,
     writes: bool,
+    /// One of them may need memory.
+    needs_memory: bool,
     /// There are commands about the connection or the server.
     serves: bool,
 }
@@ -84,6 +86,7 @@ impl Transaction {
             on_databases: false,
             walks: false,
             writes: false,
+            needs_memory: false,
             serves: false,
         }
     }
@@ -95,6 +98,11 @@ impl Transaction {
     /// Whether its keys are of more than one slot, as far as it came through a lane door.
     pub fn is_of_several_slots(&self) -> bool {
         self.several_slots
+    }
+
+    /// Whether it is refused while there is no memory.
+    pub fn needs_memory(&self) -> bool {
+        self.needs_memory
     }
 
     /// How many commands are queued.
@@ -191,6 +199,7 @@ impl Core {
             transaction.commands.push(head, args.from(1), args.blobs());
             transaction.foresee(spec, args, databases);
             transaction.writes |= spec.access == Access::Write;
+            transaction.needs_memory |= spec.flags.has(ringlane_command::Flags::DENYOOM);
             match spec.run {
                 Run::Serve(_) => transaction.serves = true,
                 Run::Store(_) if spec.is_on_databases() => {
@@ -345,6 +354,8 @@ impl Core {
             Self::mark_dirty(&mut self.dirty, connection);
         }
         self.interest.hold();
+        // Checked at EXEC as a whole: from there on nothing is refused for want of memory.
+        self.store.set_passes_limit(true);
         for request in &commands.requests {
             let begun = clock::ticks();
             let mut slices = Slices::new();
@@ -368,6 +379,7 @@ impl Core {
             }
             self.observe(id, request.spec, clock::ticks().wrapping_sub(begun), &slices);
         }
+        self.store.set_passes_limit(false);
         self.interest.release();
         if let Some((sequence, behind)) = group
             && let Some(connection) = self.connections.get(id)
@@ -420,6 +432,7 @@ impl Core {
             let mut replies = std::mem::take(&mut errand.commands.replies);
             let mut answers = std::mem::take(&mut errand.commands.answers);
             self.interest.hold();
+            self.store.set_passes_limit(true);
             for request in &errand.commands.requests {
                 if matches!(request.spec.run, Run::Serve(_)) {
                     continue;
@@ -431,6 +444,7 @@ impl Core {
                 self.run_request(from, request, args, &mut replies);
                 answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
             }
+            self.store.set_passes_limit(false);
             self.interest.release();
             self.tracking.writer = writer_of(&errand.commands, from);
             self.hand_out_touches();

@@ -255,3 +255,115 @@ fn a_client_that_asked_for_it_leaves_no_trace_of_its_reads() {
         }
     }
 }
+
+const OOM: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+
+#[test]
+fn above_the_limit_without_eviction_whatever_may_need_memory_is_refused() {
+    let server = Running::with(1, &[("maxmemory", "1gb"), ("maxmemory-policy", "noeviction")]);
+    let (mut client, mut other) = (server.client(), server.client());
+    for line in ["SET k 1", "RPUSH list a b", "HSET hash f v", "SET number 5"] {
+        assert!(client.say(line).starts_with(['+', ':']), "{line}");
+    }
+    assert_eq!(other.say("MULTI"), "+OK\r\n");
+    assert_eq!(other.say("SET k 2"), "+QUEUED\r\n");
+    // Far less than what the process takes, and what the empty tables do.
+    assert_eq!(client.say("CONFIG SET maxmemory 1"), "+OK\r\n");
+    let refused = format!("-{OOM}\r\n");
+    for line in [
+        "SET k 1",
+        "SET k v",
+        "APPEND k v",
+        "INCR number",
+        "SETRANGE k 0 x",
+        "LPUSH list c",
+        "HSET hash f v",
+        "SADD set a",
+        "ZADD sorted 1 a",
+        "XADD stream * f v",
+        "MSET k 1 number 2",
+        "COPY k copy",
+        "SETBIT bits 0 1",
+    ] {
+        assert_eq!(client.say(line), refused, "{line}");
+    }
+    for (line, expected) in [
+        ("GET k", "$1\r\n1\r\n"),
+        ("EXPIRE k 100", ":1\r\n"),
+        ("PERSIST k", ":1\r\n"),
+        ("LPOP list", "$1\r\na\r\n"),
+        ("HDEL hash f", ":1\r\n"),
+        ("DEL hash", ":0\r\n"),
+        ("EXISTS k", ":1\r\n"),
+    ] {
+        assert_eq!(client.say(line), expected, "{line}");
+    }
+    // In a transaction at queueing, and at EXEC if it came to be so meanwhile.
+    assert_eq!(client.say("MULTI"), "+OK\r\n");
+    assert_eq!(client.say("GET k"), "+QUEUED\r\n");
+    assert_eq!(client.say("SET k v"), refused);
+    let aborted = "-EXECABORT Transaction discarded because of previous errors.\r\n";
+    assert_eq!(client.say("EXEC"), aborted);
+    let aborted = format!("-EXECABORT Transaction discarded because of: {OOM}\r\n");
+    assert_eq!(other.say("EXEC"), aborted);
+    assert_eq!(other.say("EXEC"), "-ERR EXEC without MULTI\r\n");
+    assert_eq!(client.say("GET k"), "$1\r\n1\r\n");
+    // In scripts: what reads and removes runs.
+    let said = client.call(&["EVAL", "return redis.call('set', KEYS[1], 'v')", "1", "k"]);
+    assert!(said.starts_with(&format!("-{OOM} script: ")), "{said}");
+    let said = client.call(&["EVAL", "return redis.call('get', KEYS[1])", "1", "k"]);
+    assert_eq!(said, "$1\r\n1\r\n");
+    let script = "redis.call('del', KEYS[1]) return redis.call('set', KEYS[1], ARGV[1])";
+    let long = "v".repeat(100_000);
+    assert_eq!(client.call(&["EVAL", script, "1", "k", &long]), "+OK\r\n");
+
+    assert_eq!(client.say("CONFIG SET maxmemory 0"), "+OK\r\n");
+    assert_eq!(client.say("SET k v"), "+OK\r\n");
+}
+
+#[test]
+fn a_transaction_that_has_begun_is_not_refused_in_its_midst() {
+    for lanes in [1, 2] {
+        let settings = [("maxmemory", "300mb"), ("maxmemory-policy", "noeviction")];
+        let server = Running::with(lanes, &settings);
+        let mut client = server.client();
+        // Keys of one slot, and of several; bytes that nobody touches take no memory.
+        for tag in ["{a}", ""] {
+            assert_eq!(client.say("FLUSHALL"), "+OK\r\n");
+            assert_eq!(client.say("MULTI"), "+OK\r\n");
+            for number in 0..5 {
+                let line = format!("SETRANGE {tag}{number} 100000000 x");
+                assert_eq!(client.say(&line), "+QUEUED\r\n");
+            }
+            let all = ":100000001\r\n".repeat(5);
+            assert_eq!(client.say("EXEC"), format!("*5\r\n{all}"));
+            assert_eq!(client.say(&format!("SETRANGE {tag}5 100000000 x")), format!("-{OOM}\r\n"));
+        }
+    }
+}
+
+#[test]
+fn every_lane_refuses_for_itself_and_mset_for_all() {
+    const LOOKS_MAX: usize = 3000;
+    let server = Running::with(4, &[("maxmemory", "1gb"), ("maxmemory-policy", "noeviction")]);
+    let mut client = server.client();
+    assert_eq!(client.say("CONFIG SET maxmemory 1"), "+OK\r\n");
+    let refused = format!("-{OOM}\r\n");
+    let lines: Vec<String> = (0..40)
+        .map(|number| format!("SET key:{number} v"))
+        .chain(["MSET a 1 b 2 c 3 d 4 e 5 f 6 g 7 h 8".to_owned()])
+        .collect();
+    for line in &lines {
+        // The other lanes hear of the limit a moment later.
+        let mut looks = 0;
+        while client.say(line) != refused {
+            looks += 1;
+            assert!(looks < LOOKS_MAX, "{line} is not refused");
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+    assert_eq!(client.say("MULTI"), "+OK\r\n");
+    for line in &lines {
+        assert_eq!(client.say(line), refused, "{line}");
+    }
+}

@@ -44,6 +44,7 @@ impl Store {
         self.slab.resident_bytes()
             + self.slab.large_bytes()
             + self.outside_bytes
+            + self.upkeep.large_bytes
             + self.fixed_bytes()
     }
 
@@ -85,13 +86,21 @@ impl Store {
         outside: usize,
         entries: usize,
     ) -> Result<(), OutOfMemory> {
-        self.make_place(entries)?;
-        match self.limits.bytes_max {
+        let made = self.make_place(entries).and_then(|()| match self.limits.bytes_max {
             Some(max) if !self.has_room(cell, outside, entries) => {
                 self.make_bytes(cell, outside, max)
             }
             Some(_) | None => Ok(()),
+        });
+        if made.is_err() {
+            self.note_refused();
         }
+        made
+    }
+
+    /// Counts a write that was refused.
+    pub fn note_refused(&mut self) {
+        self.stats.refused += 1;
     }
 
     /// Whether a write would be refused: the memory limit is reached and nothing can be evicted.
@@ -100,15 +109,28 @@ impl Store {
         self.make_room(PAGE_BYTES, 0, 0).is_err()
     }
 
+    /// Whether more is used than the limit allows and nothing may go: then whatever may add memory is
+    /// refused, though it be small. Frees what was flushed and evicts to find out; free of cost under
+    /// the policies that always can.
+    #[inline]
+    pub fn refuses_writes(&mut self) -> bool {
+        let policy = self.limits.policy;
+        if (policy != Policy::NoEviction && !policy.is_volatile()) || self.passes_limit {
+            return false;
+        }
+        let Some(max) = self.limits.bytes_max else { return false };
+        self.used_bytes() > max && self.make_bytes(0, 0, max).is_err()
+    }
+
     /// What the write would add to what is resident.
     #[inline]
     fn needed(&self, cell: usize, outside: usize) -> usize {
         outside + if self.slab.has_cell(cell) { 0 } else { cell.max(PAGE_BYTES) }
     }
 
-    /// Whether flushed entries still take memory.
+    /// Whether what no key has any more still takes memory.
     fn has_flushed(&self) -> bool {
-        self.upkeep.has_graves() || self.databases.dead() > 0
+        self.upkeep.has_graves() || self.upkeep.has_large() || self.databases.dead() > 0
     }
 
     fn make_place(&mut self, entries: usize) -> Result<(), OutOfMemory> {
@@ -116,7 +138,6 @@ impl Store {
             && self.databases.entries() + entries > max
         {
             if !self.evict_one() {
-                self.stats.refused += 1;
                 return Err(OutOfMemory);
             }
         }
@@ -126,8 +147,7 @@ impl Store {
     #[cold]
     fn make_bytes(&mut self, cell: usize, outside: usize, max: usize) -> Result<(), OutOfMemory> {
         let alone_max = self.alone_max(max);
-        if outside + cell > alone_max {
-            self.stats.refused += 1;
+        if outside + cell > alone_max && !self.passes_limit {
             return Err(OutOfMemory);
         }
         if outside == 0 && !self.has_flushed() {
@@ -151,7 +171,7 @@ impl Store {
                 continue;
             }
             if self.has_flushed() {
-                // Before eviction: what was flushed is no loss.
+                // Before eviction: what was flushed or deleted is no loss.
                 units += self.drain(DEBT_UNITS / 4).max(1);
                 continue;
             }
@@ -173,7 +193,10 @@ impl Store {
                     // Nothing is left but this write, which fits the whole.
                     return Ok(());
                 }
-                self.stats.refused += 1;
+                if self.passes_limit {
+                    self.stats.forced += 1;
+                    return Ok(());
+                }
                 return Err(OutOfMemory);
             }
         }

@@ -318,7 +318,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     );
     fields.add("evicted_keys_missed", facts.sum(|lane| lane.store.ghost_hits));
     fields.add("refused_writes", facts.sum(|lane| lane.store.refused));
-    fields.add("forced_writes", facts.sum(|lane| lane.forced_writes));
+    fields.add("forced_writes", facts.sum(|lane| lane.store.forced));
     fields.add("relocated_entries", facts.sum(|lane| lane.store.relocated));
     fields.add("rejected_commands", facts.sum(|lane| lane.rejected_commands));
     fields.add("protocol_errors", facts.sum(|lane| lane.protocol_errors));

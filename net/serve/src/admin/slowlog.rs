@@ -21,6 +21,8 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
 
 /// Arguments of one command that an entry keeps, as in Redis.
 const ARGS_MAX: usize = 32;
+/// Of a command with more arguments, those before the last place, which tells how many are left out.
+pub const FIRST_ARGS: usize = ARGS_MAX - 1;
 /// Bytes of one argument that an entry keeps, as in Redis.
 const ARG_BYTES_MAX: usize = 128;
 /// Entries of `SLOWLOG GET` without a count.
@@ -54,6 +56,14 @@ pub struct SlowCommand {
 impl SlowCommand {
     pub fn new(ended: Millis, microseconds: u64, args: &[&[u8]]) -> Self {
         Self { ended, microseconds, args: shortened(args) }
+    }
+
+    /// Of a command of very many arguments, which was made of the first `FIRST_ARGS` of so many.
+    #[must_use]
+    pub fn of_many(mut self, arguments: usize) -> Self {
+        debug_assert!(self.args.len() == FIRST_ARGS && arguments > ARGS_MAX);
+        self.args.push(left_out(arguments - FIRST_ARGS));
+        self
     }
 }
 
@@ -101,14 +111,18 @@ impl SlowLog {
 
 /// The arguments as an entry keeps them.
 fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
-    let whole = if args.len() > ARGS_MAX { ARGS_MAX - 1 } else { args.len() };
+    let whole = if args.len() > ARGS_MAX { FIRST_ARGS } else { args.len() };
     let mut kept: Vec<Vec<u8>> = (0..whole)
         .map(|index| if is_secret(args, index) { REDACTED.to_vec() } else { short(args[index]) })
         .collect();
     if whole < args.len() {
-        kept.push(format!("... ({} more arguments)", args.len() - whole).into_bytes());
+        kept.push(left_out(args.len() - whole));
     }
     kept
+}
+
+fn left_out(arguments: usize) -> Vec<u8> {
+    format!("... ({arguments} more arguments)").into_bytes()
 }
 
 fn short(arg: &[u8]) -> Vec<u8> {
@@ -233,6 +247,8 @@ mod tests {
         assert!(kept[0].ends_with(b"xxx... (2 more bytes)"));
         assert_eq!(kept[31], b"... (9 more arguments)");
         assert_eq!(shortened(&many[..32]).len(), 32);
+        let long = SlowCommand::new(Millis(1), 1, &many[..FIRST_ARGS]).of_many(many.len());
+        assert_eq!(long.args, kept);
         let kept = shortened(&[b"HELLO", b"3", b"AUTH", b"default", b"pw", b"SETNAME", b"x"]);
         assert_eq!(kept[4], REDACTED);
         assert_eq!(kept[3], b"default");

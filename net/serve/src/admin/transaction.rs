@@ -49,6 +49,13 @@ pub fn exec(core: &mut Core, id: ConnectionId) -> Outcome {
         core.stats.cross_slots += 1;
         return Err(CommandError::Fixed("CROSSSLOT Keys in request don't hash to the same slot"));
     }
+    if transaction.needs_memory() && (core.store.refuses_writes() || core.shared.is_full()) {
+        core.end_watching(id);
+        return Err(CommandError::Text(format!(
+            "EXECABORT Transaction discarded because of: {}",
+            CommandError::OutOfMemory
+        )));
+    }
     core.run_transaction(id, *transaction);
     Ok(Step::Done)
 }

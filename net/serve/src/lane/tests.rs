@@ -1,0 +1,219 @@
+//! A lane whose turns the test takes one by one, with sockets of its own.
+
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use ringlane_base::HashSeed;
+use ringlane_settings::{Machine, Settings, Sources};
+
+use super::*;
+use crate::mailbox;
+use crate::outbox::MAILBOX_LETTERS_MAX;
+use crate::ring::RECEIVE_BUFFERS;
+use crate::shared::Shared;
+
+/// Turns in which everything that is under way comes to its end.
+const TURNS_MAX: usize = 20_000;
+
+const CONNECTIONS_ELSEWHERE: usize = 100_000;
+
+/// The first of two lanes; what it posts to the second is read by nobody.
+struct Bench {
+    lane: Lane,
+    /// The other lane's ends.
+    _other: Peer,
+}
+
+impl Bench {
+    fn new(arguments: &[(&str, &str)]) -> Self {
+        let machine = Machine { cores: vec![0], cpus: 1, memory_bytes: 4 << 30 };
+        let of = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let arguments = arguments.iter().map(of).collect();
+        let sources = Sources { arguments, ..Sources::default() };
+        let settings = Arc::new(Settings::load(machine, &sources).expect("settings are right"));
+        let names = vec![String::new(), String::new()];
+        let shared = Shared::new(names, String::new(), HashSeed(1), 0, 0, Vec::new());
+        // More than this lane will have: none of its own is to move but as the test says.
+        shared.lines[1].front_connections.store(CONNECTIONS_ELSEWHERE, Ordering::Relaxed);
+        let core = Core::new(LaneId(0), Arc::new(shared), settings, clock::now());
+        let (to_other, from_lane) = mailbox::channel(MAILBOX_LETTERS_MAX);
+        let (to_lane, from_other) = mailbox::channel(MAILBOX_LETTERS_MAX);
+        let peers = vec![None, Some(Peer { sender: to_other, receiver: from_other })];
+        let doors = Doors { listeners: Vec::new() };
+        let ring = Ring::new().expect("the kernel has io_uring");
+        let lane = Lane::new(core, ring, doors, peers).expect("descriptors are left");
+        Self { lane, _other: Peer { sender: to_lane, receiver: from_lane } }
+    }
+
+    /// A connection that this lane serves, and its client's end.
+    fn connect(&mut self) -> (ConnectionId, UnixStream) {
+        let (client, server) = UnixStream::pair().expect("descriptors are left");
+        client.set_nonblocking(true).expect("a socket");
+        let address = "127.0.0.1:1".parse().expect("an address");
+        let number = self.lane.core.shared.next_client_id();
+        let mut session = Session::new(number, Door::Front, address, address, 0);
+        session.authenticated = true;
+        let shared = &self.lane.core.shared;
+        shared.clients.fetch_add(1, Ordering::Relaxed);
+        shared.lines[0].front_connections.fetch_add(1, Ordering::Relaxed);
+        self.lane.adopt(server.into(), session);
+        let newest = self.lane.core.connections.iter().max_by_key(|it| it.session.id);
+        (newest.expect("just adopted").id, client)
+    }
+
+    /// Takes what the kernel has, without executing it.
+    fn only_reap(&mut self) {
+        self.lane.ring.enter(false).expect("the ring works");
+        self.lane.core.store.begin_turn(clock::now());
+        self.lane.reap();
+    }
+
+    fn turn(&mut self) {
+        // So that a turn never sleeps, whoever is silent.
+        self.lane.upkeep_due = true;
+        assert!(self.lane.turn().expect("the ring works"));
+    }
+
+    /// What `even_out` does to a connection that another lane is to have.
+    fn begin_to_move(&mut self, id: ConnectionId) {
+        self.lane.ring.cancel_receive(id);
+        let connection = self.lane.core.connections.get(id).expect("it is open");
+        connection.leaving_for = Some(LaneId(1));
+    }
+
+    /// Takes turns until the client has read this.
+    fn read(&mut self, client: &mut UnixStream, expected: &[u8]) {
+        let mut seen = Vec::new();
+        for _ in 0..TURNS_MAX {
+            let mut bytes = [0; 64];
+            match client.read(&mut bytes) {
+                Ok(count) => seen.extend_from_slice(&bytes[..count]),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            if seen.len() >= expected.len() {
+                break;
+            }
+            self.turn();
+        }
+        assert_eq!(seen.escape_ascii().to_string(), expected.escape_ascii().to_string());
+    }
+}
+
+#[test]
+fn what_comes_while_a_connection_is_to_move_is_answered() {
+    let mut bench = Bench::new(&[]);
+    let (id, mut client) = bench.connect();
+    client.write_all(b"PING\r\n").expect("a socket");
+    bench.read(&mut client, b"+PONG\r\n");
+    client.write_all(b"PING\r\n").expect("a socket");
+    // The command is here, and not executed yet, when the move is decided.
+    bench.only_reap();
+    assert_eq!(bench.lane.arrivals.len(), 1);
+    bench.begin_to_move(id);
+    bench.read(&mut client, b"+PONG\r\n");
+    let connection = bench.lane.core.connections.get(id).expect("it stays");
+    assert!(connection.leaving_for.is_none());
+    client.write_all(b"PING\r\n").expect("a socket");
+    bench.read(&mut client, b"+PONG\r\n");
+}
+
+#[test]
+fn a_client_that_closes_while_its_connection_is_to_move_is_let_go() {
+    let mut bench = Bench::new(&[]);
+    let (id, mut client) = bench.connect();
+    client.write_all(b"PING\r\n").expect("a socket");
+    bench.read(&mut client, b"+PONG\r\n");
+    let connection = bench.lane.core.connections.get(id).expect("it is open");
+    connection.leaving_for = Some(LaneId(1));
+    drop(client);
+    for _ in 0..TURNS_MAX {
+        if bench.lane.core.connections.is_empty() {
+            break;
+        }
+        bench.turn();
+    }
+    assert!(bench.lane.core.connections.is_empty(), "its descriptor is kept");
+}
+
+#[test]
+fn connections_for_which_no_receive_buffer_is_left_are_all_served() {
+    const MORE: usize = 50;
+    let mut bench = Bench::new(&[]);
+    let mut clients: Vec<UnixStream> =
+        (0..usize::from(RECEIVE_BUFFERS) + MORE).map(|_| bench.connect().1).collect();
+    for round in 1..=3 {
+        // Those that the last round left without a buffer listen again.
+        bench.turn();
+        let before = bench.lane.core.stats.receive_buffers_exhausted;
+        for client in &mut clients {
+            client.write_all(b"PING\r\n").expect("a socket");
+        }
+        // All have sent before the lane gives a single buffer back; the kernel tells of some at a time.
+        for _ in 0..TURNS_MAX {
+            bench.only_reap();
+            if bench.lane.core.stats.receive_buffers_exhausted > before {
+                break;
+            }
+        }
+        assert!(bench.lane.core.stats.receive_buffers_exhausted > before, "in round {round}");
+        assert_eq!(bench.lane.arrivals.len(), usize::from(RECEIVE_BUFFERS), "in round {round}");
+        for client in &mut clients {
+            bench.read(client, b"+PONG\r\n");
+        }
+    }
+}
+
+/// Values that arrive in pieces of so many bytes.
+const VALUE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 16 << 10;
+const CLIENTS: usize = 40;
+
+#[test]
+fn values_that_arrive_at_once_take_their_share_and_all_come_in() {
+    const BUDGET: usize = 24 << 20;
+    // A quarter of it may arrive. What has, lies in buffers that double, so up to twice as much; and
+    // one value is let in whole. All of them would take `CLIENTS * VALUE_BYTES`.
+    const MOST: usize = BUDGET / 2 + 2 * VALUE_BYTES;
+    let mut bench = Bench::new(&[("maxmemory", "1gb")]);
+    bench.lane.core.shared.lines[0].budget.store(BUDGET, Ordering::Relaxed);
+    let mut clients: Vec<(UnixStream, Vec<u8>)> = (0..CLIENTS)
+        .map(|number| {
+            let (_, client) = bench.connect();
+            let mut bytes = b"*3\r\n$3\r\nSET\r\n".to_vec();
+            let key = format!("key:{{2}}:{number}");
+            bytes.extend(format!("${}\r\n{key}\r\n${VALUE_BYTES}\r\n", key.len()).as_bytes());
+            bytes.resize(bytes.len() + VALUE_BYTES, b'x');
+            bytes.extend(b"\r\n");
+            (client, bytes)
+        })
+        .collect();
+    let (mut most, mut held_back) = (0, 0);
+    for _ in 0..TURNS_MAX {
+        for (client, bytes) in &mut clients {
+            match client.write(&bytes[..PIECE_BYTES.min(bytes.len())]) {
+                Ok(count) => drop(bytes.drain(..count)),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+        }
+        // Nobody gets ahead by what the lane had no time for.
+        loop {
+            bench.turn();
+            most = most.max(bench.lane.core.intake.bytes());
+            if bench.lane.arrivals.is_empty() {
+                break;
+            }
+        }
+        held_back += usize::from(bench.lane.core.intake.has_waiting());
+        if clients.iter().all(|(_, bytes)| bytes.is_empty()) {
+            break;
+        }
+    }
+    assert!(held_back > 0, "there was room for all");
+    assert!(most <= MOST, "{most} bytes of {BUDGET}");
+    for (client, bytes) in &mut clients {
+        assert!(bytes.is_empty(), "it was never read to its end");
+        bench.read(client, b"+OK\r\n");
+    }
+    assert_eq!(bench.lane.core.intake.bytes(), 0);
+}
