@@ -125,14 +125,14 @@ pub fn bitcount(context: &mut Context<'_>) -> Result<(), CommandError> {
     // Both from the end and the wrong way round: nothing, even where the string is too short to
     // tell them apart.
     let crossed = span.start < 0 && span.end.is_some_and(|end| end < 0 && span.start > end);
-    let count = context.store.get(&key).map_or(Ok(0), |value| {
-        with_bytes(
-            value,
-            |bytes| {
-                if crossed { 0 } else { count_bits(bytes, span.bits(bytes.len())) }
-            },
-        )
-    })?;
+    let count = match context.store.get(&key) {
+        None => 0,
+        Some(value) => with_bytes(value, |bytes| {
+            let bits = if crossed { 0..0 } else { span.bits(bytes.len()) };
+            context.limits.claim_bytes(((bits.end - bits.start) >> 3) as usize)?;
+            Ok::<_, CommandError>(count_bits(bytes, bits))
+        })??,
+    };
     context.reply.integer(count as i64);
     Ok(())
 }
@@ -182,13 +182,14 @@ pub fn bitpos(context: &mut Context<'_>) -> Result<(), CommandError> {
     let position = with_bytes(value, |bytes| {
         let bits = span.bits(bytes.len());
         if bits.is_empty() {
-            return None;
+            return Ok(None);
         }
+        context.limits.claim_bytes(((bits.end - bits.start) >> 3) as usize)?;
         let end = bits.end;
         // Zeros follow a string for ever, unless the end was said.
         let beyond = (!bit && span.end.is_none()).then_some(end);
-        find_bit(bytes, bits, bit).or(beyond)
-    })?;
+        Ok::<_, CommandError>(find_bit(bytes, bits, bit).or(beyond))
+    })??;
     context.reply.integer(position.map_or(-1, |position| position as i64));
     Ok(())
 }

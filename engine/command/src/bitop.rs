@@ -71,6 +71,7 @@ pub fn bitop(context: &mut Context<'_>) -> Result<(), CommandError> {
             Some(value) => with_bytes(value, Bytes::copy_from_slice)?,
         });
     }
+    context.limits.claim_bytes(sources.iter().map(Bytes::len).sum())?;
     let result = combine(operation, &sources);
     drop(sources);
     let length = result.len();

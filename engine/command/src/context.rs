@@ -93,13 +93,66 @@ pub struct HandlerLimits {
     pub databases: u8,
     /// `hll-sparse-max-bytes`: longer sketches of PFADD are dense.
     pub hll_sparse_bytes_max: usize,
+    /// `aside-elements`: a command that would go through more elements than these says so
+    /// (`claim`). `usize::MAX` where it may take its time: aside, and inside a script.
+    pub elements_at_once_max: usize,
+}
+
+/// Bytes of values that take about as long to copy or to look through as one element to visit.
+const BYTES_AN_ELEMENT: usize = 1024;
+
+impl HandlerLimits {
+    /// The same without a bound on what a command goes through.
+    #[must_use]
+    pub fn unbounded(self) -> Self {
+        Self { elements_at_once_max: usize::MAX, ..self }
+    }
+
+    /// Asks for the time to go through so many elements. A handler asks once it knows how many they
+    /// are, before its first reply byte and its first change.
+    ///
+    /// # Errors
+    /// `CommandError::Aside`: there is no time for that here.
+    #[inline]
+    pub fn claim(&self, elements: usize) -> Result<(), CommandError> {
+        if elements > self.elements_at_once_max { Err(CommandError::Aside) } else { Ok(()) }
+    }
+
+    /// The same for so many elements of a collection of `length` that takes `bytes`, of which they
+    /// are taken to be like the others.
+    ///
+    /// # Errors
+    /// As `claim`.
+    #[inline]
+    pub fn claim_of(
+        &self,
+        elements: usize,
+        (length, bytes): (usize, usize),
+    ) -> Result<(), CommandError> {
+        let share = (bytes / length.max(1)).saturating_mul(elements);
+        self.claim(elements.max(share / BYTES_AN_ELEMENT))
+    }
+
+    /// The same for so many bytes of strings.
+    ///
+    /// # Errors
+    /// As `claim`.
+    #[inline]
+    pub fn claim_bytes(&self, bytes: usize) -> Result<(), CommandError> {
+        self.claim(bytes / BYTES_AN_ELEMENT)
+    }
 }
 
 impl Default for HandlerLimits {
-    /// 512 MiB, 16 databases, 3000 bytes.
+    /// 512 MiB, 16 databases, 3000 bytes, and all the time that a command wants.
     fn default() -> Self {
         let hll_sparse_bytes_max = crate::registers::SPARSE_BYTES_MAX;
-        Self { value_bytes_max: 512 << 20, databases: 16, hll_sparse_bytes_max }
+        Self {
+            value_bytes_max: 512 << 20,
+            databases: 16,
+            hll_sparse_bytes_max,
+            elements_at_once_max: usize::MAX,
+        }
     }
 }
 

@@ -48,6 +48,9 @@ pub enum CommandError {
     /// No refusal: there is nothing to take yet and `Context::waiting` allows it. The
     /// connection waits until a key of the command changes, and the command runs again.
     Blocked(Box<Wait>),
+    /// No refusal: the command would go through more than a turn has time for (`Context::claim`).
+    /// Nothing was changed and nothing answered; it runs again, aside, where it may take its time.
+    Aside,
     /// Any other fixed text, with its code: `ERR …`.
     Fixed(&'static str),
     /// Any other text, with its code: `ERR …`. No line breaks.
@@ -77,6 +80,7 @@ impl fmt::Display for CommandError {
                 return write!(formatter, "ERR wrong number of arguments for '{name}' command");
             }
             Self::Blocked(_) => "ERR the command would wait",
+            Self::Aside => "ERR the command would take too long here",
             Self::Fixed(text) => text,
             Self::Text(text) => text,
         };

@@ -14,6 +14,9 @@ use crate::{Args, CommandError, Context, Reply};
 /// Bytes of the command's name that an error text repeats: all of it.
 const NAME_BYTES_MAX: usize = 32;
 
+/// What it takes to reckon how far a member is: as long as answering so many.
+const VISITS: usize = 2;
+
 /// How a command of the family is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
@@ -295,6 +298,18 @@ impl Request {
         Ok(())
     }
 
+    /// How many members it looks at.
+    fn visits(&self, set: SortedView<'_>) -> usize {
+        let (Some(Centre::Place(centre) | Centre::Member(centre)), Some(shape)) =
+            (self.centre, self.shape)
+        else {
+            return 0;
+        };
+        let rank = |score| set.rank_of(Edge::Score { score, behind: false });
+        let length = |(first, behind)| rank(behind) - rank(first);
+        Area { centre, shape }.cells().map(|cell| length(cell.scores())).sum()
+    }
+
     /// What the search finds, in the order asked for; empty without an index.
     fn find<'a>(&self, set: SortedView<'a>) -> Vec<Found<'a>> {
         let (Some(Centre::Place(centre) | Centre::Member(centre)), Some(shape)) =
@@ -363,6 +378,7 @@ fn search(context: &mut Context<'_>, form: Form, may_store: bool) -> Result<(), 
     let key = context.key(form.key());
     let set = context.store.view::<SortedSet>(&key)?;
     let request = Request::parse(context.args, form, may_store, set)?;
+    context.limits.claim(set.map_or(0, |set| request.visits(set)).saturating_mul(VISITS))?;
     let found = set.map_or(Vec::new(), |set| request.find(set));
     let Some(to) = request.store_at else {
         request.write(context.reply, &found);

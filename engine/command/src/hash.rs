@@ -8,7 +8,7 @@ use crate::extended::Extended;
 use crate::keyspace::{ScanRequest, scan_cursor};
 use crate::parse::{self, is};
 use crate::set::{Count, is_few, random_count};
-use crate::{CommandError, Context, Reply};
+use crate::{CommandError, Context, HandlerLimits, Reply};
 
 /// Bytes that a field takes beside its own and its value's, at most, about.
 const FIELD_OVERHEAD: usize = 64;
@@ -110,6 +110,7 @@ pub fn hmget(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn hgetall(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let view = context.store.view::<Hash>(&key)?;
+    claim_all(context.limits, view)?;
     let reply = &mut *context.reply;
     reply.map(view.map_or(0, live_len));
     for (field, value) in view.into_iter().flat_map(HashView::iter) {
@@ -117,6 +118,11 @@ pub fn hgetall(context: &mut Context<'_>) -> Result<(), CommandError> {
         write_item(reply, value);
     }
     Ok(())
+}
+
+/// Asks for the time to go through a hash.
+fn claim_all(limits: HandlerLimits, view: Option<HashView<'_>>) -> Result<(), CommandError> {
+    view.map_or(Ok(()), |hash| limits.claim_of(hash.len(), (hash.len(), hash.bytes())))
 }
 
 /// How many fields are shown: those that are due and still stand are not.
@@ -140,6 +146,7 @@ fn write_half(
 ) -> Result<(), CommandError> {
     let key = context.key(1);
     let view = context.store.view::<Hash>(&key)?;
+    claim_all(context.limits, view)?;
     context.reply.array(view.map_or(0, live_len));
     for pair in view.into_iter().flat_map(HashView::iter) {
         write_item(context.reply, half(pair));
@@ -261,6 +268,9 @@ pub fn hrandfield(context: &mut Context<'_>) -> Result<(), CommandError> {
     let count = Count::of(count)?;
     let now = context.store.now();
     let view = context.store.view::<Hash>(&key)?;
+    if let Some(hash) = view {
+        context.limits.claim_of(count.visits(hash.len()), (hash.len(), hash.bytes()))?;
+    }
     let chosen = match (view, count) {
         (None, _) => Vec::new(),
         (Some(hash), Count::Picks(count)) => pick(hash, count, now, &mut dice),
@@ -338,6 +348,7 @@ pub fn hscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_fields(cursor, context.args.from(3))?;
+    context.limits.claim_of(request.count.min(hash.len()), (hash.len(), hash.bytes()))?;
     let mut found = Vec::new();
     let next = hash.scan(request.cursor, request.count, &mut |field, value| {
         if request.wants_element(field) {

@@ -6,6 +6,9 @@ use crate::registers::{self, Corrupted, Registers, Sketch};
 use crate::strings::with_bytes;
 use crate::{CommandError, Context};
 
+/// What merging a sketch takes: as long as answering so many elements of a collection.
+const VISITS_A_SKETCH: usize = 64;
+
 const NOT_A_SKETCH: CommandError =
     CommandError::Fixed("WRONGTYPE Key is not a valid HyperLogLog string value.");
 
@@ -61,6 +64,7 @@ pub fn pfcount(context: &mut Context<'_>) -> Result<(), CommandError> {
     let estimate = match context.args.len() {
         2 => count_one(context)?,
         count => {
+            context.limits.claim((count - 1).saturating_mul(VISITS_A_SKETCH))?;
             let mut union = Registers::default();
             for index in 1..count {
                 let key = context.key(index);
@@ -94,6 +98,7 @@ fn count_one(context: &mut Context<'_>) -> Result<u64, CommandError> {
 /// `PFMERGE destkey [sourcekey [sourcekey …]]`
 pub fn pfmerge(context: &mut Context<'_>) -> Result<(), CommandError> {
     let to = context.new_key(1)?;
+    context.limits.claim((context.args.len() - 1).saturating_mul(VISITS_A_SKETCH))?;
     let mut union = Registers::default();
     let mut dense = false;
     for index in 1..context.args.len() {

@@ -11,6 +11,9 @@ use crate::{CommandError, Context, Reply};
 /// What an element takes in a list besides its bytes, at most: lengths to walk by, both ways.
 const ELEMENT_OVERHEAD: usize = 10;
 
+/// Elements that are compared in the time that one takes to be answered.
+pub(crate) const LOOKS_AN_ELEMENT: usize = 8;
+
 /// By how many bytes a list may grow that takes these elements.
 pub(crate) fn growth(elements: &[&[u8]]) -> usize {
     elements.iter().map(|element| element.len() + ELEMENT_OVERHEAD).sum()
@@ -137,7 +140,10 @@ fn pop(context: &mut Context<'_>, end: End, name: &'static str) -> Result<(), Co
     match peek(context.store, &key)? {
         None => context.reply.null_array(),
         Some(_) if count == 0 => context.reply.array(0),
-        Some(_) => pop_several(context, &key, end, count)?,
+        Some(_) => {
+            claim_pop(context, &key, count)?;
+            pop_several(context, &key, end, count)?;
+        }
     }
     Ok(())
 }
@@ -163,6 +169,18 @@ pub(crate) fn pop_one(
         None => context.reply.null(),
     }
     Ok(())
+}
+
+/// Asks for the time to take so many elements of a list.
+pub(crate) fn claim_pop(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    count: usize,
+) -> Result<(), CommandError> {
+    match peek(context.store, key)? {
+        Some(list) => context.limits.claim_of(count.min(list.len()), (list.len(), list.bytes())),
+        None => Ok(()),
+    }
 }
 
 /// Answers an array of up to `count` elements of a list that is there, those nearest to the end
@@ -228,6 +246,7 @@ pub fn lrange(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let (first, count) = resolve_range(start, end, list.len());
+    context.limits.claim_of(count, (list.len(), list.bytes()))?;
     reply.array(count);
     list.range(first, count).for_each(|item| write_item(reply, item));
     Ok(())
@@ -275,6 +294,8 @@ pub fn linsert(context: &mut Context<'_>) -> Result<(), CommandError> {
         context.reply.integer(0);
         return Ok(());
     };
+    // To look at an element takes little of the time of answering one.
+    context.limits.claim_of(list.len() / LOOKS_AN_ELEMENT, (list.len(), list.bytes()))?;
     let pivot = Item::of(pivot);
     let Some(index) = list.iter().position(|item| item == pivot) else {
         context.reply.integer(-1);

@@ -6,7 +6,7 @@ use ringlane_base::Millis;
 use ringlane_store::types::List;
 use ringlane_store::{End, Key, NoticeClasses, TypeName};
 
-use crate::list::{self, growth, parse_end, peek, pop_one, pop_several, push_event};
+use crate::list::{self, claim_pop, growth, parse_end, peek, pop_one, pop_several, push_event};
 use crate::several::{Mpop, first_of, timeout, wait};
 use crate::{CommandError, Context, Waiting};
 
@@ -153,6 +153,7 @@ fn pop_keyed(
     end: End,
     count: usize,
 ) -> Result<(), CommandError> {
+    claim_pop(context, key, count)?;
     context.reply.array(2);
     context.reply.bulk(key.bytes);
     pop_several(context, key, end, count)

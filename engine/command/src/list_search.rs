@@ -65,6 +65,8 @@ pub fn lpos(context: &mut Context<'_>) -> Result<(), CommandError> {
     let mut found = Vec::new();
     if let Some(list) = context.store.view::<List>(&key)? {
         let length = list.len();
+        let looks = if options.len_max == 0 { length } else { options.len_max.min(length) };
+        context.limits.claim_of(looks / list::LOOKS_AN_ELEMENT, (length, list.bytes()))?;
         let items = if options.reverse { list.iter_rev() } else { list.iter() };
         let look = if options.len_max == 0 { length } else { options.len_max };
         let wanted = match options.count {
@@ -134,7 +136,11 @@ pub fn lrem(context: &mut Context<'_>) -> Result<(), CommandError> {
         _ => usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX),
     };
     let runs = match list::peek(context.store, &key)? {
-        Some(list) => matches(list, element, count < 0, most),
+        Some(list) => {
+            // As many runs as it finds are cut out one by one, which moves what stands behind.
+            context.limits.claim_of(list.len(), (list.len(), list.bytes()))?;
+            matches(list, element, count < 0, most)
+        }
         None => Vec::new(),
     };
     let removed: usize = runs.iter().map(|run| run.count).sum();

@@ -83,6 +83,9 @@ pub fn smismember(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn smembers(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let view = context.store.view::<Set>(&key)?;
+    if let Some(set) = view {
+        context.limits.claim_of(set.len(), (set.len(), set.bytes()))?;
+    }
     context.reply.set(view.map_or(0, SetView::len));
     for member in view.into_iter().flat_map(SetView::iter) {
         write_item(context.reply, member);
@@ -126,7 +129,10 @@ pub fn spop(context: &mut Context<'_>) -> Result<(), CommandError> {
         [count] => positive(count, "ERR value is out of range, must be positive")?,
         [..] => return Err(CommandError::Syntax),
     };
-    let length = context.store.view::<Set>(&key)?.map_or(0, SetView::len);
+    let view = context.store.view::<Set>(&key)?;
+    let (length, bytes) = view.map_or((0, 0), |set| (set.len(), set.bytes()));
+    // What is taken one by one costs more than what is only read.
+    context.limits.claim_of(count.min(length).saturating_mul(2), (length, bytes))?;
     if count >= length {
         return pop_all(context, &key, length);
     }
@@ -183,6 +189,9 @@ pub fn srandmember(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let mut dice = context.store.fork_dice();
     let view = context.store.view::<Set>(&key)?;
+    if let (Some(set), Some(count)) = (view, count) {
+        context.limits.claim_of(count.visits(set.len()), (set.len(), set.bytes()))?;
+    }
     let reply = &mut *context.reply;
     match (view, count) {
         (None, None) => reply.null(),
@@ -228,6 +237,15 @@ pub(crate) enum Count {
 }
 
 impl Count {
+    /// Of so many, how many are gone through: all are shuffled where many are asked for.
+    pub(crate) fn visits(self, length: usize) -> usize {
+        match self {
+            Self::Picks(picks) => picks,
+            Self::Different(count) if is_few(count, length) => count,
+            Self::Different(_) => length,
+        }
+    }
+
     /// A negative one asks for picks.
     ///
     /// # Errors
@@ -279,6 +297,7 @@ pub fn sscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
+    context.limits.claim_of(request.count.min(set.len()), (set.len(), set.bytes()))?;
     let mut found = Vec::new();
     let next = set.scan(request.cursor, request.count, &mut |member| {
         if request.wants_element(member) {

@@ -10,7 +10,7 @@ use ringlane_store::{
 use crate::hash::write_item;
 use crate::list::positive;
 use crate::parse::is;
-use crate::{CommandError, Context};
+use crate::{CommandError, Context, HandlerLimits};
 
 /// What becomes of several sets.
 #[derive(Clone, Copy)]
@@ -68,6 +68,7 @@ pub fn sintercard(context: &mut Context<'_>) -> Result<(), CommandError> {
     let limit = if limit == 0 { usize::MAX } else { limit };
     let keys = use_keys(context, 2..2 + keys)?;
     let sets = glance_all(context.store, &keys)?;
+    claim(context.limits, Operation::Intersection, &sets)?;
     let count = common(&sets).map_or(0, |common| common.take(limit).count());
     context.reply.integer(count as i64);
     Ok(())
@@ -96,6 +97,25 @@ fn glance_all<'s>(
     keys: &[Key<'_>],
 ) -> Result<Vec<Option<SetView<'s>>>, CommandError> {
     keys.iter().map(|key| Ok(store.glance::<Set>(key)?)).collect()
+}
+
+/// Asks for the time that the operation takes: a member is looked up, copied, put into a table.
+fn claim(
+    limits: HandlerLimits,
+    operation: Operation,
+    sets: &[Option<SetView<'_>>],
+) -> Result<(), CommandError> {
+    let lens = || sets.iter().map(|set| set.map_or(0, SetView::len));
+    let visits = match operation {
+        Operation::Intersection => lens().min().unwrap_or(0).saturating_mul(sets.len()),
+        Operation::Union => lens().sum(),
+        // Either each member of the first is looked for in the others, or these become one.
+        Operation::Difference => match sets[0] {
+            None => 0,
+            Some(first) => lens().sum::<usize>().min(first.len().saturating_mul(sets.len())),
+        },
+    };
+    limits.claim(visits.saturating_mul(2))
 }
 
 /// The members that are in all sets; None if there are none for sure.
@@ -146,6 +166,7 @@ fn union_of(sets: &[Option<SetView<'_>>], store: &Store) -> Set {
 fn answer(context: &mut Context<'_>, operation: Operation) -> Result<(), CommandError> {
     let keys = use_keys(context, 1..context.args.len())?;
     let sets = glance_all(context.store, &keys)?;
+    claim(context.limits, operation, &sets)?;
     let (one, owned);
     let members: &mut dyn Iterator<Item = Item<'_>> = match operation {
         Operation::Intersection | Operation::Difference => {
@@ -179,6 +200,7 @@ fn store(
     let destination = context.new_key(1)?;
     let keys = use_keys(context, 2..context.args.len())?;
     let sets = glance_all(context.store, &keys)?;
+    claim(context.limits, operation, &sets)?;
     let result = match operation {
         Operation::Intersection => set_of(common(&sets).into_iter().flatten(), context.store),
         Operation::Union => union_of(&sets, context.store),

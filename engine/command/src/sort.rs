@@ -82,6 +82,11 @@ impl<'a> Options<'a> {
         self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
     }
 
+    /// Whether patterns name keys beside the one that is sorted: it must run where they are.
+    fn reads_other_keys(&self) -> bool {
+        self.by.iter().chain(&self.get).any(|pattern| pattern.contains(&b'*'))
+    }
+
     /// Which of `length` elements are answered.
     fn range(&self, length: usize) -> Range<usize> {
         let start = usize::try_from(self.start).unwrap_or(0).min(length);
@@ -136,6 +141,9 @@ pub fn sort_ro(context: &mut Context<'_>) -> Result<(), CommandError> {
 fn run(context: &mut Context<'_>, writes: bool) -> Result<(), CommandError> {
     let options = Options::parse(context, writes)?;
     let key = context.key(1);
+    if !options.reads_other_keys() {
+        claim(context, &key)?;
+    }
     let chosen = match load(context.store, &key, &options)? {
         Loaded::InOrder(elements) => elements,
         Loaded::Unsorted(elements, order) => sorted(context, &options, elements, order)?,
@@ -152,6 +160,17 @@ fn run(context: &mut Context<'_>, writes: bool) -> Result<(), CommandError> {
         }
     }
     Ok(())
+}
+
+/// Asks for the time to go through all elements, twice as long as to answer them.
+fn claim(context: &mut Context<'_>, key: &Key<'_>) -> Result<(), CommandError> {
+    let store = &*context.store;
+    let length = match (store.glance::<List>(key), store.glance::<Set>(key)) {
+        (Ok(list), _) => list.map_or(0, ListView::len),
+        (_, Ok(set)) => set.map_or(0, SetView::len),
+        (Err(_), Err(_)) => store.glance::<SortedSet>(key)?.map_or(0, SortedView::len),
+    };
+    context.limits.claim(length.saturating_mul(2))
 }
 
 /// What elements are ordered by.

@@ -18,6 +18,9 @@ use crate::{Args, CommandError, Context, Reply};
 /// Bytes that a member takes beside its own, at most, about: its score, its place in the table.
 const MEMBER_OVERHEAD: usize = 32;
 
+/// What putting a member into a sorted set, or taking it out, takes: as long as answering so many.
+pub(crate) const VISITS_A_MEMBER: usize = 4;
+
 /// A member and its score, apart from the set.
 pub(crate) type Scored = (Vec<u8>, f64);
 
@@ -418,6 +421,9 @@ pub fn zrandmember(context: &mut Context<'_>) -> Result<(), CommandError> {
         context.reply.array(0);
         return Ok(());
     };
+    let visits = usize::try_from(count).map_or(usize::MAX, |count| count.min(set.len()));
+    let visits = if count < 0 { count.unsigned_abs() as usize } else { visits };
+    context.limits.claim_of(visits.saturating_mul(2), (set.len(), set.bytes()))?;
     let chosen = choose(set.len(), count, &mut dice);
     let at = |rank: usize| set.at(rank).expect("the rank is below the count");
     write_members(context.reply, chosen.into_iter().map(at), with_scores);
@@ -460,6 +466,7 @@ pub fn zscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
+    context.limits.claim_of(request.count.min(set.len()), (set.len(), set.bytes()))?;
     let mut found: Vec<(Item<'_>, f64)> = Vec::new();
     let next = set.scan(request.cursor, request.count, |member, score| {
         if request.wants_element(member) {

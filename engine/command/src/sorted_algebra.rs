@@ -9,8 +9,8 @@ use ringlane_store::{CollectionType, Key, TypeName, Value};
 use crate::list::positive;
 use crate::parse::{self, is};
 use crate::score::float;
-use crate::sorted::{Scored, store_members, write_members};
-use crate::{CommandError, Context};
+use crate::sorted::{Scored, VISITS_A_MEMBER, store_members, write_members};
+use crate::{CommandError, Context, HandlerLimits};
 
 /// What is made of the sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -167,11 +167,23 @@ impl Request {
             limit: usize::MAX,
         };
         request.parse_options(args.from(first + count), answer)?;
+        request.claim(context.limits)?;
         if operation != Operation::Difference {
             // The sums of scores come out as in Redis, which begins with the smallest set.
             request.inputs.sort_by_key(|input| input.len);
         }
         Ok(request)
+    }
+
+    /// Asks for the time that it takes to go through the sets and to make the result.
+    fn claim(&self, limits: HandlerLimits) -> Result<(), CommandError> {
+        let lens = || self.inputs.iter().map(|input| input.len);
+        let visits = match self.operation {
+            Operation::Union => lens().sum(),
+            Operation::Intersection => lens().min().unwrap_or(0).saturating_mul(self.inputs.len()),
+            Operation::Difference => self.inputs[0].len.saturating_mul(self.inputs.len()),
+        };
+        limits.claim(visits.saturating_mul(VISITS_A_MEMBER))
     }
 
     fn parse_options(&mut self, mut rest: &[&[u8]], answer: Answer) -> Result<(), CommandError> {

@@ -2,14 +2,14 @@
 //! command that finds nothing says so (`CommandError::Blocked`) where waiting is allowed; whoever
 //! holds the connection does the waiting and runs it again.
 
-use ringlane_store::types::SortedSet;
+use ringlane_store::types::{SortedSet, SortedView};
 use ringlane_store::{End, Key, NoticeClasses, TypeName};
 
 use crate::hash::notify_gone;
 use crate::list::positive;
 use crate::parse::is;
 use crate::several::{Mpop, first_of, timeout, wait};
-use crate::sorted::Scored;
+use crate::sorted::{Scored, VISITS_A_MEMBER};
 use crate::{CommandError, Context, Reply};
 
 /// Takes up to `count` members from one end, and says so.
@@ -19,6 +19,8 @@ fn take(
     end: End,
     count: usize,
 ) -> Result<Vec<Scored>, CommandError> {
+    let length = context.store.glance::<SortedSet>(key)?.map_or(0, SortedView::len);
+    context.limits.claim(count.min(length).saturating_mul(VISITS_A_MEMBER))?;
     let taken: Vec<Scored> = context.store.edit::<SortedSet, _>(key, 0, |set| {
         std::iter::from_fn(|| set.pop(end)).take(count).collect()
     })?;

@@ -9,7 +9,7 @@ use ringlane_store::types::{SortedIter, SortedSet, SortedView};
 use crate::hash::notify_gone;
 use crate::parse::{self, is};
 use crate::score::Span;
-use crate::sorted::{store_members, write_members};
+use crate::sorted::{VISITS_A_MEMBER, store_members, write_members};
 use crate::{Args, CommandError, Context};
 
 /// By what a range is meant.
@@ -141,7 +141,11 @@ fn answer(context: &mut Context<'_>, form: Form) -> Result<(), CommandError> {
     let key = context.key(form.key);
     match context.store.view::<SortedSet>(&key)? {
         None => context.reply.array(0),
-        Some(set) => write_members(context.reply, request.select(set), request.with_scores),
+        Some(set) => {
+            let members = request.select(set);
+            context.limits.claim_of(members.len(), (set.len(), set.bytes()))?;
+            write_members(context.reply, members, request.with_scores);
+        }
     }
     Ok(())
 }
@@ -183,7 +187,11 @@ pub fn zrangestore(context: &mut Context<'_>) -> Result<(), CommandError> {
     let (to, from) = (context.new_key(1)?, context.key(2));
     let members: Vec<_> = match context.store.view::<SortedSet>(&from)? {
         None => Vec::new(),
-        Some(set) => request.select(set).map(|(member, score)| (member.to_vec(), score)).collect(),
+        Some(set) => {
+            let members = request.select(set);
+            context.limits.claim(members.len().saturating_mul(VISITS_A_MEMBER))?;
+            members.map(|(member, score)| (member.to_vec(), score)).collect()
+        }
     };
     let members = members.iter().map(|(member, score)| (&member[..], *score));
     store_members(context, &to, members, "zrangestore")
@@ -212,9 +220,11 @@ pub fn zremrangebylex(context: &mut Context<'_>) -> Result<(), CommandError> {
 fn remove(
     context: &mut Context<'_>,
     event: &'static str,
-    ranks: impl FnOnce(SortedView<'_>) -> Range<usize>,
+    ranks: impl Fn(SortedView<'_>) -> Range<usize>,
 ) -> Result<(), CommandError> {
     let key = context.key(1);
+    let doomed = context.store.glance::<SortedSet>(&key)?.map_or(0, |set| ranks(set).len());
+    context.limits.claim(doomed.saturating_mul(VISITS_A_MEMBER))?;
     let removed = context.store.edit::<SortedSet, _>(&key, 0, |set| {
         let ranks = ranks(set.view());
         for _ in ranks.clone() {

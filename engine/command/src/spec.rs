@@ -309,6 +309,22 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
+    /// Whether so many arguments that going through them takes long may send it aside, before its
+    /// handler has looked: to a store that holds its keys and nothing else, without an interpreter,
+    /// where nobody waits. Commands on keys of whatever type take few (and SORT may read others).
+    pub fn may_have_many_arguments(&self) -> bool {
+        matches!(self.run, Run::Store(_))
+            && self.keys != Keys::None
+            && !self.flags.has(Flags::BLOCKING)
+            && !matches!(self.group, Group::Scripting | Group::Generic)
+    }
+
+    /// Whether what its keys hold may be another thing afterwards: also of a command that only reads, but
+    /// keeps with the key what it has reckoned.
+    pub fn may_change_keys(&self) -> bool {
+        self.access == Access::Write || self.key_flags.iter().any(|flags| !flags.starts_with("RO"))
+    }
+
     /// The name without its container: `get` of `config|get`.
     pub fn short_name(&self) -> &'static str {
         self.name.split_once('|').map_or(self.name, |(_, short)| short)

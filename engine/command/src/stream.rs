@@ -8,7 +8,7 @@ use ringlane_store::types::{Stream, StreamEntry, StreamId, StreamView};
 use crate::list::write_item;
 use crate::parse::{self, is};
 use crate::stream_trim::{self, Options};
-use crate::{CommandError, Context, Reply};
+use crate::{CommandError, Context, HandlerLimits, Reply};
 
 pub(crate) const BAD_ID: CommandError =
     CommandError::Fixed("ERR Invalid stream ID specified as stream command argument");
@@ -19,6 +19,9 @@ const BAD_END: CommandError = CommandError::Fixed("ERR invalid end ID for the in
 /// What an entry and each of its fields take in a stream besides their bytes, at most.
 const ENTRY_OVERHEAD: usize = 32;
 const FIELD_OVERHEAD: usize = 5;
+
+/// What answering an entry takes: as long as so many elements of another collection.
+pub(crate) const VISITS_AN_ENTRY: usize = 2;
 
 /// A number of up to 64 bits; as in Redis, blanks, a plus and zeros may lead it.
 fn number(text: &[u8]) -> Option<u64> {
@@ -165,6 +168,9 @@ pub fn xadd(context: &mut Context<'_>) -> Result<(), CommandError> {
         context.reply.null();
         return Ok(());
     }
+    if let (Some(trim), Some(stream)) = (trim, context.store.glance::<Stream>(&key)?) {
+        stream_trim::claim(context.limits, stream, trim, options.references)?;
+    }
     let now = context.store.now();
     let bytes: usize = fields.iter().map(|field| field.len() + FIELD_OVERHEAD).sum();
     let (id, trimmed) =
@@ -224,11 +230,31 @@ fn range(context: &mut Context<'_>, backward: bool) -> Result<(), CommandError> 
         return Ok(());
     }
     if backward {
+        claim_entries(context.limits, stream, (stream.range_back(start, end), count))?;
         write_entries(context.reply, stream.range_back(start, end), count);
     } else {
+        claim_entries(context.limits, stream, (stream.range(start, end), count))?;
         write_entries(context.reply, stream.range(start, end), count);
     }
     Ok(())
+}
+
+/// Asks for the time to answer up to `count` of these entries of the stream; looks at no more of them
+/// than there is time for.
+pub(crate) fn claim_entries<'a>(
+    limits: HandlerLimits,
+    stream: StreamView<'_>,
+    (entries, count): (impl Iterator<Item = StreamEntry<'a>>, usize),
+) -> Result<(), CommandError> {
+    let claim = |found: usize| {
+        let visits = found.saturating_mul(VISITS_AN_ENTRY);
+        limits.claim_of(visits, (stream.len(), stream.bytes()))
+    };
+    if claim(stream.len().min(count)).is_ok() {
+        return Ok(());
+    }
+    let most = limits.elements_at_once_max.saturating_add(1);
+    claim(entries.take(count.min(most)).count())
 }
 
 /// An array of at most so many of the entries; how many.

@@ -12,6 +12,11 @@ use crate::{Args, CommandError, Context, Reply};
 /// Pending entries that XAUTOCLAIM looks at for each that it may answer.
 const ATTEMPTS_PER_ENTRY: u64 = 10;
 
+/// What taking over and answering an entry takes: as long as answering so many elements.
+const VISITS_A_CLAIM: usize = 4;
+/// Pending entries that are looked at in the time that one element takes to be answered.
+const LOOKS_A_VISIT: usize = 4;
+
 /// The options of XCLAIM.
 #[derive(Clone, Copy, Default)]
 struct Options {
@@ -260,9 +265,13 @@ pub fn xautoclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
     let start = interval_start(context.args.from(5)[0])?;
     let (count, just_id) = auto_options(context.args.from(6))?;
     let key = context.key(1);
-    if find_group(context, &key, claimant.group)?.is_none() {
+    let Some((_, group)) = find_group(context, &key, claimant.group)? else {
         return Err(no_key_or_group(&key, claimant.group));
-    }
+    };
+    let most = usize::try_from(count).unwrap_or(usize::MAX);
+    let answered = group.pending_len().min(most).saturating_mul(VISITS_A_CLAIM);
+    let looks = group.pending_len().min(most.saturating_mul(ATTEMPTS_PER_ENTRY as usize));
+    context.limits.claim(answered.saturating_add(looks / LOOKS_A_VISIT))?;
     let reply = &mut *context.reply;
     let new = context.store.edit::<Stream, _>(&key, 0, |stream| {
         let new = claimant.enter(stream);

@@ -2,7 +2,7 @@
 //! `stream_claim`.
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Group, Stream, StreamId, StreamView};
+use ringlane_store::types::{Consumer, Group, Stream, StreamId, StreamView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::parse::{self, is};
@@ -144,8 +144,10 @@ pub fn set_id(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn destroy(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(2);
     let group = context.args.from(3)[0];
-    let known = existing(context, &key)?.group(group).is_some();
-    if known {
+    let pending = existing(context, &key)?.group(group).map(Group::pending_len);
+    let known = pending.is_some();
+    if let Some(pending) = pending {
+        context.limits.claim(pending / LOOKS_A_VISIT)?;
         context.store.edit::<Stream, _>(&key, 0, |stream| stream.remove_group(group))?;
         context.notify(NoticeClasses::STREAM, "xgroup-destroy", &key);
     }
@@ -172,9 +174,10 @@ pub fn create_consumer(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn delete_consumer(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(2);
     let (group, consumer) = (context.args.from(3)[0], context.args.from(4)[0]);
-    let known = existing_group(context, &key, group)?.consumer(consumer).is_some();
+    let known = existing_group(context, &key, group)?.consumer(consumer).map(Consumer::pending_len);
     let mut pending = 0;
-    if known {
+    if let Some(doomed) = known {
+        context.limits.claim(doomed / LOOKS_A_VISIT)?;
         pending = context
             .store
             .edit::<Stream, _>(&key, 0, |stream| stream.remove_consumer(group, consumer))?
@@ -211,6 +214,9 @@ pub fn xpending(context: &mut Context<'_>) -> Result<(), CommandError> {
     let now = context.store.now();
     let found = context.store.view::<Stream>(&key)?.and_then(|stream| stream.group(group));
     let found = found.ok_or_else(|| no_key_or_group(&key, group))?;
+    if let Some(filter) = &filter {
+        context.limits.claim(filter.visits(found))?;
+    }
     let reply = &mut *context.reply;
     match filter {
         None => write_summary(reply, found),
@@ -228,6 +234,9 @@ pub fn xpending(context: &mut Context<'_>) -> Result<(), CommandError> {
     }
     Ok(())
 }
+
+/// Pending entries that are looked at, or forgotten, in the time that one element takes to be answered.
+const LOOKS_A_VISIT: usize = 4;
 
 /// Which of the pending entries XPENDING shows.
 struct Filter<'a> {
@@ -261,6 +270,16 @@ impl<'a> Filter<'a> {
             count: usize::try_from(count).unwrap_or(0),
             consumer,
         })
+    }
+
+    /// How many pending entries are looked at, at most; several in the time that one is answered.
+    fn visits(&self, group: &Group) -> usize {
+        let all = match self.consumer {
+            None => group.pending_len(),
+            Some(name) => group.consumer(name).map_or(0, Consumer::pending_len),
+        };
+        let answered = all.min(self.count);
+        if self.idle_ms == 0 { answered } else { answered + all / LOOKS_A_VISIT }
     }
 
     /// Id, consumer, milliseconds since it was given out, how often it was.

@@ -4,7 +4,7 @@ use ringlane_base::Millis;
 use ringlane_store::types::{Consumer, Group, Stream, StreamId, StreamView};
 
 use crate::parse::{self, is};
-use crate::stream::{write_entries, write_entry, write_id};
+use crate::stream::{VISITS_AN_ENTRY, write_entries, write_entry, write_id};
 use crate::stream_group::{bad_subcommand, no_group};
 use crate::{CommandError, Context, Reply};
 
@@ -47,6 +47,13 @@ pub fn stream(context: &mut Context<'_>) -> Result<(), CommandError> {
     context.store.view::<Stream>(&key)?.ok_or(CommandError::NoSuchKey)?;
     let full = full_count(context)?;
     let stream = context.store.view::<Stream>(&key)?.ok_or(CommandError::NoSuchKey)?;
+    if let Some(count) = full {
+        // Each pending entry is told twice: of its group and of its consumer.
+        let pending = stream.groups().map(|(_, group)| 2 * group.pending_len().min(count));
+        let visits =
+            pending.sum::<usize>() + stream.len().min(count).saturating_mul(VISITS_AN_ENTRY);
+        context.limits.claim_of(visits, (stream.len(), stream.bytes()))?;
+    }
     let reply = &mut *context.reply;
     reply.map(if full.is_some() { 9 } else { 10 });
     number(reply, "length", stream.len() as u64);

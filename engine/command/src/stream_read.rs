@@ -1,11 +1,13 @@
 //! XREAD and XREADGROUP: what is new in streams, waiting for it if there is nothing.
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Group, Stream, StreamEntry, StreamId, StreamView};
+use ringlane_store::types::{Consumer, Group, Stream, StreamEntry, StreamId, StreamView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::parse::{self, is};
-use crate::stream::{id, write_entries, write_entry, write_entry_parts, write_id};
+use crate::stream::{
+    VISITS_AN_ENTRY, claim_entries, id, write_entries, write_entry, write_entry_parts, write_id,
+};
 use crate::{Args, CommandError, Context, Reply, Wait, Waiting};
 
 /// What is to be done where there is nothing to read.
@@ -153,6 +155,13 @@ pub fn xread(context: &mut Context<'_>) -> Result<(), CommandError> {
     if served.is_empty() {
         return nothing(context, options.block, Wait::default(), &made_absolute);
     }
+    for (index, after) in &served {
+        let key = context.key(*index);
+        let stream = context.store.glance::<Stream>(&key)?.expect("it was there");
+        let from = after.next().expect("something stands behind it");
+        let entries = stream.range(from, StreamId::MAX);
+        claim_entries(context.limits, stream, (entries, limit(options.count)))?;
+    }
     context.reply.parts(served.len());
     for (index, after) in served {
         let key = context.key(index);
@@ -234,6 +243,22 @@ pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
             )));
         };
         let from = from_id(text.expect("as many ids as keys"))?;
+        match from {
+            From::New => {
+                if options.claim.is_some() {
+                    let pending = known.pending_len().min(limit(options.count));
+                    context.limits.claim(pending.saturating_mul(VISITS_AN_ENTRY))?;
+                }
+                let start = known.last.next().unwrap_or(StreamId::MAX);
+                let entries = stream.range(start, StreamId::MAX);
+                claim_entries(context.limits, stream, (entries, limit(options.count)))?;
+            }
+            From::After(_) => {
+                let pending = known.consumer(consumer).map_or(0, Consumer::pending_len);
+                let visits = pending.min(limit(options.count)).saturating_mul(VISITS_AN_ENTRY);
+                context.limits.claim_of(visits, (stream.len(), stream.bytes()))?;
+            }
+        }
         let fresh = stream.last().is_some_and(|top| top.id > known.last);
         let claimable_at = options.claim.and_then(|idle| claimable_at(stream, known, idle));
         if from != From::New || fresh || claimable_at.is_some_and(|at| at <= context.store.now()) {

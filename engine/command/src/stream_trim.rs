@@ -1,12 +1,12 @@
 //! Trimming streams, and deleting entries with a say in what becomes of references to them: XTRIM,
 //! XDELEX, XACKDEL, and the options of XADD.
 
-use ringlane_store::types::{Stream, StreamId, Trim, TrimTo};
+use ringlane_store::types::{Stream, StreamId, StreamView, Trim, TrimTo};
 use ringlane_store::{Edit, NoticeClasses, PackLimits};
 
 use crate::parse::{self, is};
 use crate::stream::{id, ids};
-use crate::{Args, CommandError, Context};
+use crate::{Args, CommandError, Context, HandlerLimits};
 
 /// Entries that a trim to about a threshold takes out at most, unless LIMIT says otherwise: those of
 /// this many blocks, or so many.
@@ -127,6 +127,32 @@ impl Options {
     }
 }
 
+/// Entries that go with their block in the time that one element takes to be answered.
+const ENTRIES_A_VISIT: usize = 8;
+
+/// Asks for the time to trim; looks at no more entries than there is time for.
+pub(crate) fn claim(
+    limits: HandlerLimits,
+    stream: StreamView<'_>,
+    trim: Trim,
+    references: References,
+) -> Result<(), CommandError> {
+    let entries_a_visit = if references == References::Keep { ENTRIES_A_VISIT } else { 1 };
+    let most = limits.elements_at_once_max.saturating_add(1).saturating_mul(entries_a_visit);
+    let doomed = match trim.to {
+        TrimTo::Length(length) => stream.len().saturating_sub(length as usize),
+        TrimTo::Id(id) if limits.elements_at_once_max < usize::MAX => {
+            id.previous().map_or(0, |last| stream.range(StreamId::MIN, last).take(most).count())
+        }
+        TrimTo::Id(_) => 0,
+    };
+    let doomed = match usize::try_from(trim.entries_max) {
+        Ok(bound @ 1..) => doomed.min(bound),
+        Ok(0) | Err(_) => doomed,
+    };
+    limits.claim(doomed / entries_a_visit)
+}
+
 /// Trims; how many entries went.
 pub(crate) fn run(stream: &mut Edit<'_, Stream>, trim: Trim, references: References) -> u64 {
     if references == References::Keep {
@@ -182,11 +208,12 @@ pub fn xtrim(context: &mut Context<'_>) -> Result<(), CommandError> {
         "ERR syntax error, XTRIM must be called with a trimming strategy",
     ))?;
     let key = context.key(1);
-    let gone = if context.store.view::<Stream>(&key)?.is_none() {
-        0
-    } else {
+    let gone = if let Some(stream) = context.store.view::<Stream>(&key)? {
         let references = options.references;
+        claim(context.limits, stream, trim, references)?;
         context.store.edit::<Stream, _>(&key, 0, |stream| run(stream, trim, references))?
+    } else {
+        0
     };
     if gone > 0 {
         context.notify(NoticeClasses::STREAM, "xtrim", &key);

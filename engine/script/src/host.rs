@@ -275,7 +275,8 @@ impl LaneScripts {
         let reach = self.reach(keys);
         let mut run = Run {
             database: context.database,
-            limits: context.limits,
+            // What a script calls is part of it: its own limits of time bound it.
+            limits: context.limits.unbounded(),
             read_only: no_writes,
             allow_oom: flags.allow_oom,
             resp3: false,

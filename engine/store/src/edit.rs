@@ -228,6 +228,18 @@ impl Store {
         self.fielded -= usize::from(before.fields.is_some());
     }
 
+    /// Puts a structure into an entry that holds a stand-in of its type.
+    pub(crate) fn put_whole(&mut self, found: Found, large: Arc<Collection>) {
+        let entry = self.entry(found);
+        let (charged, key) = (entry.charged(), entry.key().to_vec());
+        let database = self.databases.logical(entry.header().physical());
+        self.put_back(&Before { found: Some(found), charged: None, fields: None }, large, charged);
+        if let Some(database) = database {
+            let key = self.key(database, &key);
+            self.schedule_fields(&key, found, None);
+        }
+    }
+
     /// Writes what was packed or nothing before.
     fn put_small(
         &mut self,

@@ -98,6 +98,24 @@ pub enum OwnedEffect {
     Swap { a: Database, b: Database },
 }
 
+impl OwnedEffect {
+    /// The same, borrowed.
+    pub fn as_effect(&self) -> Effect<'_> {
+        match self {
+            Self::Set { key, value, expiry } => {
+                Effect::Set { key: key.as_key(), value: value.as_value(), expiry: *expiry }
+            }
+            Self::Edit { key, type_name, changes } => {
+                Effect::Edit { key: key.as_key(), type_name: *type_name, changes }
+            }
+            Self::Expire { key, expiry } => Effect::Expire { key: key.as_key(), expiry: *expiry },
+            Self::Remove { key, cause } => Effect::Remove { key: key.as_key(), cause: *cause },
+            Self::Flush { database } => Effect::Flush { database: *database },
+            Self::Swap { a, b } => Effect::Swap { a: *a, b: *b },
+        }
+    }
+}
+
 impl Effect<'_> {
     pub fn to_owned(&self) -> OwnedEffect {
         match *self {

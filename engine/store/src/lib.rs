@@ -9,6 +9,7 @@ mod entry;
 mod eviction;
 mod hashing;
 mod keyspace;
+mod lend;
 mod memory;
 #[cfg(test)]
 mod tests;

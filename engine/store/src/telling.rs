@@ -11,7 +11,7 @@ impl Store {
 
     /// Whether anyone hears of changes.
     #[inline]
-    pub(crate) fn has_sink(&self) -> bool {
+    pub fn has_sink(&self) -> bool {
         self.sink.is_some()
     }
 

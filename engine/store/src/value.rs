@@ -125,6 +125,16 @@ impl OwnedValue {
             Self::Collection(collection) => NewValue::Collection(collection),
         }
     }
+
+    /// The same value, borrowed as a store shows it.
+    pub fn as_value(&self) -> Value<'_> {
+        match self {
+            Self::Text(text) => Value::Text(text),
+            Self::Integer(integer) => Value::Integer(*integer),
+            Self::Blob(blob) => Value::Blob(blob),
+            Self::Collection(collection) => Value::Collection(collection.view()),
+        }
+    }
 }
 
 impl Value<'_> {

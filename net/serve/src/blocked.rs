@@ -5,19 +5,20 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Millis};
-use ringlane_command::{Args, CommandError, Context, Flags, Run, Wait, Waiting};
-use ringlane_store::{OwnedEffect, OwnedKey, Store};
+use ringlane_command::{Args, CommandError, Context, Run, Wait, Waiting};
+use ringlane_store::{OwnedKey, Store};
 
+use crate::aside::Aside;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::{Manner, Slices};
+use crate::execute::alone;
 use crate::interest::Party;
-use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo, Waits};
+use crate::parcel::{Mail, Parcel, Request, ReturnTo, Waits};
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::run::{Manner, Slices};
 use crate::together::Together;
 use crate::walks::{Queue, Walk};
 
@@ -229,12 +230,21 @@ impl Core {
         let args = Args::new(&slices, &parcel.blobs);
         let manner = (manner, attempt);
         self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
-        let wait = run_waiting(&mut self.store, &request, args, manner, &mut replies);
-        if let Some(wait) = wait {
-            drop(slices);
-            parcel.replies = replies;
-            self.tracking.writer = None;
-            return Some((parcel, wait));
+        match run_waiting(&mut self.store, &request, args, manner, &mut replies) {
+            Waited::Answered => {}
+            Waited::Waits(wait) => {
+                drop(slices);
+                parcel.replies = replies;
+                self.tracking.writer = None;
+                return Some((parcel, wait));
+            }
+            Waited::Aside => {
+                drop(slices);
+                parcel.replies = replies;
+                self.tracking.writer = None;
+                self.begin_aside(Aside::of_request(from, parcel, None));
+                return None;
+            }
         }
         let answer = &replies.bytes[start.bytes_before()..];
         if answer.first() == Some(&b'-') {
@@ -379,7 +389,7 @@ impl Core {
     }
 
     /// A command of several lanes has found nothing to take: its slots become free, and it waits.
-    pub fn lead(&mut self, mut together: Together, effects: Vec<OwnedEffect>) {
+    pub fn lead(&mut self, mut together: Together) {
         let wait = together.wait.take().expect("it waits");
         let (now, lane) = (self.store.now(), self.lane);
         let number = together.number.unwrap_or_else(|| self.blocked.number(lane));
@@ -413,7 +423,7 @@ impl Core {
         let leader = Leader { connection, sequence, commands, lanes, times, needs_keys, expired };
         // First: with the slots free, a lane may say at once that a key has changed.
         self.blocked.leaders.insert(number, leader);
-        self.release_to_wait(&mut together, (number, needs_keys), &keys, effects);
+        self.release_to_wait(&mut together, (number, needs_keys), &keys);
         if !here {
             self.unblock(number, Unblock::Gone);
         } else if expired || times.is_over(now) {
@@ -588,15 +598,24 @@ impl Core {
     }
 }
 
-/// Runs a command that may wait, if `manner` says so too; what it waits for, else its answer is
-/// written.
+/// What came of a command that may wait.
+pub enum Waited {
+    /// Its answer is written.
+    Answered,
+    /// There is nothing to take.
+    Waits(Box<Wait>),
+    /// There is so much to take that it must run aside; nothing has happened.
+    Aside,
+}
+
+/// Runs a command that may wait, if `manner` says so too.
 pub fn run_waiting(
     store: &mut Store,
     request: &Request,
     args: Args<'_>,
     (manner, attempt): (Manner, Attempt),
     out: &mut ReplyBuffer,
-) -> Option<Box<Wait>> {
+) -> Waited {
     let Run::Store(handler) = request.spec.run else { unreachable!("only commands on data wait") };
     let start = out.mark();
     let mut reply = RespReply::new(out, manner.version);
@@ -613,31 +632,14 @@ pub fn run_waiting(
     if let Err(error) = handler(&mut context) {
         out.truncate(start);
         match error {
-            CommandError::Blocked(wait) => return Some(wait),
+            CommandError::Blocked(wait) => return Waited::Waits(wait),
+            CommandError::Aside => return Waited::Aside,
             // A key of another type is as good as none for a command that waits already.
             CommandError::WrongType if attempt == (Attempt::Again { needs_keys: false }) => {
-                return Some(Box::default());
+                return Waited::Waits(Box::default());
             }
             error => RespReply::new(out, manner.version).error_line(&error),
         }
     }
-    None
-}
-
-/// The request, alone in a parcel of its own.
-fn alone(request: &Request, args: Args<'_>) -> Box<Parcel> {
-    debug_assert!(request.spec.flags.has(Flags::BLOCKING));
-    let mut alone = Box::<Parcel>::default();
-    let head = RequestHead {
-        return_to: request.return_to,
-        spec: request.spec,
-        routed: request.routed,
-        database: request.database,
-        version: request.version,
-        no_touch: request.no_touch,
-        mark: request.mark,
-    };
-    let blobs: &[Bytes] = args.blobs();
-    alone.push(head, args.from(1), blobs);
-    alone
+    Waited::Answered
 }

@@ -117,6 +117,8 @@ pub struct Connection {
     pub forwarded: usize,
     /// A command is under way that later commands of this connection must wait for.
     pub barrier: bool,
+    /// That command runs aside: what a pause has held back behind it waits as well.
+    pub aside: bool,
     /// The command under way may wait: the number of its place, and the lane where it does.
     pub blocked: Option<(u32, ringlane_base::LaneId)>,
     /// In the lane's list of those that have input to parse.
@@ -168,6 +170,7 @@ impl Connection {
             arriving: 0,
             forwarded: 0,
             barrier: false,
+            aside: false,
             blocked: None,
             ready: false,
             in_batch: false,

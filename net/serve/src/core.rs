@@ -12,6 +12,7 @@ use ringlane_script::{Clocks, LaneScripts, ScriptLimits, TimeLimits};
 use ringlane_settings::{LiveSettings, Settings};
 use ringlane_store::{Options, Store};
 
+use crate::aside::Asides;
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
 use crate::controller::split_budget;
@@ -58,6 +59,8 @@ pub struct Core {
     pub gathers: Gathers,
     pub togethers: Togethers,
     pub longs: Longs,
+    /// Commands that must not hold the lane.
+    pub asides: Asides,
     /// What waits for a disk.
     pub errands: Errands,
     pub locks: Locks,
@@ -141,6 +144,7 @@ impl Core {
             gathers: Gathers::default(),
             togethers: Togethers::default(),
             longs: Longs::default(),
+            asides: Asides::new(None),
             errands: Errands::new(None),
             locks: Locks::default(),
             blocked: crate::blocked::Blocked::default(),
@@ -194,6 +198,11 @@ impl Core {
                 value_bytes_max: self.live.proto_max_bulk_bytes,
                 databases: self.live.databases,
                 hll_sparse_bytes_max: self.live.hll_sparse_max_bytes,
+                elements_at_once_max: self
+                    .live
+                    .aside_elements_max
+                    .filter(|_| self.asides.has_helpers())
+                    .unwrap_or(usize::MAX),
             };
             self.scripts.set_limits(ScriptLimits {
                 time: TimeLimits {

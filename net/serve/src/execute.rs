@@ -2,19 +2,13 @@
 //! what a command does is its handler's matter, how answers merge its row's.
 
 use bytes::Bytes;
-use ringlane_base::{Database, LaneId};
-use ringlane_command::script::Scripts;
-use ringlane_command::spec::Handler;
+use ringlane_base::LaneId;
 use ringlane_command::{
-    Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, RoutedKey, Run,
-    ServeCommand, Waiting,
+    Args, CommandError, CommandSpec, Flags, Merge, RoutedKey, Run, ServeCommand,
 };
-use ringlane_resp::Version;
-use ringlane_script::LaneScripts;
-use ringlane_store::Store;
-use smallvec::SmallVec;
 
 use crate::admin;
+use crate::aside::Aside;
 use crate::ask::Step;
 use crate::clock;
 use crate::connection::Phase;
@@ -23,59 +17,12 @@ use crate::gather::{Gather, Kind, Recipient};
 use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
 use crate::plan::{Action, Batch, Target};
 use crate::refusals::forbidden;
-use crate::reply::{RespReply, SumReply};
+use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, Ring};
+use crate::run::{Manner, Ran, Slices, run_handler, run_here};
 use crate::session::{Door, ReplyMode};
-use crate::tracking::Mark;
 use crate::transaction::is_queued;
-
-/// Arguments of one command; more than these go to the heap.
-pub type Slices<'a> = SmallVec<[&'a [u8]; 8]>;
-
-/// How a handler is to run.
-#[derive(Clone, Copy)]
-pub struct Manner {
-    pub database: Database,
-    pub version: Version,
-    pub no_touch: bool,
-    /// Of a client that tracks.
-    pub mark: Option<Mark>,
-    pub limits: HandlerLimits,
-}
-
-/// Runs a handler on a store and writes its reply.
-#[inline]
-pub fn run_handler(
-    store: &mut Store,
-    handler: Handler,
-    args: Args<'_>,
-    routed: Option<RoutedKey>,
-    manner: Manner,
-    scripts: Scripts<'_>,
-    out: &mut ReplyBuffer,
-) -> bool {
-    let before = out.mark();
-    let mut reply = RespReply::new(out, manner.version);
-    let mut context = Context {
-        store,
-        args,
-        routed,
-        database: manner.database,
-        limits: manner.limits,
-        waiting: Waiting::Never,
-        scripts,
-        reply: &mut reply,
-    };
-    match handler(&mut context) {
-        Ok(()) => true,
-        Err(error) => {
-            out.truncate(before);
-            RespReply::new(out, manner.version).error_line(&error);
-            false
-        }
-    }
-}
 
 impl Core {
     /// Runs the commands of a batch in order.
@@ -110,14 +57,15 @@ impl Core {
                     let queued = connection.session.transaction.is_some() && is_queued(spec);
                     self.execute(command.connection, spec, target, routed, args);
                     let now = clock::ticks();
-                    if matches!(spec.run, Run::Serve(ServeCommand::Exec))
+                    let later = self.asides.take_begun();
+                    if (later || matches!(spec.run, Run::Serve(ServeCommand::Exec)))
                         && self.connections.get(command.connection).is_some_and(|it| it.barrier)
                     {
                         self.cut_behind(command);
                     }
                     self.longs.note_begun(index);
                     // What runs elsewhere or later is timed where it runs, what is queued when it runs.
-                    if !matches!(target, Target::Lane(_) | Target::Slices) && !queued {
+                    if !matches!(target, Target::Lane(_) | Target::Slices) && !queued && !later {
                         let taken = now.wrapping_sub(ticks);
                         self.observe(command.connection, spec, taken, &slices);
                     }
@@ -246,8 +194,8 @@ impl Core {
             (Run::Store(_), Target::Here) => {
                 if may_wait || (self.locks.any() && self.touches_held_slot(spec, args)) {
                     self.execute_here_later(id, spec, routed, manner, args);
-                } else {
-                    self.execute_here(id, spec, routed, manner, args);
+                } else if self.execute_here(id, spec, routed, manner, args) == Ran::Aside {
+                    self.execute_aside(id, spec, routed, manner, args);
                 }
             }
             (Run::Store(_), Target::Lane(lane)) => {
@@ -270,7 +218,7 @@ impl Core {
         routed: Option<RoutedKey>,
         manner: Manner,
         args: Args<'_>,
-    ) {
+    ) -> Ran {
         self.tracking.writer = manner.mark.map(|mark| (self.lane, mark.connection));
         let connection = self.connections.get(id).expect("looked up by the caller");
         let out = connection.reply_target();
@@ -278,12 +226,19 @@ impl Core {
         if manner.no_touch {
             self.store.set_traceless(true);
         }
-        let fine = run_here(&mut self.store, spec, args, routed, manner, &mut self.scripts, out);
+        let scripts = Some(&mut self.scripts as _);
+        let ran = run_here(&mut self.store, spec, args, routed, manner, scripts, out);
         if manner.no_touch {
             self.store.set_traceless(false);
         }
-        if !fine {
-            self.stats.failed(spec.id, &out.bytes[from.bytes_before()..]);
+        match ran {
+            Ran::Fine => {}
+            Ran::Failed => self.stats.failed(spec.id, &out.bytes[from.bytes_before()..]),
+            Ran::Aside => {
+                self.hand_out_touches(); // Of keys that were found to be due.
+                self.tracking.writer = None;
+                return ran;
+            }
         }
         connection.reply_written(from);
         Self::mark_dirty(&mut self.dirty, connection);
@@ -292,6 +247,26 @@ impl Core {
             self.tracking.writer = None;
             self.remember_reads(self.lane, mark, manner.database, spec, args);
         }
+        ran
+    }
+
+    /// The command would hold the lane for too long: its connection waits while it runs aside.
+    #[cold]
+    fn execute_aside(
+        &mut self,
+        id: ConnectionId,
+        spec: &'static CommandSpec,
+        routed: Option<RoutedKey>,
+        manner: Manner,
+        args: Args<'_>,
+    ) {
+        let connection = self.connections.get(id).expect("looked up by the caller");
+        (connection.barrier, connection.aside) = (true, true);
+        let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
+        let mut parcel = Box::<Parcel>::default();
+        parcel.push(head(return_to, spec, routed, manner), args.from(1), args.blobs());
+        self.asides.note_begun();
+        self.begin_aside(Aside::of_request(self.lane, parcel, Some(id)));
     }
 
     /// A key's slot is held by a command over several lanes, or the command may wait by itself: it
@@ -497,7 +472,11 @@ impl Core {
                 continue;
             }
             let start = replies.mark();
-            self.run_request(from, request, args, &mut replies);
+            if self.run_request(from, request, args, &mut replies) == Ran::Aside {
+                let alone = alone(request, args);
+                self.begin_aside(Aside::of_request(from, alone, None));
+                continue;
+            }
             answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
         }
         parcel.requests = requests;
@@ -520,7 +499,7 @@ impl Core {
         request: &Request,
         args: Args<'_>,
         replies: &mut ReplyBuffer,
-    ) {
+    ) -> Ran {
         let Run::Store(handler) = request.spec.run else {
             unreachable!("only commands on data travel");
         };
@@ -537,26 +516,31 @@ impl Core {
         self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
         self.store.set_traceless(manner.no_touch);
         let before = replies.mark();
-        let fine = if part {
+        let ran = if part {
             let (store, routed) = (&mut self.store, request.routed);
-            let fine = run_handler(store, handler, args, routed, manner, None, replies);
+            let ran = run_handler(store, handler, args, routed, manner, None, replies);
             if spec.merge == Merge::Cursor {
                 self.carry_cursor_on(replies, before);
             }
-            fine
+            ran
         } else if spec.flags.has(Flags::DENYOOM) && self.store.refuses_writes() {
             RespReply::new(replies, manner.version).error_line(&CommandError::OutOfMemory);
-            false
+            Ran::Failed
         } else {
-            let (store, scripts) = (&mut self.store, &mut self.scripts);
+            let (store, scripts) = (&mut self.store, Some(&mut self.scripts as _));
             run_here(store, spec, args, request.routed, manner, scripts, replies)
         };
         self.store.set_traceless(false);
+        if ran == Ran::Aside {
+            self.hand_out_touches(); // Of keys that were found to be due.
+            self.tracking.writer = None;
+            return ran;
+        }
         if !part {
             let ticks = clock::ticks().wrapping_sub(begun);
             self.observe_request(from, request, ticks, args.from(0));
         }
-        if !fine {
+        if ran == Ran::Failed {
             self.stats.failed(spec.id, &replies.bytes[before.bytes_before()..]);
         }
         self.hand_out_touches();
@@ -564,23 +548,13 @@ impl Core {
             self.tracking.writer = None;
             self.remember_reads(from, mark, request.database, spec, args);
         }
+        ran
     }
 
     /// Parks a request whose slot is held.
     #[cold]
     fn park_copy(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
-        let mut alone = Box::<Parcel>::default();
-        let head = RequestHead {
-            return_to: request.return_to,
-            spec: request.spec,
-            routed: request.routed,
-            database: request.database,
-            version: request.version,
-            no_touch: request.no_touch,
-            mark: request.mark,
-        };
-        alone.push(head, args.from(1), args.blobs());
-        self.park_or_run(from, alone);
+        self.park_or_run(from, alone(request, args));
     }
 
     /// Answers to requests of this lane have come.
@@ -662,62 +636,20 @@ pub fn confirms_by_push(spec: &CommandSpec) -> bool {
     )
 }
 
-/// Runs a command whose keys are all here; commands of many keys call their handler once a key.
-#[inline]
-pub fn run_here(
-    store: &mut Store,
-    spec: &CommandSpec,
-    args: Args<'_>,
-    routed: Option<RoutedKey>,
-    manner: Manner,
-    scripts: &mut LaneScripts,
-    out: &mut ReplyBuffer,
-) -> bool {
-    let Run::Store(handler) = spec.run else {
-        unreachable!("only commands on data run on a store");
+/// The request, alone in a parcel of its own.
+pub fn alone(request: &Request, args: Args<'_>) -> Box<Parcel> {
+    let mut alone = Box::<Parcel>::default();
+    let head = RequestHead {
+        return_to: request.return_to,
+        spec: request.spec,
+        routed: request.routed,
+        database: request.database,
+        version: request.version,
+        no_touch: request.no_touch,
+        mark: request.mark,
     };
-    match spec.merge {
-        Merge::Ordered => {
-            RespReply::new(out, manner.version).array_header(args.len() - 1);
-            let (mut fine, mut routed) = (true, routed);
-            for key in args.from(1) {
-                let one = [&args[0], *key];
-                // Of the first key, which is the first argument there too.
-                let (one, routed) = (Args::new(&one, &[]), routed.take());
-                fine &= run_handler(store, handler, one, routed, manner, None, out);
-            }
-            fine
-        }
-        Merge::Sum => {
-            let (mut sum, mut routed) = (SumReply::default(), routed);
-            for key in args.from(1) {
-                let one = [&args[0], *key];
-                let mut context = Context {
-                    store,
-                    args: Args::new(&one, &[]),
-                    routed: routed.take(),
-                    database: manner.database,
-                    limits: manner.limits,
-                    waiting: Waiting::Never,
-                    scripts: None,
-                    reply: &mut sum,
-                };
-                if let Err(error) = handler(&mut context) {
-                    RespReply::new(out, manner.version).error_line(&error);
-                    return false;
-                }
-            }
-            RespReply::new(out, manner.version).integer_line(sum.total);
-            true
-        }
-        Merge::Single
-        | Merge::Together
-        | Merge::SpreadSum
-        | Merge::SpreadOk
-        | Merge::SpreadJoin
-        | Merge::Cursor
-        | Merge::Pick => run_handler(store, handler, args, routed, manner, Some(scripts), out),
-    }
+    alone.push(head, args.from(1), args.blobs());
+    alone
 }
 
 pub fn head(

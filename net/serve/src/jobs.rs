@@ -6,12 +6,13 @@ use ringlane_resp::Version;
 
 use crate::connection::Phase;
 use crate::core::Core;
-use crate::execute::{Manner, head};
+use crate::execute::head;
 use crate::gather::Recipient;
 use crate::parcel::{Parcel, Request, ReturnTo};
 use crate::reply::RespReply;
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::run::Manner;
 
 /// Entries that a slice of a job looks at, some 100 ns each.
 const JOB_UNITS: usize = 1000;

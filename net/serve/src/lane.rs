@@ -120,6 +120,8 @@ impl Lane {
             || !self.core.jobs.is_empty()
             || !self.core.own_questions.is_empty()
             || self.core.longs.is_due()
+            || self.core.asides.is_due()
+            || self.core.togethers.is_due()
     }
 
     /// One slice of background work: expiry, eviction ahead of need, draining, walks.
@@ -134,6 +136,8 @@ impl Lane {
         self.core.work_on_jobs();
         self.core.work_on_own_questions();
         self.core.work_on_longs();
+        self.core.work_on_asides();
+        self.core.work_on_togethers();
         self.note_turn();
     }
 
@@ -735,6 +739,7 @@ impl Lane {
         self.send_withheld();
         self.core.refresh_pause();
         self.core.finish_errands();
+        self.core.finish_asides();
         self.core.tend_tracking();
         self.core.publish();
         self.core.sample_rates();

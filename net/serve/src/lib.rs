@@ -12,6 +12,8 @@ pub mod session;
 pub mod shared;
 pub mod stats;
 
+mod aside;
+mod aside_helper;
 mod blocked;
 mod clients;
 mod connection;
@@ -36,6 +38,7 @@ mod pause;
 mod plan;
 mod refusals;
 mod reply;
+mod run;
 mod server;
 mod together;
 mod tracking;

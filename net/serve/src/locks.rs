@@ -23,6 +23,30 @@ pub enum Waiter {
 const WORDS: usize = SLOT_COUNT / 64;
 const _: () = assert!(SLOT_COUNT.is_multiple_of(64));
 
+/// A set of slots.
+pub struct SlotSet([u64; WORDS]);
+
+impl Default for SlotSet {
+    fn default() -> Self {
+        Self([0; WORDS])
+    }
+}
+
+impl SlotSet {
+    pub fn add(&mut self, slot: Slot) {
+        self.0[slot.index() / 64] |= 1 << (slot.index() % 64);
+    }
+
+    /// Ascending.
+    pub fn iter(&self) -> impl Iterator<Item = Slot> {
+        self.0.iter().enumerate().flat_map(|(word, bits)| {
+            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| {
+                Slot::new((word * 64 + bit) as u16).expect("below the count by the set's size")
+            })
+        })
+    }
+}
+
 /// The held slots and their queues.
 pub struct Locks {
     /// A bit a slot: a command of very many keys holds nearly all of them.
@@ -57,6 +81,12 @@ impl Locks {
     #[inline]
     pub fn holds(&self, slot: Slot) -> bool {
         self.held[slot.index() / 64] >> (slot.index() % 64) & 1 == 1
+    }
+
+    /// Takes a slot that is free, at once.
+    pub fn take(&mut self, slot: Slot) {
+        assert!(!self.holds(slot), "who takes a slot has seen that it is free");
+        self.hold(slot);
     }
 
     fn hold(&mut self, slot: Slot) {
@@ -101,6 +131,9 @@ impl Locks {
         assert!(self.holds(slot), "a slot is released once, by its holder");
         self.held[slot.index() / 64] &= !(1 << (slot.index() % 64));
         self.held_count -= 1;
+        if self.queues.is_empty() {
+            return;
+        }
         let Some(mut queue) = self.queues.remove(&slot) else { return };
         while let Some(waiter) = queue.pop_front() {
             self.waiting -= 1;
@@ -131,6 +164,16 @@ mod tests {
             watch: None,
             waiter: None,
         })
+    }
+
+    #[test]
+    fn a_set_of_slots_gives_them_ascending_and_once() {
+        let mut set = SlotSet::default();
+        for number in [16383, 5, 64, 5, 0] {
+            set.add(Slot::new(number).expect("a slot"));
+        }
+        let found: Vec<u16> = set.iter().map(Slot::number).collect();
+        assert_eq!(found, [0, 5, 64, 16383]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use ringlane_base::{LaneId, SLOT_COUNT, Slot};
+use ringlane_base::{LaneId, Slot};
 use ringlane_command::{Access, Args, CommandError, CommandSpec, Keys, Merge, RoutedKey};
 use ringlane_resp::Arg;
 use ringlane_store::KEY_BYTES_MAX;
@@ -14,13 +14,15 @@ use ringlane_store::KEY_BYTES_MAX;
 use crate::admin::slowlog::FIRST_ARGS;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::{Manner, head};
+use crate::execute::head;
 use crate::gather::header_number;
+use crate::locks::SlotSet;
 use crate::parcel::{Holder, LockRequest, Mail, Parcel, Release, ReturnTo};
 use crate::refusals::CROSS_SLOT;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::run::Manner;
 use crate::session::Door;
 
 /// A command of more keys than this runs in slices.
@@ -37,7 +39,6 @@ const SLICE_BYTES_MAX: usize = 256 << 10;
 const SURVEY_KEYS: usize = 2048;
 /// Slots that are freed in one slice.
 const RELEASE_SLOTS: usize = 1024;
-const SET_WORDS: usize = SLOT_COUNT / 64;
 
 /// A command whose bytes are its own.
 #[derive(Default)]
@@ -63,24 +64,6 @@ impl OwnedCommand {
     #[inline]
     fn arg(&self, index: usize) -> &[u8] {
         self.args[index].resolve(&self.input[self.start..], &self.blobs)
-    }
-}
-
-/// A set of slots.
-struct SlotSet([u64; SET_WORDS]);
-
-impl SlotSet {
-    fn add(&mut self, slot: Slot) {
-        self.0[slot.index() / 64] |= 1 << (slot.index() % 64);
-    }
-
-    /// Ascending.
-    fn iter(&self) -> impl Iterator<Item = Slot> {
-        self.0.iter().enumerate().flat_map(|(word, bits)| {
-            (0..64).filter(move |bit| bits >> bit & 1 == 1).map(move |bit| {
-                Slot::new((word * 64 + bit) as u16).expect("below the count by the set's size")
-            })
-        })
     }
 }
 
@@ -280,11 +263,7 @@ impl Core {
             manner,
             door,
             command,
-            stage: if survey {
-                Stage::Survey(Box::new(SlotSet([0; SET_WORDS])))
-            } else {
-                Stage::Running
-            },
+            stage: if survey { Stage::Survey(Box::<SlotSet>::default()) } else { Stage::Running },
             next: 0,
             slice_keys: SLICE_KEYS_FIRST,
             groups: Vec::new(),
@@ -553,16 +532,6 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_set_of_slots_gives_them_ascending_and_once() {
-        let mut set = SlotSet([0; SET_WORDS]);
-        for number in [16383, 5, 64, 5, 0] {
-            set.add(Slot::new(number).expect("a slot"));
-        }
-        let found: Vec<u16> = set.iter().map(Slot::number).collect();
-        assert_eq!(found, [0, 5, 64, 16383]);
-    }
 
     #[test]
     fn the_rows_say_what_runs_in_slices() {

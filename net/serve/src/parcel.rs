@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Slot};
-use ringlane_command::{CommandSpec, RoutedKey};
+use ringlane_command::{CommandSpec, Keys, RoutedKey};
 use ringlane_resp::Version;
 use ringlane_store::{Exported, OwnedEffect};
 
@@ -50,6 +50,13 @@ pub struct Request {
     pub no_touch: bool,
     /// Of a client that tracks.
     pub mark: Option<Mark>,
+}
+
+impl Request {
+    /// The slot of its key, if it is a command of one.
+    pub fn only_slot(&self) -> Option<Slot> {
+        self.routed.filter(|_| self.spec.keys == Keys::First).map(|routed| routed.slot)
+    }
 }
 
 /// What a request carries beside its arguments.
@@ -178,13 +185,22 @@ pub enum Holder {
 /// A key that travels: with the database in which it is meant.
 pub type Named = (Database, Box<[u8]>);
 
+/// A key whose entry must travel.
+pub struct Wanted {
+    pub named: Named,
+    /// It may be changed: it is lent, and given back whole. Otherwise it is shared.
+    pub lend: bool,
+}
+
+/// What a key holds now; None: it is gone.
+pub type Returned = (Named, Option<Exported>);
+
 /// Slots of one lane that a command over several lanes needs to itself.
 pub struct LockRequest {
     pub holder: Holder,
     /// Ascending, no duplicates. None if the lane has granted them before and only entries are wanted.
     pub slots: Vec<Slot>,
-    /// The keys whose entries must travel.
-    pub keys: Vec<Named>,
+    pub keys: Vec<Wanted>,
     /// Once the slots are held: this client's marks end, and the grant says whether one was touched.
     pub watch: Option<WatchId>,
     /// A command that has waited: the grant says whether it may try.
@@ -199,12 +215,16 @@ pub struct Grant {
     pub touched: bool,
     /// An older command that waits is to try before this one.
     pub behind: bool,
+    /// Somebody at that lane wants to hear of every change.
+    pub listens: bool,
 }
 
 /// The commands have run: what they changed on this lane, and the slots to free, if they were the last.
 #[derive(Default)]
 pub struct Release {
     pub slots: Vec<Slot>,
+    pub values: Vec<Returned>,
+    /// What has made them so, to be told where somebody listens.
     pub effects: Vec<OwnedEffect>,
     /// The client whose command it was, if it tracks.
     pub writer: Option<(LaneId, ConnectionId)>,

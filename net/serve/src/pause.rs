@@ -5,18 +5,20 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use ringlane_command::{Access, Args, CommandSpec, RoutedKey, Run, ServeCommand};
 
+use crate::clock;
 use crate::core::Core;
-use crate::execute::Slices;
 use crate::plan::Target;
 use crate::ring::ConnectionId;
+use crate::run::Slices;
+use crate::transaction::is_queued;
 
-/// A command that is held back.
-struct Held {
-    connection: ConnectionId,
-    spec: &'static CommandSpec,
-    target: Target,
-    routed: Option<RoutedKey>,
-    args: Vec<Bytes>,
+/// A command that is held back, by a pause, or after it behind a command of its connection that runs aside.
+pub struct Held {
+    pub connection: ConnectionId,
+    pub spec: &'static CommandSpec,
+    pub target: Target,
+    pub routed: Option<RoutedKey>,
+    pub args: Vec<Bytes>,
 }
 
 /// The pause as this lane sees it.
@@ -65,15 +67,41 @@ impl Core {
         }
         let Some(pause) = self.pause.take() else { return };
         for held in pause.held {
-            if self.is_open(held.connection) {
-                let slices: Slices<'_> = held.args.iter().map(|arg| &arg[..]).collect();
-                let connection = self.connections.get(held.connection).expect("is open");
-                connection.barrier = false;
-                let args = Args::new(&slices, &held.args);
-                self.execute_now(held.connection, held.spec, held.target, held.routed, args);
-                self.own_begun_long(args);
-                self.mark_ready(held.connection);
+            let Some(connection) = self.connections.get(held.connection) else { continue };
+            if connection.aside {
+                self.asides.hold_back(held);
+            } else {
+                self.run_held(&held);
             }
         }
+    }
+
+    /// Keeps a command until the pause is over that was held back for another reason.
+    pub fn hold_again(&mut self, held: Held) {
+        if let Some(connection) = self.connections.get(held.connection) {
+            connection.barrier = true;
+            self.pause.get_or_insert_default().held.push(held);
+        }
+    }
+
+    /// Runs a command that was held back.
+    pub fn run_held(&mut self, held: &Held) {
+        if !self.is_open(held.connection) {
+            return;
+        }
+        let slices: Slices<'_> = held.args.iter().map(|arg| &arg[..]).collect();
+        let connection = self.connections.get(held.connection).expect("is open");
+        connection.barrier = false;
+        let args = Args::new(&slices, &held.args);
+        let begun = clock::ticks();
+        let queued = connection.session.transaction.is_some() && is_queued(held.spec);
+        self.execute_now(held.connection, held.spec, held.target, held.routed, args);
+        self.own_begun_long(args);
+        let later = self.asides.take_begun();
+        if !matches!(held.target, Target::Lane(_) | Target::Slices) && !queued && !later {
+            let ticks = clock::ticks().wrapping_sub(begun);
+            self.observe(held.connection, held.spec, ticks, &slices);
+        }
+        self.mark_ready(held.connection);
     }
 }

@@ -94,6 +94,29 @@ impl ReplyBuffer {
         other.clear();
     }
 
+    /// Makes all of it pieces that are shared, not copied, when they are appended elsewhere; none is
+    /// longer than `bytes_max` but a large value.
+    pub fn cut_into_pieces(&mut self, bytes_max: usize) {
+        if self.bytes.len() <= bytes_max {
+            return;
+        }
+        let written = Bytes::from(std::mem::take(&mut self.bytes));
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        let end = written.len();
+        let values = std::mem::take(&mut self.blobs).into_iter().map(|(at, blob)| (at, Some(blob)));
+        for (to, value) in values.chain([(end, None)]) {
+            while from < to {
+                let piece_end = to.min(from + bytes_max);
+                pieces.push((0, written.slice(from..piece_end)));
+                from = piece_end;
+            }
+            pieces.extend(value.map(|value| (0, value)));
+        }
+        self.blobs = pieces;
+        self.blob_bytes += end;
+    }
+
     /// The bytes of a stretch, without its large values.
     pub fn plain(&self, stretch: Stretch) -> &[u8] {
         &self.bytes[stretch.from.bytes..stretch.to.bytes]
@@ -174,6 +197,23 @@ mod tests {
         buffer.push_blob(Bytes::from(vec![0; 300]));
         buffer.push_blob(Bytes::from(vec![0; 200]));
         assert_eq!((buffer.longest_blob(), buffer.len()), (300, 503));
+    }
+
+    #[test]
+    fn pieces_say_the_same_as_the_whole() {
+        for bytes_max in [1, 2, 3, 100] {
+            let mut buffer = ReplyBuffer::default();
+            buffer.bytes.extend_from_slice(b"abcde");
+            buffer.push_blob(Bytes::from_static(b"FGH"));
+            buffer.push_blob(Bytes::from_static(b"I"));
+            buffer.bytes.extend_from_slice(b"jk");
+            let before = flat(&buffer, 0);
+            buffer.cut_into_pieces(bytes_max);
+            assert_eq!(flat(&buffer, 0), before);
+            assert_eq!(buffer.len(), 11);
+            assert_eq!(buffer.bytes.is_empty(), bytes_max < 100);
+            assert!(buffer.longest_blob() <= bytes_max.max(3));
+        }
     }
 
     #[test]

@@ -13,6 +13,8 @@ use ringlane_base::{HashSeed, LaneId};
 use ringlane_settings::{Settings, StartSettings};
 use tracing::{debug, info, warn};
 
+use crate::aside::Asides;
+use crate::aside_helper::AsideHelpers;
 use crate::clock;
 use crate::controller;
 use crate::core::Core;
@@ -127,6 +129,8 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
     let mut handles = Vec::new();
     let helper = Helper::start(Arc::clone(&shared), Arc::clone(settings))
         .map_err(|error| StartError::Executor(error.to_string()))?;
+    let asides = AsideHelpers::start(&shared, start.databases)
+        .map_err(|error| StartError::Executor(error.to_string()))?;
     // Before the first key can come.
     controller::share(&shared, settings.live().maxmemory);
     controller::start(&shared, settings)
@@ -143,6 +147,7 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
             shared: Arc::clone(&shared),
             settings: Arc::clone(settings),
             helper: helper.clone(),
+            asides: asides.clone(),
             ready: ready.clone(),
         };
         handles.push(spawn_lane(plan)?);
@@ -287,6 +292,7 @@ struct LanePlan {
     shared: Arc<Shared>,
     settings: Arc<Settings>,
     helper: Helper,
+    asides: AsideHelpers,
     ready: flume::Sender<Result<(), StartError>>,
 }
 
@@ -310,6 +316,7 @@ async fn run_lane(plan: LanePlan) {
     let lane = Ring::new().and_then(|ring| {
         let mut core = Core::new(plan.lane, plan.shared, plan.settings, clock::now());
         core.errands = Errands::new(Some(plan.helper));
+        core.asides = Asides::new(Some(plan.asides));
         Lane::new(core, ring, plan.doors, plan.peers)
     });
     let lane = match lane {

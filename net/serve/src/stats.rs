@@ -68,6 +68,12 @@ pub struct Counters {
     pub web_requests: u64,
     /// When the log was last told of one, in Unix milliseconds.
     pub web_warned_ms: u64,
+    /// Commands that ran aside, on a helper thread.
+    pub commands_aside: u64,
+    /// Of those, how many found the helpers' queue full and waited at their lane first.
+    pub aside_waits: u64,
+    /// Slices of transactions that were too long for one turn.
+    pub transaction_slices: u64,
     /// Slices of commands of very many keys.
     pub long_slices: u64,
     /// Keyspace notices lost because their listeners' lanes had fallen behind.

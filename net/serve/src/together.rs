@@ -1,31 +1,36 @@
 //! Commands whose keys live on several lanes, alone or in a transaction: the slots are locked in
-//! ascending order, the entries travel here, the commands run on a scratch store that holds nothing
-//! else, and its effects travel back with the release. Commands on whole databases among them run on
-//! the lanes themselves, all of whose slots are locked then. Strictly serializable; no deadlock,
-//! since the order is total.
+//! ascending order, the entries travel here (lent, where they may be changed), the commands run on a
+//! scratch store that holds nothing else, and what has become of the entries travels back whole with
+//! the release. A command that would hold the lane for too long goes to the helpers with its values.
+//! Commands on whole databases among them run on the lanes themselves, all of whose slots are locked
+//! then. Strictly serializable; no deadlock, since the order is total.
 
-use std::collections::VecDeque;
+mod desk;
+
+use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
 
-use ringlane_base::{Database, LaneId, SLOT_COUNT, Slot};
+use ringlane_base::{Database, LaneId, Slot};
 use ringlane_command::{Args, CommandSpec, Flags, Merge, Run, Wait};
-use ringlane_script::Place;
-use ringlane_store::{Effect, EffectSink, Exported, NoticeClasses, Options, OwnedEffect, Store};
+use ringlane_store::{Exported, OwnedEffect, Store};
 
-use crate::blocked::{Attempt, Number, run_waiting};
+use crate::blocked::Number;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::{Manner, Slices, head, run_here};
+use crate::execute::head;
 use crate::gather::Recipient;
 use crate::locks::Waiter;
 use crate::parcel::{
-    Attempted, Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo, Waits,
+    Attempted, Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo, Returned, Waits,
+    Wanted,
 };
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::run::{Manner, Ran, Slices, run_here};
 use crate::watch::WatchId;
+
+use self::desk::{Desk, Segment};
 
 /// The slots of one lane.
 struct Group {
@@ -55,8 +60,15 @@ pub struct Together {
     /// Of the commands that run next, once they are all there.
     entries: Vec<(Named, Exported)>,
     fetched: bool,
-    /// The command that runs next.
+    /// The command that runs next, or the segment that is running.
     next: usize,
+    /// What the segment runs on, and the command of it that is next.
+    desk: Option<Desk>,
+    /// Some lane wants to hear of every change.
+    listens: bool,
+    /// What has been changed and not been given back yet.
+    values: Vec<Returned>,
+    effects: Vec<OwnedEffect>,
     pub replies: ReplyBuffer,
     /// Of those commands that are on data, in order.
     pub stretches: Vec<Stretch>,
@@ -88,6 +100,10 @@ impl Together {
             entries: Vec::new(),
             fetched: false,
             next: 0,
+            desk: None,
+            listens: false,
+            values: Vec::new(),
+            effects: Vec::new(),
             replies: ReplyBuffer::default(),
             stretches: Vec::new(),
             number: None,
@@ -129,18 +145,30 @@ impl Together {
 
     /// The keys of some of its commands with their slots, ascending, each once.
     pub fn keys(&self, positions: Range<usize>, databases: u8) -> Vec<(Slot, Named)> {
-        let mut keys = Vec::new();
+        let wanted = self.wanted(positions, databases).into_iter();
+        wanted.map(|(slot, key)| (slot, key.named)).collect()
+    }
+
+    /// The same, and whether they may be changed.
+    fn wanted(&self, positions: Range<usize>, databases: u8) -> Vec<(Slot, Wanted)> {
+        let mut keys: Vec<(Slot, Named, bool)> = Vec::new();
         for request in &self.commands.requests[positions] {
             let mut slices = Slices::new();
             self.commands.slices(request, &mut slices);
             let args = Args::new(&slices, &self.commands.blobs);
+            let writes = request.spec.may_change_keys();
             request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
-                keys.push((Slot::of(key), (database, key.into())));
+                keys.push((Slot::of(key), (database, key.into()), writes));
             });
         }
         keys.sort_unstable();
-        keys.dedup();
-        keys
+        keys.dedup_by(|again, key| {
+            let same = (again.0, &again.1) == (key.0, &key.1);
+            key.2 |= same && again.2;
+            same
+        });
+        let wanted = |(slot, named, lend)| (slot, Wanted { named, lend });
+        keys.into_iter().map(wanted).collect()
     }
 }
 
@@ -149,7 +177,9 @@ impl Together {
 pub struct Togethers {
     places: Vec<Option<Together>>,
     free: Vec<u32>,
-    /// Empty between commands.
+    /// Whose next slice is due.
+    due: VecDeque<u32>,
+    /// Empty, for the next.
     scratch: Option<Box<Store>>,
 }
 
@@ -173,18 +203,13 @@ impl Togethers {
         self.places[index as usize].take().expect("under way")
     }
 
+    pub fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()
-    }
-}
-
-/// Keeps the effects of some commands.
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().expect("one thread has it").push(effect.to_owned());
     }
 }
 
@@ -240,10 +265,10 @@ impl Core {
             }
         } else {
             together.fetched = true;
-            let mut keys: Vec<(Slot, Option<Named>)> =
+            let mut keys: Vec<(Slot, Option<Wanted>)> =
                 watched.iter().map(|it| (*it, None)).collect();
-            let named = together.keys(all, self.live.databases).into_iter();
-            keys.extend(named.map(|(slot, key)| (slot, Some(key))));
+            let wanted = together.wanted(all, self.live.databases).into_iter();
+            keys.extend(wanted.map(|(slot, key)| (slot, Some(key))));
             keys.sort_unstable_by_key(|(slot, _)| *slot);
             self.group(&mut together, keys);
         }
@@ -252,8 +277,8 @@ impl Core {
     }
 
     /// Makes the groups and their requests out of keys in ascending order of their slots.
-    fn group(&self, together: &mut Together, keys: Vec<(Slot, Option<Named>)>) {
-        let mut wanted: Vec<(LaneId, Vec<Slot>, Vec<Named>)> = Vec::new();
+    fn group(&self, together: &mut Together, keys: Vec<(Slot, Option<Wanted>)>) {
+        let mut wanted: Vec<(LaneId, Vec<Slot>, Vec<Wanted>)> = Vec::new();
         for (slot, key) in keys {
             let lane = self.shared.lane_of(slot);
             if wanted.last().is_none_or(|(last, ..)| *last != lane) {
@@ -287,7 +312,10 @@ impl Core {
                     return self.take_lock_request(lane, Box::new(request), 0);
                 }
                 let entries = self.export(request.keys);
-                self.togethers.get(index).entries.extend(entries);
+                let listens = self.store.has_sink();
+                let together = self.togethers.get(index);
+                together.entries.extend(entries);
+                together.listens |= listens;
                 continue;
             }
             let mut together = self.togethers.places[index as usize].take().expect("under way");
@@ -304,9 +332,9 @@ impl Core {
                     }
                     return self.answer_together(together);
                 }
-                Progress::Blocked(effects) => {
+                Progress::Blocked => {
                     self.togethers.free.push(index);
-                    return self.lead(together, effects);
+                    return self.lead(together);
                 }
             }
         }
@@ -320,10 +348,11 @@ impl Core {
         }
         if let Some(number) = together.number.filter(|_| together.steps_back()) {
             together.wait = Some(self.wait_as_before(number, together.needs_keys));
-            return Progress::Blocked(Vec::new());
+            self.put_back(together);
+            return Progress::Blocked;
         }
         if together.next == together.commands.requests.len() {
-            self.release(together, Vec::new());
+            self.release(together);
             return Progress::Ended;
         }
         if together.is_on_databases(together.next) {
@@ -332,7 +361,7 @@ impl Core {
         let segment = together.segment();
         if !together.fetched {
             together.fetched = true;
-            for (slot, key) in together.keys(segment, self.live.databases) {
+            for (slot, key) in together.wanted(segment, self.live.databases) {
                 let lane = self.shared.lane_of(slot);
                 match together.requests.back_mut() {
                     Some((last, request)) if *last == lane => request.keys.push(key),
@@ -345,19 +374,24 @@ impl Core {
             }
             return Progress::On;
         }
+        match self.run_on_scratch(index, together) {
+            Segment::Waits => return Progress::Waits,
+            Segment::Ended => {}
+        }
         together.fetched = false;
         together.next = segment.end;
-        let effects = self.run_on_scratch(together, segment);
         if together.wait.is_some() {
-            return Progress::Blocked(effects);
+            return Progress::Blocked;
         }
         if together.next == together.commands.requests.len() {
-            self.release(together, effects);
+            self.release(together);
             return Progress::Ended;
         }
-        for (group, effects) in together.groups.iter().zip(self.by_group(together, effects)) {
-            let writer = together.writer(self.lane);
-            self.post_release(group.lane, Release { effects, writer, ..Release::default() });
+        let writer = together.writer(self.lane);
+        let changes = self.by_group(together);
+        for (group, (values, effects)) in together.groups.iter().zip(changes) {
+            let release = Release { values, effects, writer, ..Release::default() };
+            self.post_release(group.lane, release);
         }
         Progress::On
     }
@@ -366,33 +400,53 @@ impl Core {
     /// that were not asked yet forget what they watch.
     fn give_up(&mut self, together: &mut Together) {
         let rest = together.groups.split_off(together.granted);
-        self.release(together, Vec::new());
+        self.put_back(together);
+        self.release(together);
         let Some(watch) = together.watch else { return };
         for group in rest {
             self.post_unwatch(group.lane, watch);
         }
     }
 
-    /// Effects sorted by the lanes that they are for.
-    fn by_group(&self, together: &Together, effects: Vec<OwnedEffect>) -> Vec<Vec<OwnedEffect>> {
-        let mut by_group: Vec<Vec<OwnedEffect>> =
-            together.groups.iter().map(|_| Vec::new()).collect();
-        for effect in effects {
-            let lane = self.shared.lane_of(slot_of(&effect));
+    /// Nothing runs: what was lent goes back as it came.
+    fn put_back(&self, together: &mut Together) {
+        let all = 0..together.commands.requests.len();
+        let lent = together.wanted(all, self.live.databases).into_iter();
+        let lent: HashSet<Named> =
+            lent.filter(|(_, key)| key.lend).map(|(_, key)| key.named).collect();
+        let entries = together.entries.drain(..).filter(|(named, _)| lent.contains(named));
+        together.values = entries.map(|(named, entry)| (named, Some(entry))).collect();
+    }
+
+    /// Values and effects sorted by the lanes that they are for.
+    fn by_group(&self, together: &mut Together) -> Vec<(Vec<Returned>, Vec<OwnedEffect>)> {
+        let values = std::mem::take(&mut together.values);
+        let effects = std::mem::take(&mut together.effects);
+        let group_of = |slot| {
+            let lane = self.shared.lane_of(slot);
             let group = together.groups.iter().position(|group| group.lane == lane);
-            by_group[group.expect("a command changes only its own keys")].push(effect);
+            group.expect("a command changes only its own keys")
+        };
+        let mut by_group: Vec<(Vec<Returned>, Vec<OwnedEffect>)> =
+            together.groups.iter().map(|_| Default::default()).collect();
+        for value in values {
+            by_group[group_of(Slot::of(&value.0.1))].0.push(value);
+        }
+        for effect in effects {
+            by_group[group_of(slot_of(&effect))].1.push(effect);
         }
         by_group
     }
 
-    /// Frees all slots, with the last effects.
-    fn release(&mut self, together: &mut Together, effects: Vec<OwnedEffect>) {
-        let by_group = self.by_group(together, effects);
+    /// Frees all slots, with the last changes.
+    fn release(&mut self, together: &mut Together) {
+        let changes = self.by_group(together);
         let writer = together.writer(self.lane);
         self.remember_together(together);
-        for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
+        let groups = std::mem::take(&mut together.groups);
+        for (group, (values, effects)) in groups.into_iter().zip(changes) {
             let attempted = together.number.map(Attempted::Ended);
-            let release = Release { slots: group.slots, effects, writer, attempted };
+            let release = Release { slots: group.slots, values, effects, writer, attempted };
             self.post_release(group.lane, release);
         }
     }
@@ -403,12 +457,12 @@ impl Core {
         together: &mut Together,
         (number, needs_keys): (Number, bool),
         keys: &[(Slot, Named)],
-        effects: Vec<OwnedEffect>,
     ) {
         let leader = self.lane;
-        let by_group = self.by_group(together, effects);
+        let changes = self.by_group(together);
         let writer = together.writer(self.lane);
-        for (group, effects) in std::mem::take(&mut together.groups).into_iter().zip(by_group) {
+        let groups = std::mem::take(&mut together.groups);
+        for (group, (values, effects)) in groups.into_iter().zip(changes) {
             let here = keys.iter().filter(|(slot, _)| self.shared.lane_of(*slot) == group.lane);
             let keys = here.map(|(_, key)| key.clone()).collect();
             let waits = Waits { leader, number, needs_keys, keys };
@@ -417,7 +471,7 @@ impl Core {
             } else {
                 Attempted::FoundNothing(waits)
             });
-            let release = Release { slots: group.slots, effects, writer, attempted };
+            let release = Release { slots: group.slots, values, effects, writer, attempted };
             self.post_release(group.lane, release);
         }
     }
@@ -425,7 +479,7 @@ impl Core {
     fn post_release(&mut self, lane: LaneId, release: Release) {
         if lane == self.lane {
             self.take_release(release);
-        } else if !release.slots.is_empty() || !release.effects.is_empty() {
+        } else if !release.slots.is_empty() || !release.values.is_empty() {
             self.outbox.post(lane, Mail::Release(Box::new(release)));
         }
     }
@@ -440,7 +494,8 @@ impl Core {
         let touched = request.watch.is_some_and(|watch| self.unwatch(watch));
         let entries = if touched { Vec::new() } else { self.export(request.keys) };
         let behind = request.waiter.is_some_and(|waiter| self.blocked.is_behind(waiter));
-        let grant = Grant { holder: request.holder, entries, touched, behind };
+        let listens = self.store.has_sink();
+        let grant = Grant { holder: request.holder, entries, touched, behind, listens };
         if from == self.lane {
             self.take_grant(grant);
         } else {
@@ -448,11 +503,12 @@ impl Core {
         }
     }
 
-    /// Copies of those entries that there are.
-    fn export(&mut self, keys: Vec<Named>) -> Vec<(Named, Exported)> {
-        let entries = keys.into_iter().filter_map(|(database, bytes)| {
-            let entry = self.store.export(&self.store.key(database, &bytes))?;
-            Some(((database, bytes), entry))
+    /// Those entries that there are.
+    fn export(&mut self, keys: Vec<Wanted>) -> Vec<(Named, Exported)> {
+        let entries = keys.into_iter().filter_map(|Wanted { named, lend }| {
+            let key = self.store.key(named.0, &named.1);
+            let entry = if lend { self.store.lend(&key) } else { self.store.export(&key) };
+            Some((named, entry?))
         });
         let entries = entries.collect();
         self.hand_out_touches(); // Of keys that were found to be due.
@@ -468,6 +524,7 @@ impl Core {
         let together = self.togethers.get(index);
         together.entries.extend(grant.entries);
         together.behind |= grant.behind;
+        together.listens |= grant.listens;
         if together.granted < together.groups.len() {
             together.granted += 1;
         }
@@ -506,8 +563,8 @@ impl Core {
             let begun = clock::ticks();
             let from = together.replies.mark();
             let out = &mut together.replies;
-            let (store, scripts) = (&mut self.store, &mut self.scripts);
-            if !run_here(store, spec, args, None, manner, scripts, out) {
+            let (store, scripts) = (&mut self.store, Some(&mut self.scripts as _));
+            if run_here(store, spec, args, None, manner, scripts, out) != Ran::Fine {
                 self.stats.failed(spec.id, &together.replies.bytes[from.bytes_before()..]);
             }
             if spec.merge == Merge::Cursor && !alone {
@@ -573,87 +630,14 @@ impl Core {
         }
     }
 
-    /// Runs commands on keys on the scratch store; what they changed.
-    fn run_on_scratch(
-        &mut self,
-        together: &mut Together,
-        positions: Range<usize>,
-    ) -> Vec<OwnedEffect> {
-        let mut scratch = self.togethers.scratch.take().unwrap_or_else(|| {
-            Box::new(Store::new(Options {
-                hash_seed: self.shared.hash_seed,
-                random_seed: 0,
-                databases: self.live.databases,
-                slots: 0..SLOT_COUNT as u16,
-            }))
-        });
-        scratch.set_excerpt(true);
-        scratch.set_pack_limits(*self.store.pack_limits());
-        scratch.begin_turn(self.store.now());
-        for ((database, bytes), entry) in together.entries.drain(..) {
-            let key = scratch.key(database, &bytes);
-            scratch.import(&key, &entry).expect("the scratch store has no limit");
-        }
-        let effects = Arc::new(Mutex::new(Vec::new()));
-        scratch.set_effect_sink(Some(Box::new(Recorder(Arc::clone(&effects)))));
-        scratch.set_notice_mask(self.store.notice_mask());
-        self.scripts.set_place(Place::Scratch);
-        for request in &together.commands.requests[positions] {
-            if !matches!(request.spec.run, Run::Store(_)) {
-                continue;
-            }
-            let begun = clock::ticks();
-            let mut slices = Slices::new();
-            together.commands.slices(request, &mut slices);
-            let args = Args::new(&slices, &together.commands.blobs);
-            let manner = Manner {
-                database: request.database,
-                version: request.version,
-                no_touch: request.no_touch,
-                mark: request.mark,
-                limits: self.handler_limits,
-            };
-            let from = together.replies.mark();
-            if together.may_wait() {
-                let attempt = match together.number {
-                    _ if together.expired => Attempt::Last,
-                    Some(_) => Attempt::Again { needs_keys: together.needs_keys },
-                    None => Attempt::First,
-                };
-                let manner = (manner, attempt);
-                let out = &mut together.replies;
-                together.wait = run_waiting(&mut scratch, request, args, manner, out);
-                together.stretches.push(Stretch { from, to: together.replies.mark() });
-                continue;
-            }
-            let (scripts, out) = (&mut self.scripts, &mut together.replies);
-            if !run_here(&mut scratch, request.spec, args, None, manner, scripts, out) {
-                self.stats.failed(request.spec.id, &together.replies.bytes[from.bytes_before()..]);
-            }
-            together.stretches.push(Stretch { from, to: together.replies.mark() });
-            if together.is_transaction {
-                let ticks = clock::ticks().wrapping_sub(begun);
-                self.observe(together.connection, request.spec, ticks, &slices);
-            }
-        }
-        self.scripts.set_place(Place::Lane);
-        scratch.set_effect_sink(None);
-        scratch.set_notice_mask(NoticeClasses::NONE);
-        self.store.add_notices(scratch.take_notices());
-        scratch.flush(None);
-        while scratch.work(ringlane_store::Budget { units: 1000 }).more {}
-        self.togethers.scratch = Some(scratch);
-        std::mem::take(&mut *effects.lock().expect("one thread has it"))
-    }
-
-    /// Commands have run: their changes to this lane are made, and, after the last, its slots are free.
+    /// Commands have run: their changes to this lane come back, and, after the last, its slots are free.
     pub fn take_release(&mut self, release: Release) {
-        // The reply has promised them; the limit is the lesser promise, and eviction follows.
-        self.store.set_passes_limit(true);
-        for effect in &release.effects {
-            self.store.apply(effect).expect("nothing is refused now");
+        for (named, state) in release.values {
+            let key = self.store.key(named.0, &named.1);
+            self.store.give_back(&key, state);
         }
-        self.store.set_passes_limit(false);
+        self.store.tell(&release.effects);
+        self.free_aside(release.effects);
         if release.slots.is_empty() {
             // Who waits for these keys hears of them when all is done.
             self.locks.unfinished += 1;
@@ -675,7 +659,7 @@ impl Core {
         self.walk_on(walks.unwrap_or_default());
         for waiter in free {
             match waiter {
-                Waiter::Request(from, parcel) => self.run_parcel(from, parcel),
+                Waiter::Request(from, parcel) => self.park_or_run(from, parcel),
                 Waiter::Errand(from, errand) => self.take_errand(from, errand),
                 Waiter::Watch(from, request) => self.take_watch_request(from, request),
                 Waiter::Lock { from, request, next } => {
@@ -707,10 +691,8 @@ impl Core {
     /// The first of these commands' slots that is held.
     pub fn held_slot(&self, commands: &Parcel) -> Option<Slot> {
         for request in &commands.requests {
-            if let Some(routed) = request.routed
-                && !self.locks.holds(routed.slot)
-            {
-                continue; // Its only key.
+            if request.only_slot().is_some_and(|slot| !self.locks.holds(slot)) {
+                continue;
             }
             let mut slices = Slices::new();
             commands.slices(request, &mut slices);
@@ -732,13 +714,14 @@ enum Progress {
     On,
     Waits,
     Ended,
-    /// It found nothing to take; what it has changed all the same (a new consumer of a group).
-    Blocked(Vec<OwnedEffect>),
+    /// It found nothing to take. What it has changed all the same (a new consumer of a group) goes back
+    /// with its slots.
+    Blocked,
 }
 
 /// What a command asks a lane for; the number of what is under way is known once it is.
 fn lock_request(
-    (lane, slots, keys): (LaneId, Vec<Slot>, Vec<Named>),
+    (lane, slots, keys): (LaneId, Vec<Slot>, Vec<Wanted>),
     together: &Together,
 ) -> (LaneId, LockRequest) {
     let Together { watch, number: waiter, .. } = *together;

@@ -11,9 +11,9 @@ use ringlane_command::{
 };
 use ringlane_resp::Version;
 
+use crate::aside::{Aside, SLICE_US};
 use crate::clock;
 use crate::core::Core;
-use crate::execute::{Manner, Slices};
 use crate::gather::{Gather, Kind, Recipient};
 use crate::locks::Waiter;
 use crate::parcel::{Errand, Mail, Parcel, RequestHead, ReturnTo, WatchRequest};
@@ -21,6 +21,7 @@ use crate::plan::Target;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::run::{Manner, Ran, Slices};
 use crate::session::{Door, ReplyMode};
 use crate::together::Together;
 use crate::watch::WatchId;
@@ -295,14 +296,13 @@ impl Core {
         } else {
             of_one_lane && lane == self.lane
         };
-        if in_place && !self.locks.any() {
+        if in_place && !self.locks.any() && !transaction.serves {
             if watch.is_some_and(|watch| self.unwatch(watch)) {
                 self.stats.transactions_touched += 1;
                 return self.reply(id, |reply| reply.null_array());
             }
             self.stats.transactions_executed += 1;
-            self.run_in_place(id, &transaction, muted);
-            return self.outbox.recycle(transaction.commands);
+            return self.run_in_place(id, transaction, muted);
         }
         let connection = self.connections.get(id).expect("its command is running");
         connection.barrier = true;
@@ -335,44 +335,43 @@ impl Core {
         }
     }
 
-    /// All keys are of this lane and no slot is held: the commands run one after another, their
-    /// replies straight into the connection's output.
-    fn run_in_place(&mut self, id: ConnectionId, transaction: &Transaction, muted: bool) {
-        let commands = &transaction.commands;
+    /// All keys are of this lane, no slot is held, and all commands are on data: they run one after
+    /// another, their replies straight into the connection's output.
+    fn run_in_place(&mut self, id: ConnectionId, transaction: Transaction, muted: bool) {
+        let commands = transaction.commands;
         let connection = self.connections.get(id).expect("its command is running");
-        let version = connection.session.version;
-        // Answers of several lanes may come later: then the array waits for them as a whole.
-        let group = transaction.serves.then(|| {
-            let sequence = connection.reserve_place();
-            (sequence, connection.begin_group(sequence))
-        });
-        if group.is_none() && !muted {
+        if !muted {
+            let version = connection.session.version;
             let out = connection.reply_target();
             let from = out.mark();
-            RespReply::new(out, version).array_header(transaction.len());
+            RespReply::new(out, version).array_header(commands.requests.len());
             connection.reply_written(from);
             Self::mark_dirty(&mut self.dirty, connection);
         }
+        let slice_ends = clock::ticks().wrapping_add(SLICE_US * self.ticks_per_us);
+        let mut left = None;
         self.interest.hold();
         // Checked at EXEC as a whole: from there on nothing is refused for want of memory.
         self.store.set_passes_limit(true);
-        for request in &commands.requests {
+        for (position, request) in commands.requests.iter().enumerate() {
             let begun = clock::ticks();
+            if begun.wrapping_sub(slice_ends) < u64::MAX / 2 {
+                left = Some(position);
+                break;
+            }
             let mut slices = Slices::new();
             commands.slices(request, &mut slices);
             let args = Args::new(&slices, &commands.blobs);
-            match request.spec.run {
-                Run::Store(_) => {
-                    let manner = Manner {
-                        database: request.database,
-                        version: request.version,
-                        no_touch: request.no_touch,
-                        mark: request.mark,
-                        limits: self.handler_limits,
-                    };
-                    self.execute_here(id, request.spec, request.routed, manner, args);
-                }
-                Run::Serve(command) => self.serve_queued(id, request.spec, command, args),
+            let manner = Manner {
+                database: request.database,
+                version: request.version,
+                no_touch: request.no_touch,
+                mark: request.mark,
+                limits: self.handler_limits,
+            };
+            if self.execute_here(id, request.spec, request.routed, manner, args) == Ran::Aside {
+                left = Some(position);
+                break;
             }
             if muted && let Some(connection) = self.connections.get(id) {
                 connection.muffle_last();
@@ -381,19 +380,33 @@ impl Core {
         }
         self.store.set_passes_limit(false);
         self.interest.release();
-        if let Some((sequence, behind)) = group
-            && let Some(connection) = self.connections.get(id)
-        {
-            let mut head = ReplyBuffer::default();
-            if !muted {
-                RespReply::new(&mut head, version).array_header(transaction.len());
-            }
-            connection.end_group(sequence, behind, &head.bytes);
-            Self::mark_dirty(&mut self.dirty, connection);
+        let writer = writer_of(&commands, self.lane);
+        match left {
+            Some(next) => self.leave_the_rest(id, commands, next, muted),
+            None => self.outbox.recycle(commands),
         }
-        self.tracking.writer = writer_of(commands, self.lane);
+        self.tracking.writer = writer;
         self.hand_out_touches();
         self.tracking.writer = None;
+    }
+
+    /// A transaction has run for as long as a turn may take, or a command of it wants more: the
+    /// rest runs aside, and the connection waits for it.
+    #[cold]
+    fn leave_the_rest(
+        &mut self,
+        id: ConnectionId,
+        commands: Box<Parcel>,
+        next: usize,
+        muted: bool,
+    ) {
+        let connection = self.connections.get(id).expect("its command is running");
+        (connection.barrier, connection.aside) = (true, true);
+        let sequence = connection.reserve_place();
+        if muted {
+            connection.muffle_last();
+        }
+        self.begin_aside(Aside::of_rest(self.lane, (id, sequence), commands, next));
     }
 
     /// Runs a queued command about the connection or the server.
@@ -432,8 +445,10 @@ impl Core {
             let mut replies = std::mem::take(&mut errand.commands.replies);
             let mut answers = std::mem::take(&mut errand.commands.answers);
             self.interest.hold();
+            let slice_ends = clock::ticks().wrapping_add(SLICE_US * self.ticks_per_us);
+            let mut left = None;
             self.store.set_passes_limit(true);
-            for request in &errand.commands.requests {
+            for (position, request) in errand.commands.requests.iter().enumerate() {
                 if matches!(request.spec.run, Run::Serve(_)) {
                     continue;
                 }
@@ -441,16 +456,32 @@ impl Core {
                 errand.commands.slices(request, &mut slices);
                 let args = Args::new(&slices, &errand.commands.blobs);
                 let start = replies.mark();
-                self.run_request(from, request, args, &mut replies);
+                if clock::ticks().wrapping_sub(slice_ends) < u64::MAX / 2
+                    || self.run_request(from, request, args, &mut replies) == Ran::Aside
+                {
+                    left = Some(position);
+                    break;
+                }
                 answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
             }
             self.store.set_passes_limit(false);
             self.interest.release();
-            self.tracking.writer = writer_of(&errand.commands, from);
-            self.hand_out_touches();
-            self.tracking.writer = None;
+            let writer = writer_of(&errand.commands, from);
             errand.commands.replies = replies;
             errand.commands.answers = answers;
+            let done = match left {
+                // Its slots are held before anybody hears of what it has changed so far.
+                Some(next) => {
+                    self.begin_aside(Aside::of_errand(from, errand, next));
+                    None
+                }
+                None => Some(errand),
+            };
+            self.tracking.writer = writer;
+            self.hand_out_touches();
+            self.tracking.writer = None;
+            let Some(done) = done else { return };
+            errand = done;
         }
         if from == self.lane {
             self.errand_done(*errand);
@@ -490,7 +521,8 @@ impl Core {
             reply.array_header(commands.len());
             if commands.iter().any(|request| serves(request.spec)) {
                 connection.barrier = false;
-                self.deliver_in_pieces(&together, &out.bytes);
+                let header = if together.muted { &[][..] } else { &out.bytes };
+                self.deliver_in_pieces(&together, header);
                 return self.mark_ready(id);
             }
         }

@@ -84,6 +84,8 @@ pub struct LiveSettings {
     pub script_memory_bytes: usize,
     pub script_allow_undeclared_keys: bool,
     pub client_query_buffer_bytes: usize,
+    /// None: every command runs on its lane.
+    pub aside_elements_max: Option<usize>,
     pub transaction_commands_max: usize,
     pub transaction_bytes_max: usize,
     pub databases: u8,
@@ -163,6 +165,8 @@ impl LiveSettings {
             script_allow_undeclared_keys: values.flag(Id::ScriptAllowUndeclaredKeys),
             proto_max_bulk_bytes: values.bytes(Id::ProtoMaxBulkLen) as usize,
             client_query_buffer_bytes: values.bytes(Id::ClientQueryBufferLimit) as usize,
+            aside_elements_max: Some(values.integer(Id::AsideElements) as usize)
+                .filter(|elements| *elements > 0),
             transaction_commands_max: values.integer(Id::TransactionCommandsMax) as usize,
             transaction_bytes_max: values.bytes(Id::TransactionBytesMax) as usize,
             databases: values.integer(Id::Databases) as u8,

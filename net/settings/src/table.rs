@@ -216,6 +216,8 @@ settings! {
         "Commands that a client may queue between MULTI and EXEC";
     TransactionBytesMax "transaction-bytes-max" Limits Live Memory { min: 1024, max: u64::MAX }, Fixed("256mb"),
         "Bytes of arguments that a client may queue between MULTI and EXEC";
+    AsideElements "aside-elements" Limits Live Integer { min: 0, max: 1 << 30 }, Fixed("1024"),
+        "Elements that one command may go through on its lane; one that wants more runs aside, on a helper thread, while the lane serves other slots; 0 runs every command on its lane";
     ClientOutputBufferLimit "client-output-buffer-limit" Limits Live BufferLimits,
         Fixed("normal 256mb 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60"),
         "Replies that may wait for a client that reads slowly, by class (normal, replica, pubsub): closed at once beyond hard, or after seconds beyond soft; 0 sets no bound";

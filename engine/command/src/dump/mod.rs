@@ -12,7 +12,7 @@ mod write;
 use crc::{CRC_64_REDIS, Crc};
 use ringlane_base::Millis;
 use ringlane_store::types::{Hash, List, Set, SortedSet, Stream};
-use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, Removal};
+use ringlane_store::{CollectionView, Expiry, Key, NewValue, NoticeClasses, Removal, Value};
 
 use self::read::Restored;
 use crate::hash::growth;
@@ -29,6 +29,12 @@ const VERSION_WITH_FIELD_EXPIRY: u16 = 12;
 const VERSION_MAX: u16 = 12;
 /// The form of Valkey 9.
 const VERSION_VALKEY: u16 = 80;
+/// Bytes of a payload that take as long to restore as one element of a collection to answer.
+const BYTES_AN_ELEMENT: usize = 8;
+/// The type of a string, in the first byte of a payload.
+const TEXT: u8 = 0;
+/// A checksum of a byte takes as long as copying so many.
+const VISITS_A_BYTE: usize = 4;
 /// Version and checksum.
 const FOOTER_BYTES: usize = 10;
 
@@ -40,6 +46,14 @@ pub fn dump(context: &mut Context<'_>) -> Result<(), CommandError> {
         context.reply.null();
         return Ok(());
     };
+    let (elements, bytes) = match value {
+        Value::Collection(CollectionView { large: Some(large), .. }) => {
+            (large.len(), large.bytes())
+        }
+        Value::Collection(_) | Value::Text(_) | Value::Integer(_) => (1, 0),
+        Value::Blob(blob) => (1, blob.len() * VISITS_A_BYTE),
+    };
+    context.limits.claim_of(elements, (elements, bytes))?;
     let mut payload = Vec::new();
     let version = write::value(value, now, &mut payload)?;
     context.reply.bulk(&with_footer(&payload, version));
@@ -127,6 +141,12 @@ pub fn restore(context: &mut Context<'_>) -> Result<(), CommandError> {
         ttl if options.absolute => Some(Millis(ttl)),
         ttl => Some(Millis(now.0.saturating_add(ttl))),
     };
+    // Elements are taken to be short: one that goes aside for nothing has lost little.
+    let payload = &context.args[3];
+    match payload.first() {
+        Some(&TEXT) | None => context.limits.claim_bytes(payload.len() * VISITS_A_BYTE)?,
+        Some(_) => context.limits.claim(payload.len() / BYTES_AN_ELEMENT)?,
+    }
     let (body, version) = checked(&context.args[3])?;
     let restored = read::value(body, version).ok_or(CommandError::Fixed("ERR Bad data format"))?;
     let replaced = options.replace && context.store.remove(&key, Removal::Deleted);

@@ -95,6 +95,14 @@ impl<'a> HashView<'a> {
         }
     }
 
+    /// Bytes that it takes; constant time.
+    pub fn bytes(self) -> usize {
+        match self.form {
+            Form::Packed(block) => block.len(),
+            Form::Large(table) => table.bytes(),
+        }
+    }
+
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }

@@ -82,6 +82,14 @@ impl<'a> ListView<'a> {
         }
     }
 
+    /// Bytes that it takes; constant time.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Packed(block) => block.len(),
+            Self::Large(deque) => deque.bytes(),
+        }
+    }
+
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }

@@ -106,6 +106,18 @@ pub enum Collection {
 }
 
 impl Collection {
+    /// One without elements, to stand in for another; no key may keep it.
+    pub(crate) fn empty(type_name: TypeName) -> Self {
+        match type_name {
+            TypeName::String => unreachable!("a string is no collection"),
+            TypeName::Hash => Self::Hash(HashTable::default()),
+            TypeName::Set => Self::Set(SetTable::default()),
+            TypeName::List => Self::List(ListDeque::default()),
+            TypeName::SortedSet => Self::SortedSet(SortedTree::empty()),
+            TypeName::Stream => Self::Stream(Box::new(StreamLog::new())),
+        }
+    }
+
     /// Heap bytes by usable size, this value's own allocation included. Takes constant time.
     pub fn bytes(&self) -> usize {
         // With the two counters of its `Arc`.

@@ -168,6 +168,15 @@ impl<'a> SetView<'a> {
         }
     }
 
+    /// Bytes that it takes; constant time.
+    pub fn bytes(self) -> usize {
+        match self.0 {
+            Form::Integers(integers) => integers.len() * size_of::<i64>(),
+            Form::Members(block) => block.len(),
+            Form::Table(table) => table.bytes(),
+        }
+    }
+
     pub fn is_empty(self) -> bool {
         self.len() == 0
     }

@@ -49,6 +49,11 @@ pub struct SortedTree {
 }
 
 impl SortedTree {
+    /// One without members, to stand in for another.
+    pub(crate) fn empty() -> Self {
+        Self::of_run(&[], 0)
+    }
+
     /// A large set of the entries of one run.
     fn of_run(run: &[u8], count: usize) -> Self {
         let mut large = Self { table: Segmented::with_capacity(count + 1), tree: Tree::new() };
@@ -195,6 +200,14 @@ impl<'a> SortedView<'a> {
         match self {
             Self::Packed(block) => packed_count(block),
             Self::Large(large) => large.len(),
+        }
+    }
+
+    /// Bytes that it takes; constant time.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Packed(block) => block.len(),
+            Self::Large(large) => large.bytes(),
         }
     }
 

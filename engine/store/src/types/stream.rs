@@ -224,7 +224,7 @@ pub struct StreamLog {
 static NOTHING: StreamLog = StreamLog::new();
 
 impl StreamLog {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             blocks: BTreeMap::new(),
             length: 0,
@@ -502,6 +502,11 @@ pub struct StreamView<'a>(&'a StreamLog);
 impl<'a> StreamView<'a> {
     pub fn len(self) -> usize {
         self.0.len()
+    }
+
+    /// Bytes that it takes; constant time.
+    pub fn bytes(self) -> usize {
+        self.0.bytes()
     }
 
     pub fn is_empty(self) -> bool {

@@ -350,6 +350,13 @@ impl Pair {
                     }
                 }
             }
+            // From 7.2 on no last id may lie below an entry that was deleted.
+            if words[0].eq_ignore_ascii_case(b"XSETID")
+                && let Some(last) = words.get_mut(2)
+                && last.first().is_some_and(u8::is_ascii_digit)
+            {
+                *last = self.words.next_id();
+            }
             shorten(spec, &mut words);
             keep_to_one_score(&mut words);
             let left_out = depends_on_the_clock(&words)

@@ -1,0 +1,513 @@
+//! Commands and transactions of this lane's slots that would hold the lane for longer than a turn
+//! has: their slots are held, other slots go on. A command that has asked for more time than there
+//! is (`CommandError::Aside`) runs on a helper thread, with the values of its keys lent to it; a
+//! transaction of very many commands goes on here, a slice at a time. What is lent comes back whole.
+
+use std::collections::VecDeque;
+
+use ringlane_base::{LaneId, Millis, Slot};
+use ringlane_command::{Args, Flags, Run};
+use ringlane_store::{OwnedEffect, Store};
+
+use crate::aside_helper::{AsideHelpers, Done, ORDERS_MAX, Order, Surroundings, Whose};
+use crate::clock;
+use crate::core::Core;
+use crate::locks::SlotSet;
+use crate::parcel::{Errand, Mail, Named, Parcel, Release, Request, ReturnTo};
+use crate::pause::Held;
+use crate::reply_buffer::{ReplyBuffer, Stretch};
+use crate::ring::ConnectionId;
+use crate::run::{Ran, Slices};
+
+/// What one slice of a transaction should take, in microseconds.
+pub const SLICE_US: u64 = 150;
+
+/// Where the answer goes.
+enum Origin {
+    /// A single request, to the place that it names.
+    Request,
+    /// What is left of a transaction of this lane's connection, whose first replies are written.
+    Rest { connection: ConnectionId, sequence: u32 },
+    /// A transaction that a lane has sent here as a whole.
+    Errand(Box<Errand>),
+}
+
+/// One of them, under way: from its first slice to its last it holds the slots of all its keys.
+pub struct Aside {
+    origin: Origin,
+    /// The lane of its client.
+    from: LaneId,
+    commands: Box<Parcel>,
+    /// The command that is next.
+    next: usize,
+    slots: Vec<Slot>,
+    replies: ReplyBuffer,
+    answers: Vec<(ReturnTo, Stretch)>,
+    /// A connection of this lane that waits for it.
+    waits: Option<ConnectionId>,
+}
+
+impl Aside {
+    /// A request that stands alone in its parcel, of a client of lane `from`; `waits`: the connection
+    /// that goes on when it has been answered.
+    pub fn of_request(from: LaneId, alone: Box<Parcel>, waits: Option<ConnectionId>) -> Self {
+        Self::new(Origin::Request, from, alone, waits)
+    }
+
+    /// The commands of this lane's connection from `next` on; their replies belong to this place.
+    pub fn of_rest(
+        lane: LaneId,
+        (connection, sequence): (ConnectionId, u32),
+        commands: Box<Parcel>,
+        next: usize,
+    ) -> Self {
+        let origin = Origin::Rest { connection, sequence };
+        Self { next, ..Self::new(origin, lane, commands, Some(connection)) }
+    }
+
+    /// A transaction from lane `from`, its commands from `next` on; the others have been answered in
+    /// its parcel.
+    pub fn of_errand(from: LaneId, mut errand: Box<Errand>, next: usize) -> Self {
+        let mut commands = std::mem::take(&mut errand.commands);
+        let replies = std::mem::take(&mut commands.replies);
+        let answers = std::mem::take(&mut commands.answers);
+        let aside = Self::new(Origin::Errand(errand), from, commands, None);
+        Self { next, replies, answers, ..aside }
+    }
+
+    fn new(
+        origin: Origin,
+        from: LaneId,
+        commands: Box<Parcel>,
+        waits: Option<ConnectionId>,
+    ) -> Self {
+        Self {
+            origin,
+            from,
+            commands,
+            next: 0,
+            slots: Vec::new(),
+            replies: ReplyBuffer::default(),
+            answers: Vec::new(),
+            waits,
+        }
+    }
+
+    /// The slots of all its keys, ascending.
+    fn find_slots(&self, databases: u8) -> Vec<Slot> {
+        let mut set = SlotSet::default();
+        for request in &self.commands.requests {
+            match request.only_slot() {
+                Some(slot) => set.add(slot),
+                None => visit_keys(&self.commands, request, databases, &mut |named| {
+                    set.add(Slot::of(&named.1));
+                }),
+            }
+        }
+        set.iter().collect()
+    }
+
+    fn is_request(&self) -> bool {
+        matches!(self.origin, Origin::Request)
+    }
+
+    /// Whose commands they are, if he tracks.
+    fn writer(&self) -> Option<(LaneId, ConnectionId)> {
+        let mark = self.commands.requests.first()?.mark?;
+        Some((self.from, mark.connection))
+    }
+
+    fn push_reply(&mut self, return_to: ReturnTo, reply: &ReplyBuffer) {
+        let from = self.replies.mark();
+        self.replies.append(reply, reply.whole());
+        self.answers.push((return_to, Stretch { from, to: self.replies.mark() }));
+    }
+}
+
+fn visit_keys(commands: &Parcel, request: &Request, databases: u8, visit: &mut dyn FnMut(Named)) {
+    let mut slices = Slices::new();
+    commands.slices(request, &mut slices);
+    let args = Args::new(&slices, &commands.blobs);
+    request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
+        visit((database, key.into()));
+    });
+}
+
+/// A command that goes to the helpers.
+pub struct Ordered {
+    pub whose: Whose,
+    pub request: Request,
+    pub position: usize,
+    pub may_wait: bool,
+    /// Each once.
+    pub keys: Vec<Named>,
+}
+
+impl Ordered {
+    /// With what its keys hold: lent if it may change them, else shared.
+    fn with_values(
+        self,
+        (lane, done): (LaneId, flume::Sender<Done>),
+        commands: Box<Parcel>,
+        surroundings: Surroundings,
+        store: &mut Store,
+    ) -> Box<Order> {
+        let Self { whose, request, position, may_wait, keys } = self;
+        let writes = request.spec.may_change_keys();
+        let mut entries = Vec::with_capacity(keys.len());
+        for named in &keys {
+            let key = store.key(named.0, &named.1);
+            let entry = if writes { store.lend(&key) } else { store.export(&key) };
+            entries.extend(entry.map(|entry| (named.clone(), entry)));
+        }
+        let lent = if writes { keys } else { Vec::new() };
+        Box::new(Order {
+            lane,
+            whose,
+            commands,
+            position,
+            may_wait,
+            surroundings,
+            entries,
+            lent,
+            done,
+        })
+    }
+}
+
+/// What of this is under way at this lane.
+pub struct Asides {
+    places: Vec<Option<Box<Aside>>>,
+    free: Vec<u32>,
+    /// Whose next slice is due.
+    due: VecDeque<u32>,
+    helpers: Option<AsideHelpers>,
+    /// For which the helpers' queue had no place: one for each command under way, at most.
+    waiting: VecDeque<Box<Order>>,
+    done: flume::Receiver<Done>,
+    sender: flume::Sender<Done>,
+    /// Commands that a pause had held back, behind one of their connection that runs aside: of each
+    /// connection no more than a batch has.
+    held_back: VecDeque<Held>,
+    /// The command that is being executed has gone aside.
+    begun: bool,
+}
+
+impl Asides {
+    /// Without helpers every command runs on its lane.
+    pub fn new(helpers: Option<AsideHelpers>) -> Self {
+        // More are never under way with the helpers: those that wait, and one each.
+        let (sender, done) = flume::bounded(2 * ORDERS_MAX);
+        Self {
+            places: Vec::new(),
+            free: Vec::new(),
+            due: VecDeque::new(),
+            helpers,
+            waiting: VecDeque::new(),
+            done,
+            sender,
+            held_back: VecDeque::new(),
+            begun: false,
+        }
+    }
+
+    pub fn has_helpers(&self) -> bool {
+        self.helpers.is_some()
+    }
+
+    pub fn is_due(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Whether the command that was just executed has gone aside.
+    #[inline]
+    pub fn take_begun(&mut self) -> bool {
+        std::mem::take(&mut self.begun)
+    }
+
+    pub fn note_begun(&mut self) {
+        self.begun = true;
+    }
+
+    pub fn hold_back(&mut self, held: Held) {
+        self.held_back.push_back(held);
+    }
+
+    /// A place for one more.
+    fn insert(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        })
+    }
+
+    fn take(&mut self, index: u32) -> Box<Aside> {
+        self.places[index as usize].take().expect("under way")
+    }
+}
+
+/// What became of a slice.
+enum Slice {
+    /// All commands have been answered.
+    Ended,
+    /// Its time is over.
+    More,
+    /// The next command goes to the helpers.
+    Lent(Box<Order>),
+}
+
+impl Core {
+    /// Takes the slots of all keys, which are free since a command of them has just found them so,
+    /// and goes on: with a command that has asked for more time, or after a slice that was too short.
+    #[cold]
+    pub fn begin_aside(&mut self, aside: Aside) {
+        let mut aside = Box::new(aside);
+        aside.slots = aside.find_slots(self.live.databases);
+        for slot in &aside.slots {
+            self.locks.take(*slot);
+            self.store.pin(*slot);
+        }
+        let index = self.asides.insert();
+        let slice = match aside.origin {
+            Origin::Request => Slice::Lent(self.lend(index, &mut aside)),
+            Origin::Rest { .. } | Origin::Errand(_) => Slice::More,
+        };
+        self.go_on_aside(index, aside, slice);
+    }
+
+    /// One slice of the transaction whose turn it is.
+    pub fn work_on_asides(&mut self) {
+        let Some(index) = self.asides.due.pop_front() else { return };
+        let aside = self.asides.take(index);
+        self.run_slice(index, aside);
+    }
+
+    fn go_on_aside(&mut self, index: u32, aside: Box<Aside>, slice: Slice) {
+        match slice {
+            Slice::Ended => {
+                self.asides.free.push(index);
+                self.end_aside(*aside);
+            }
+            Slice::More => {
+                self.asides.places[index as usize] = Some(aside);
+                self.asides.due.push_back(index);
+            }
+            Slice::Lent(order) => {
+                self.asides.places[index as usize] = Some(aside);
+                self.order(order);
+            }
+        }
+    }
+
+    /// Runs commands in place until one must go to the helpers or the time is over.
+    fn run_slice(&mut self, index: u32, mut aside: Box<Aside>) {
+        let begun = clock::ticks();
+        self.stats.transaction_slices += 1;
+        self.interest.hold();
+        // Checked at EXEC as a whole.
+        self.store.set_passes_limit(true);
+        let slice = loop {
+            let Some(request) = aside.commands.requests.get(aside.next).copied() else {
+                break Slice::Ended;
+            };
+            if clock::ticks().wrapping_sub(begun) > SLICE_US * self.ticks_per_us {
+                break Slice::More;
+            }
+            let Aside { commands, replies, from, .. } = &mut *aside;
+            let start = replies.mark();
+            let ran = match request.spec.run {
+                Run::Serve(_) => None, // It runs when the others have been answered.
+                Run::Store(_) => {
+                    let mut slices = Slices::new();
+                    commands.slices(&request, &mut slices);
+                    let args = Args::new(&slices, &commands.blobs);
+                    Some(self.run_request(*from, &request, args, replies))
+                }
+            };
+            let to = aside.replies.mark();
+            match ran {
+                None => {}
+                Some(Ran::Fine | Ran::Failed) => {
+                    aside.answers.push((request.return_to, Stretch { from: start, to }));
+                }
+                Some(Ran::Aside) => break Slice::Lent(self.lend(index, &mut aside)),
+            }
+            aside.next += 1;
+        };
+        self.store.set_passes_limit(false);
+        self.interest.release();
+        self.tracking.writer = aside.writer();
+        self.hand_out_touches();
+        self.tracking.writer = None;
+        self.go_on_aside(index, aside, slice);
+    }
+
+    /// The next command with the values of its keys, for the helpers.
+    fn lend(&mut self, index: u32, aside: &mut Aside) -> Box<Order> {
+        let request = aside.commands.requests[aside.next];
+        let mut keys: Vec<Named> = Vec::new();
+        visit_keys(&aside.commands, &request, self.live.databases, &mut |named| keys.push(named));
+        keys.sort_unstable();
+        keys.dedup();
+        let surroundings = self.surroundings(self.store.now());
+        let commands = std::mem::take(&mut aside.commands);
+        let may_wait = aside.is_request() && request.spec.flags.has(Flags::BLOCKING);
+        let whose = Whose::Aside(index);
+        let order = Ordered { whose, request, position: aside.next, may_wait, keys };
+        let (lane, done) = (self.lane, self.asides.sender.clone());
+        order.with_values((lane, done), commands, surroundings, &mut self.store)
+    }
+
+    /// What a helper needs to know of this lane.
+    pub fn surroundings(&self, now: Millis) -> Surroundings {
+        Surroundings {
+            now,
+            limits: self.handler_limits,
+            pack_limits: *self.store.pack_limits(),
+            notices: self.store.notice_mask(),
+            listens: self.store.has_sink(),
+        }
+    }
+
+    /// The order for a command whose keys are in this store.
+    pub fn order_of(
+        &self,
+        order: Ordered,
+        commands: Box<Parcel>,
+        surroundings: Surroundings,
+        store: &mut Store,
+    ) -> Box<Order> {
+        let home = (self.lane, self.asides.sender.clone());
+        order.with_values(home, commands, surroundings, store)
+    }
+
+    /// Sends an order to the helpers, or keeps it until they have a place for it.
+    pub fn order(&mut self, order: Box<Order>) {
+        self.stats.commands_aside += 1;
+        let helpers = self.asides.helpers.as_ref().expect("without them nothing goes aside");
+        if !self.asides.waiting.is_empty() {
+            self.asides.waiting.push_back(order);
+        } else if let Err(order) = helpers.send(order) {
+            self.stats.aside_waits += 1;
+            self.asides.waiting.push_back(order);
+        }
+    }
+
+    /// Takes back what the helpers have done, and sends them what waits.
+    pub fn finish_asides(&mut self) {
+        while let Ok(done) = self.asides.done.try_recv() {
+            match done.whose {
+                Whose::Aside(index) => self.take_back(index, done),
+                Whose::Together(index) => self.take_back_to_desk(index, done),
+            }
+        }
+        while let Some(order) = self.asides.waiting.pop_front() {
+            let helpers = self.asides.helpers.as_ref().expect("without them nothing goes aside");
+            if let Err(order) = helpers.send(order) {
+                return self.asides.waiting.push_front(order);
+            }
+        }
+    }
+
+    fn take_back(&mut self, index: u32, done: Done) {
+        let mut aside = self.asides.take(index);
+        aside.commands = done.commands;
+        for (named, state) in done.back {
+            let key = self.store.key(named.0, &named.1);
+            self.store.give_back(&key, state);
+        }
+        self.store.tell(&done.effects);
+        self.free_aside(done.effects);
+        self.store.add_notices(done.notices);
+        let request = aside.commands.requests[aside.next];
+        if done.failed {
+            self.stats.failed(request.spec.id, &done.reply.bytes);
+        }
+        let mut slices = Slices::new();
+        aside.commands.slices(&request, &mut slices);
+        let args = Args::new(&slices, &aside.commands.blobs);
+        self.observe_request(aside.from, &request, done.ticks, args.from(0));
+        if let Some(mark) = request.mark
+            && !done.failed
+        {
+            self.remember_reads(aside.from, mark, request.database, request.spec, args);
+        }
+        drop(slices);
+        aside.push_reply(request.return_to, &done.reply);
+        aside.next += 1;
+        let ended = aside.next == aside.commands.requests.len();
+        self.go_on_aside(index, aside, if ended { Slice::Ended } else { Slice::More });
+    }
+
+    /// Frees what may be long, but for values that a key shares: those must be nobody else's before
+    /// the key is changed.
+    pub fn free_aside(&self, mut effects: Vec<OwnedEffect>) {
+        effects.retain(|effect| matches!(effect, OwnedEffect::Edit { .. }));
+        if let Some(helpers) = self.asides.helpers.as_ref().filter(|_| !effects.is_empty()) {
+            helpers.free(effects);
+        }
+    }
+
+    /// Answers, frees the slots, and lets the connection go on.
+    fn end_aside(&mut self, aside: Aside) {
+        let writer = aside.writer();
+        let Aside { origin, from, mut commands, slots, replies, answers, waits, .. } = aside;
+        match origin {
+            Origin::Request => {
+                commands.clear_requests();
+                (commands.replies, commands.answers) = (replies, answers);
+                if from == self.lane {
+                    self.take_answers(commands);
+                } else {
+                    self.outbox.post_answers(from, commands);
+                }
+            }
+            Origin::Rest { connection, sequence } => {
+                self.fill_place(connection, sequence, &replies, replies.whole());
+            }
+            Origin::Errand(mut errand) => {
+                (commands.replies, commands.answers) = (replies, answers);
+                errand.commands = commands;
+                if from == self.lane {
+                    self.errand_done(*errand);
+                } else {
+                    self.outbox.post(from, Mail::ErrandDone(errand));
+                }
+            }
+        }
+        if !slots.is_empty() {
+            self.take_release(Release { slots, writer, ..Release::default() });
+        }
+        if let Some(id) = waits {
+            self.resume_after_aside(id);
+        }
+    }
+
+    /// The connection's command has been answered: what was planned behind it runs now.
+    fn resume_after_aside(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get(id) {
+            (connection.aside, connection.barrier) = (false, false);
+        }
+        loop {
+            // None of another connection overtakes: each has its own order.
+            let next = self.asides.held_back.iter().position(|held| held.connection == id);
+            let Some(held) = next.and_then(|next| self.asides.held_back.remove(next)) else {
+                break;
+            };
+            if self.pause.is_some() {
+                self.hold_again(held);
+                continue;
+            }
+            self.run_held(&held);
+            if self.connections.get(id).is_some_and(|connection| connection.aside) {
+                return;
+            }
+        }
+        self.mark_ready(id);
+    }
+}

@@ -1,0 +1,216 @@
+//! The scratch store on which commands over several lanes run: what their keys hold is put on it, they
+//! run one after another, in slices or with a helper, and it is cleared for the next. Locks no slot
+//! and asks no lane; `together` does.
+
+use std::ops::Range;
+
+use ringlane_base::SLOT_COUNT;
+use ringlane_command::{Args, Run};
+use ringlane_script::Place;
+use ringlane_store::{NoticeClasses, Options, Store};
+
+use super::Together;
+use crate::aside::{Ordered, SLICE_US};
+use crate::aside_helper::{Done, Recorder, Surroundings, Whose};
+use crate::blocked::{Attempt, Waited, run_waiting};
+use crate::clock;
+use crate::core::Core;
+use crate::parcel::{Named, Wanted};
+use crate::reply_buffer::Stretch;
+use crate::run::{Manner, Ran, Slices, run_here};
+
+/// A scratch store at work.
+pub(super) struct Desk {
+    scratch: Box<Store>,
+    recorder: Option<Recorder>,
+    /// The commands that run on it: the next, and the end.
+    position: usize,
+    end: usize,
+}
+
+/// What became of the commands on a scratch store.
+pub(super) enum Segment {
+    Ended,
+    Waits,
+}
+
+impl Core {
+    /// A scratch store that holds what the commands' keys hold.
+    fn set_desk(&mut self, together: &mut Together) -> Desk {
+        let mut scratch = self.togethers.scratch.take().unwrap_or_else(|| {
+            Box::new(Store::new(Options {
+                hash_seed: self.shared.hash_seed,
+                random_seed: self.random.u64(..),
+                databases: self.live.databases,
+                slots: 0..SLOT_COUNT as u16,
+            }))
+        });
+        scratch.set_excerpt(true);
+        scratch.set_pack_limits(*self.store.pack_limits());
+        scratch.begin_turn(self.store.now());
+        for ((database, bytes), entry) in together.entries.drain(..) {
+            let key = scratch.key(database, &bytes);
+            scratch.import(&key, &entry).expect("the scratch store has no limit");
+        }
+        let recorder = together.listens.then(|| Recorder::attach(&mut scratch));
+        scratch.set_notice_mask(self.store.notice_mask());
+        let Range { start, end } = together.segment();
+        Desk { scratch, recorder, position: start, end }
+    }
+
+    /// Runs the next commands on keys on a scratch store, until they are done, the time is over, or
+    /// one must go to the helpers.
+    pub(super) fn run_on_scratch(&mut self, index: u32, together: &mut Together) -> Segment {
+        let mut desk = match together.desk.take() {
+            Some(desk) => desk,
+            None => self.set_desk(together),
+        };
+        let begun = clock::ticks();
+        self.scripts.set_place(Place::Scratch);
+        let segment = loop {
+            if desk.position == desk.end {
+                break Segment::Ended;
+            }
+            if clock::ticks().wrapping_sub(begun) > SLICE_US * self.ticks_per_us {
+                self.stats.transaction_slices += 1;
+                self.togethers.due.push_back(index);
+                break Segment::Waits;
+            }
+            if self.run_at_desk(together, &mut desk) == Ran::Aside {
+                self.order_at_desk(index, together, &mut desk);
+                break Segment::Waits;
+            }
+            desk.position += 1;
+        };
+        self.scripts.set_place(Place::Lane);
+        match segment {
+            Segment::Waits => together.desk = Some(desk),
+            Segment::Ended => self.clear_desk(together, desk),
+        }
+        segment
+    }
+
+    /// Runs the command at hand.
+    fn run_at_desk(&mut self, together: &mut Together, desk: &mut Desk) -> Ran {
+        let request = together.commands.requests[desk.position];
+        if !matches!(request.spec.run, Run::Store(_)) {
+            return Ran::Fine;
+        }
+        let begun = clock::ticks();
+        let mut slices = Slices::new();
+        together.commands.slices(&request, &mut slices);
+        let args = Args::new(&slices, &together.commands.blobs);
+        let manner = Manner {
+            database: request.database,
+            version: request.version,
+            no_touch: request.no_touch,
+            mark: request.mark,
+            limits: self.handler_limits,
+        };
+        let from = together.replies.mark();
+        let may_wait = together.may_wait();
+        let (scratch, out) = (&mut desk.scratch, &mut together.replies);
+        let spec = request.spec;
+        let ran = if may_wait {
+            let attempt = match together.number {
+                _ if together.expired => Attempt::Last,
+                Some(_) => Attempt::Again { needs_keys: together.needs_keys },
+                None => Attempt::First,
+            };
+            match run_waiting(scratch, &request, args, (manner, attempt), out) {
+                Waited::Answered => Ran::Fine,
+                Waited::Waits(wait) => {
+                    together.wait = Some(wait);
+                    Ran::Fine
+                }
+                Waited::Aside => Ran::Aside,
+            }
+        } else {
+            let scripts = Some(&mut self.scripts as _);
+            run_here(scratch, spec, args, None, manner, scripts, out)
+        };
+        match ran {
+            Ran::Fine => {}
+            Ran::Failed => self.stats.failed(spec.id, &out.bytes[from.bytes_before()..]),
+            Ran::Aside => return ran,
+        }
+        together.stretches.push(Stretch { from, to: together.replies.mark() });
+        if together.is_transaction {
+            let ticks = clock::ticks().wrapping_sub(begun);
+            self.observe(together.connection, spec, ticks, &slices);
+        }
+        ran
+    }
+
+    /// The command at hand goes to the helpers, with what its keys hold at the desk.
+    fn order_at_desk(&mut self, index: u32, together: &mut Together, desk: &mut Desk) {
+        let (position, databases) = (desk.position, self.live.databases);
+        let request = together.commands.requests[position];
+        let keys = together.keys(position..position + 1, databases);
+        let keys: Vec<Named> = keys.into_iter().map(|(_, named)| named).collect();
+        let surroundings =
+            Surroundings { listens: together.listens, ..self.surroundings(desk.scratch.now()) };
+        let may_wait = together.may_wait();
+        let commands = std::mem::take(&mut together.commands);
+        let whose = Whose::Together(index);
+        let order = Ordered { whose, request, position, may_wait, keys };
+        let order = self.order_of(order, commands, surroundings, &mut desk.scratch);
+        self.order(order);
+    }
+
+    /// A helper has run a command of several lanes.
+    pub fn take_back_to_desk(&mut self, index: u32, done: Done) {
+        let mut together = self.togethers.places[index as usize].take().expect("under way");
+        together.commands = done.commands;
+        let desk = together.desk.as_mut().expect("it waits for this");
+        for (named, state) in done.back {
+            let key = desk.scratch.key(named.0, &named.1);
+            desk.scratch.give_back(&key, state);
+        }
+        desk.scratch.tell(&done.effects);
+        self.free_aside(done.effects);
+        self.store.add_notices(done.notices);
+        let request = together.commands.requests[desk.position];
+        desk.position += 1;
+        if done.failed {
+            self.stats.failed(request.spec.id, &done.reply.bytes);
+        }
+        let from = together.replies.mark();
+        together.replies.append(&done.reply, done.reply.whole());
+        together.stretches.push(Stretch { from, to: together.replies.mark() });
+        if together.is_transaction {
+            let mut slices = Slices::new();
+            together.commands.slices(&request, &mut slices);
+            self.observe(together.connection, request.spec, done.ticks, &slices);
+        }
+        self.togethers.places[index as usize] = Some(together);
+        self.go_on(index);
+    }
+
+    /// One slice of the transaction over several lanes whose turn it is.
+    pub fn work_on_togethers(&mut self) {
+        if let Some(index) = self.togethers.due.pop_front() {
+            self.go_on(index);
+        }
+    }
+
+    /// What has become of the keys, for their lanes; the store is empty again.
+    fn clear_desk(&mut self, together: &mut Together, desk: Desk) {
+        let Desk { mut scratch, recorder, .. } = desk;
+        scratch.set_effect_sink(None);
+        scratch.set_notice_mask(NoticeClasses::NONE);
+        for (_, Wanted { named, lend }) in together.wanted(together.segment(), self.live.databases)
+        {
+            if lend {
+                let key = scratch.key(named.0, &named.1);
+                let state = scratch.lend(&key);
+                together.values.push((named, state));
+            }
+        }
+        together.effects.extend(recorder.into_iter().flat_map(|recorder| recorder.take()));
+        self.store.add_notices(scratch.take_notices());
+        scratch.flush(None);
+        while scratch.work(ringlane_store::Budget { units: 1000 }).more {}
+        self.togethers.scratch = Some(scratch);
+    }
+}
