@@ -5,6 +5,7 @@
 //! connection has its turn: nothing is refused.
 
 use std::collections::VecDeque;
+use std::os::fd::RawFd;
 
 use crate::connection::Phase;
 use crate::core::Core;
@@ -74,6 +75,12 @@ impl Intake {
         self.forwarded -= bytes;
     }
 
+    /// Whether so little room is left that connections are to bring a buffer at a time: the kernel
+    /// takes all that a socket has before anybody can hold it back.
+    fn is_tight(&self) -> bool {
+        self.bytes > self.limit / 2
+    }
+
     fn is_guest(&self, id: ConnectionId) -> bool {
         self.guest.as_ref().is_some_and(|guest| guest.id == id)
     }
@@ -93,6 +100,15 @@ impl Core {
         let owed = connection.places_waiting() > 0;
         let forwarded = if owed { 0 } else { std::mem::take(&mut connection.forwarded) };
         self.intake.answered(forwarded);
+    }
+
+    /// Reads from a connection: as it comes, or one buffer while room is short.
+    pub fn receive(&mut self, id: ConnectionId, socket: RawFd, ring: &mut Ring) {
+        if self.intake.is_tight() && !self.intake.is_guest(id) {
+            ring.receive_one(id, socket);
+        } else {
+            ring.receive(id, socket);
+        }
     }
 
     /// Stops reading from a connection with input that waits, if what is arriving has passed the

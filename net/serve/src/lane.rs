@@ -302,7 +302,7 @@ impl Lane {
         let connection = self.core.connections.get(id).expect("just inserted");
         connection.receiving = true;
         self.ring.register_socket(id, descriptor);
-        self.ring.receive(id, descriptor);
+        self.core.receive(id, descriptor, &mut self.ring);
     }
 
     /// Bytes have come, or the peer has said its last.
@@ -671,7 +671,7 @@ impl Lane {
         connection.paused = false;
         connection.receiving = true;
         let socket = connection.socket();
-        self.ring.receive(id, socket);
+        self.core.receive(id, socket, &mut self.ring);
     }
 
     /// Hands a quiet connection to another lane, once the kernel has let go of it.

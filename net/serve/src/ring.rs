@@ -228,6 +228,16 @@ impl Ring {
         self.push(&entry);
     }
 
+    /// Receives into one buffer: what comes next, and no more of it.
+    pub fn receive_one(&mut self, id: ConnectionId, socket: RawFd) {
+        let entry = opcode::Recv::new(types::Fd(socket), std::ptr::null_mut(), 0)
+            .buf_group(BUFFER_GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+            .user_data(Token::Receive(id).pack());
+        self.push(&entry);
+    }
+
     /// Ends a connection's receiving; its last completion comes with `more` unset.
     pub fn cancel_receive(&mut self, id: ConnectionId) {
         let entry = opcode::AsyncCancel::new(Token::Receive(id).pack())

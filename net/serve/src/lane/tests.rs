@@ -10,7 +10,7 @@ use ringlane_settings::{Machine, Settings, Sources};
 use super::*;
 use crate::mailbox;
 use crate::outbox::MAILBOX_LETTERS_MAX;
-use crate::ring::RECEIVE_BUFFERS;
+use crate::ring::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::shared::Shared;
 
 /// Turns in which everything that is under way comes to its end.
@@ -169,6 +169,37 @@ const VALUE_BYTES: usize = 1 << 20;
 const PIECE_BYTES: usize = 16 << 10;
 const CLIENTS: usize = 40;
 
+/// A key of this lane gets a value of `VALUE_BYTES`.
+fn set_command(number: usize) -> Vec<u8> {
+    let mut bytes = b"*3\r\n$3\r\nSET\r\n".to_vec();
+    let key = format!("key:{{2}}:{number}");
+    bytes.extend(format!("${}\r\n{key}\r\n${VALUE_BYTES}\r\n", key.len()).as_bytes());
+    bytes.resize(bytes.len() + VALUE_BYTES, b'x');
+    bytes.extend(b"\r\n");
+    bytes
+}
+
+#[test]
+fn while_room_is_short_a_connection_brings_a_buffer_at_a_time() {
+    const MUCH: usize = 10 * RECEIVE_BUFFER_BYTES;
+    let mut bench = Bench::new(&[("maxmemory", "1gb")]);
+    bench.turn();
+    let bring = |bench: &mut Bench, bytes: &[u8]| {
+        let (_, mut client) = bench.connect();
+        client.write_all(&bytes[..MUCH]).expect("a socket's buffer has room");
+        bench.only_reap();
+        bench.lane.arrivals.len()
+    };
+    let bytes = set_command(1);
+    assert!(bring(&mut bench, &bytes) > 1, "there is room for all of it");
+    while !bench.lane.arrivals.is_empty() {
+        bench.turn();
+    }
+    // What has come is more than half of what may.
+    bench.lane.core.intake.set_limit(MUCH);
+    assert_eq!(bring(&mut bench, &bytes), 1);
+}
+
 #[test]
 fn values_that_arrive_at_once_take_their_share_and_all_come_in() {
     const BUDGET: usize = 24 << 20;
@@ -177,17 +208,8 @@ fn values_that_arrive_at_once_take_their_share_and_all_come_in() {
     const MOST: usize = BUDGET / 2 + 2 * VALUE_BYTES;
     let mut bench = Bench::new(&[("maxmemory", "1gb")]);
     bench.lane.core.shared.lines[0].budget.store(BUDGET, Ordering::Relaxed);
-    let mut clients: Vec<(UnixStream, Vec<u8>)> = (0..CLIENTS)
-        .map(|number| {
-            let (_, client) = bench.connect();
-            let mut bytes = b"*3\r\n$3\r\nSET\r\n".to_vec();
-            let key = format!("key:{{2}}:{number}");
-            bytes.extend(format!("${}\r\n{key}\r\n${VALUE_BYTES}\r\n", key.len()).as_bytes());
-            bytes.resize(bytes.len() + VALUE_BYTES, b'x');
-            bytes.extend(b"\r\n");
-            (client, bytes)
-        })
-        .collect();
+    let mut clients: Vec<(UnixStream, Vec<u8>)> =
+        (0..CLIENTS).map(|number| (bench.connect().1, set_command(number))).collect();
     let (mut most, mut held_back) = (0, 0);
     for _ in 0..TURNS_MAX {
         for (client, bytes) in &mut clients {
