@@ -569,3 +569,101 @@ fn a_full_store_refuses_what_would_need_memory() {
     assert_eq!(aside(&mut client), before);
     assert!(client.say("SMEMBERS {k}set").starts_with(&format!("*{ELEMENTS}\r\n")));
 }
+
+/// Elements of the collections that nobody may wait for.
+const MILLION: usize = 1_000_000;
+/// Elements that one command of `fill_a_million` names.
+const AT_ONCE: usize = 500;
+
+/// Collections of a million elements in the slot of `{k}`.
+fn fill_a_million(client: &mut Client) {
+    let half = MILLION / 2;
+    let mut grow = |name: &str, key: &str, arguments: &dyn Fn(usize) -> Vec<String>| {
+        for first in (0..MILLION).step_by(20 * AT_ONCE) {
+            let mut bytes = Vec::new();
+            for from in (first..first + 20 * AT_ONCE).step_by(AT_ONCE) {
+                bytes.extend(encode(&many(&[name, key], AT_ONCE, |n| arguments(from + n))));
+            }
+            client.send(&bytes);
+            (0..20).for_each(|_| assert!(client.reply().starts_with(':'), "{name}"));
+        }
+    };
+    grow("SADD", "{k}set", &|n| vec![member(n)]);
+    grow("SADD", "{k}set2", &|n| vec![member(n + half)]);
+    grow("RPUSH", "{k}list", &|n| vec![member(n)]);
+    grow("HSET", "{k}hash", &|n| vec![member(n), n.to_string()]);
+    grow("ZADD", "{k}sorted", &|n| vec![n.to_string(), member(n)]);
+    grow("ZADD", "{k}sorted2", &|n| vec![n.to_string(), member(n + half)]);
+    assert_eq!(client.say("SETRANGE {k}text 67108863 x"), ":67108864\r\n");
+}
+
+/// The reply to a command, of which only the first line is kept; what was sent meanwhile by `other` was
+/// answered meanwhile, and how often.
+fn first_line_while(client: &mut Client, command: &str, other: &mut Client) -> (String, usize) {
+    const END: &[u8] = b"+PONG\r\n";
+    let words: Vec<&str> = command.split(' ').collect();
+    client.send(&[encode(&words), encode(&["PING"])].concat());
+    client.stream.set_nonblocking(true).expect("a TCP socket");
+    let (mut got, mut piece, mut answers) = (Vec::new(), vec![0; 1 << 20], 0);
+    while !got.ends_with(END) {
+        match std::io::Read::read(&mut client.stream, &mut piece) {
+            Ok(length) => got.extend_from_slice(&piece[..length]),
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        assert!(other.say("INCR elsewhere").starts_with(':'), "{command}");
+        answers += 1;
+    }
+    client.stream.set_nonblocking(false).expect("a TCP socket");
+    let end = got.iter().position(|byte| *byte == b'\r').expect("a line");
+    (String::from_utf8_lossy(&got[..end]).into_owned(), answers)
+}
+
+/// Microseconds of the longest turn of the first lane.
+fn longest_turn(client: &mut Client) -> String {
+    let text = client.say("INFO everything");
+    let lane = text.lines().find(|line| line.starts_with("lane0:")).expect("a line a lane");
+    let turn = lane.split(',').find_map(|field| field.strip_prefix("longest_turn_us="));
+    turn.expect("the field is there").to_owned()
+}
+
+/// Whoever asks for something else is served while a million elements are gone through. What the lane's
+/// longest turn was is printed; `perf/stall` measures it.
+#[test]
+fn a_million_elements_are_gone_through_aside() {
+    let server = Running::with(1, &[]);
+    let (mut client, mut other) = (server.client(), server.client());
+    fill_a_million(&mut client);
+    let (all, both, half) = (MILLION, MILLION * 3 / 2, MILLION / 2);
+    for (command, reply) in [
+        ("SMEMBERS {k}set", format!("*{all}")),
+        ("HGETALL {k}hash", format!("*{}", 2 * all)),
+        ("LRANGE {k}list 0 -1", format!("*{all}")),
+        ("ZRANGE {k}sorted 0 -1", format!("*{all}")),
+        ("SINTER {k}set {k}set2", format!("*{half}")),
+        ("SUNIONSTORE {k}to {k}set {k}set2", format!(":{both}")),
+        ("ZUNIONSTORE {k}to 2 {k}sorted {k}sorted2", format!(":{both}")),
+        ("ZRANGESTORE {k}to {k}sorted 0 -1", format!(":{all}")),
+        ("SORT {k}list ALPHA STORE {k}to", format!(":{all}")),
+        ("LPOS {k}list none", "$-1".to_owned()),
+        ("LINSERT {k}list BEFORE m500000 new", format!(":{}", all + 1)),
+        ("LREM {k}list 0 new", ":1".to_owned()),
+        ("BITOP NOT {k}to {k}text", ":67108864".to_owned()),
+        ("SPOP {k}set 500000", format!("*{half}")),
+        ("ZREMRANGEBYRANK {k}sorted 0 499999", format!(":{half}")),
+    ] {
+        other.say("CONFIG RESETSTAT");
+        let (first, answers) = first_line_while(&mut client, command, &mut other);
+        assert_eq!(first, reply, "{command}");
+        assert_eq!(aside(&mut other), 1, "{command}");
+        let turn = longest_turn(&mut other);
+        println!("{command}: {answers} answers meanwhile, longest turn {turn} us");
+    }
+    // All of it in one transaction.
+    let before = aside(&mut other);
+    for command in ["MULTI", "SUNIONSTORE {k}to {k}set {k}set2", "SMEMBERS {k}to"] {
+        assert!(client.say(command).starts_with('+'), "{command}");
+    }
+    assert_eq!(first_line_while(&mut client, "EXEC", &mut other).0, "*2");
+    assert_eq!(aside(&mut other), before + 2);
+    println!("in a transaction: longest turn {} us", longest_turn(&mut other));
+}

@@ -1,5 +1,5 @@
 //! One collection of each type with very many elements: grown, read whole, put together with
-//! another, halved, dumped, deleted.
+//! another, halved, dumped, copied, deleted; and a long string.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,11 +30,13 @@ enum Work {
 /// What differs between the elements, and from run to run.
 const PLACES: [&str; 4] = ["{i}", "{j}", "{score}", "{due}"];
 
-const CASES: [Work; 34] = [
+const CASES: [Work; 43] = [
     Work::Each("HSET hash field:{i} value:{i}"),
     Work::Once("HGETALL hash"),
     Work::Once("DUMP hash"),
-    Work::Freeing("DEL hash"),
+    Work::Once("COPY hash to"),
+    Work::Once("HSET to field:{half} other"),
+    Work::Freeing("DEL hash to"),
     Work::Each("HSETEX hash PXAT {due} FIELDS 1 field:{i} value:{i}"),
     Work::Expiry("HLEN hash"),
     Work::Each("SADD set member:{i}"),
@@ -47,6 +49,9 @@ const CASES: [Work; 34] = [
     Work::Freeing("DEL set other to"),
     Work::Each("RPUSH list element:{score}"),
     Work::Once("LRANGE list 0 -1"),
+    Work::Once("LPOS list none"),
+    Work::Once("LINSERT list BEFORE element:{half} new"),
+    Work::Once("LREM list 0 element:{half}"),
     Work::Once("SORT list ALPHA STORE to"),
     Work::Once("LTRIM list 0 {half}"),
     Work::Once("DUMP to"),
@@ -65,6 +70,10 @@ const CASES: [Work; 34] = [
     Work::Once("XTRIM stream MAXLEN = {half}"),
     Work::Once("DUMP stream"),
     Work::Freeing("DEL stream"),
+    Work::Once("SETRANGE text 100000000 x"),
+    Work::Once("BITCOUNT text"),
+    Work::Once("BITOP NOT to text"),
+    Work::Freeing("DEL text to"),
 ];
 
 /// The cases, each a phase, with collections of so many elements. What the server does not know is
