@@ -23,6 +23,7 @@ const FIELDS_STEP: usize = 64;
 const FIELD_UNITS: usize = 4;
 
 /// When the first field of the hash is due, if it is a hash that has such fields.
+#[inline]
 fn next_field_expiry(entry: Entry<'_>) -> Option<Millis> {
     if entry.header().type_name() != TypeName::Hash {
         return None;
@@ -40,6 +41,7 @@ pub(crate) fn soonest(entry: Entry<'_>) -> Option<Millis> {
 }
 
 /// Whether some field of the entry has an expiry.
+#[inline]
 pub(crate) fn is_fielded(entry: Entry<'_>) -> bool {
     next_field_expiry(entry).is_some()
 }
@@ -153,34 +155,39 @@ impl Store {
         };
         let result = edit(&mut editing);
         let empty = value.is_empty();
-        let mut stands = None;
+        // Where it is now; an entry that is written anew may come to stand elsewhere.
+        let mut stands = before.found;
         match (value.into_body(), before.charged) {
-            (Body::Large(large), Some(charged)) => {
-                self.put_back(&before, large, charged);
-                stands = before.found;
+            (Body::Large(large), Some(charged)) => self.put_back(&before, large, charged),
+            (body, charged) => {
+                if let (Some(found), Some(charged)) = (before.found, charged) {
+                    // It has become small. What was taken out is still in the books.
+                    entry::recharge(&self.slab, handle_at(&mut self.slots, found), charged);
+                }
+                match body {
+                    // What is empty is about to go.
+                    Body::Packed(block) if empty => self.spare_block = block,
+                    Body::Large(_) if empty => {}
+                    body => {
+                        self.put_anew(key, before.found, T::TYPE, body)?;
+                        stands = None;
+                    }
+                }
             }
-            (body @ Body::Packed(_), Some(charged)) => {
-                // It has become small. What was taken out is still in the books.
-                let found = before.found.expect("it was taken out of an entry");
-                entry::recharge(&self.slab, handle_at(&mut self.slots, found), charged);
-                self.put_small(key, T::TYPE, body, empty)?;
-            }
-            (body, None) => self.put_small(key, T::TYPE, body, empty)?,
         }
         let changes = changes.unwrap_or_default();
         if !changes.is_empty() {
             let effect = Effect::Edit { key: *key, type_name: T::TYPE, changes: &changes };
             self.say(|sink| sink.effect(&effect));
         }
-        // Only an entry that was written anew may stand elsewhere.
-        let is_hash = T::TYPE == TypeName::Hash;
-        let stands = if empty || is_hash { stands.or_else(|| self.find(key)) } else { None };
-        if let Some(found) = stands {
-            if empty {
+        if empty {
+            if let Some(found) = stands {
                 self.remove_found(found, Removal::Deleted);
-            } else if is_hash {
-                self.schedule_fields(key, found, before.fields);
             }
+        } else if T::TYPE == TypeName::Hash
+            && let Some(found) = stands.or_else(|| self.find(key))
+        {
+            self.schedule_fields(key, found, before.fields);
         }
         Ok(result)
     }
@@ -190,10 +197,7 @@ impl Store {
         let none = Before { found, charged: None, fields: None };
         let mut bytes = std::mem::take(&mut self.spare_block);
         bytes.clear();
-        let Some(at) = found else {
-            self.spare_block = bytes;
-            return (T::empty(), none);
-        };
+        let Some(at) = found else { return (T::from_packed(bytes), none) };
         let entry = self.entry(at);
         let fields = next_field_expiry(entry);
         if let BodyView::Packed(block) = entry.collection().body {
@@ -240,29 +244,24 @@ impl Store {
         }
     }
 
-    /// Writes what was packed or nothing before.
-    fn put_small(
+    /// Writes what was packed or nothing before to where it was found, or not at all.
+    fn put_anew(
         &mut self,
         key: &Key<'_>,
+        found: Option<Found>,
         type_name: TypeName,
         body: Body,
-        empty: bool,
     ) -> Result<(), OutOfMemory> {
         match body {
-            // What is empty is about to go.
             Body::Packed(block) => {
                 let form = Form::Packed(type_name, &block);
-                let put = if empty {
-                    Ok(true)
-                } else {
-                    self.write(key, form, Expiry::Keep, Room::Forced)
-                };
+                let put = self.write_over(key, found, form, Expiry::Keep, Room::Forced);
                 self.spare_block = block;
                 put.map(drop)
             }
-            Body::Large(_) if empty => Ok(()),
             Body::Large(large) => {
-                self.write(key, Form::large(large), Expiry::Keep, Room::Forced).map(drop)
+                let form = Form::large(large);
+                self.write_over(key, found, form, Expiry::Keep, Room::Forced).map(drop)
             }
         }
     }

@@ -377,7 +377,7 @@ impl Store {
                 self.fielded += usize::from(is_fielded(self.entry(found)));
                 self.fielded -= usize::from(fielded);
             }
-            Err(draft) => self.replace(key, draft, scheduled, room)?,
+            Err(draft) => self.replace(key, found, draft, scheduled, room)?,
         }
         Ok(true)
     }
@@ -386,6 +386,7 @@ impl Store {
     fn replace(
         &mut self,
         key: &Key<'_>,
+        found: Found,
         draft: Draft<'_>,
         scheduled: bool,
         room: Room,
@@ -393,13 +394,16 @@ impl Store {
         if key.bytes.len() > KEY_BYTES_MAX {
             return Err(OutOfMemory);
         }
-        self.make_room(draft.bytes(), draft.form.charged(), 0)
-            .or_else(|refusal| room.or(refusal))?;
+        let (bytes, charged) = (draft.bytes(), draft.form.charged());
+        let found = if self.has_room(bytes, charged, 0) {
+            Some(found)
+        } else {
+            self.make_room(bytes, charged, 0).or_else(|refusal| room.or(refusal))?;
+            // Making room may have evicted this very key.
+            self.find(key)
+        };
         let expiry = draft.expiry;
-        // Making room may have evicted this very key.
-        let found = self.find(key);
         let scheduled = scheduled && found.is_some();
-        let charged = draft.form.charged();
         let clock = draft.clock;
         let handle = draft.place(&self.slab).map_err(|_| OutOfMemory)?;
         if let Some(found) = found {

@@ -305,12 +305,15 @@ impl ListDeque {
     fn chunk_mut<R>(&mut self, group: usize, chunk: usize, f: impl FnOnce(&mut Chunk) -> R) -> R {
         let group = &mut self.groups[group];
         let chunk = &mut group.chunks[chunk];
-        let (heap, count) = (chunk.heap(), chunk.count());
+        let (capacity, count) = (chunk.buffer.len(), chunk.count());
         let result = f(chunk);
-        self.heap = self.heap + chunk.heap() - heap;
         self.count = self.count + chunk.count() - count;
-        group.chunk_bytes = group.chunk_bytes + chunk.heap() - heap;
         group.count = group.count + chunk.count() - count;
+        if chunk.buffer.len() != capacity {
+            let (before, now) = (heap_bytes(capacity), chunk.heap());
+            self.heap = self.heap + now - before;
+            group.chunk_bytes = group.chunk_bytes + now - before;
+        }
         result
     }
 
@@ -389,20 +392,26 @@ impl ListDeque {
         Some(if end == End::Front { first(run).0 } else { last(run).0 })
     }
 
-    /// Takes the element at an end of a list that is not empty away.
-    pub(super) fn pop(&mut self, end: End) {
+    /// Takes the element at an end of a list that is not empty away, after `read` has seen it.
+    pub(super) fn pop<R>(&mut self, end: End, read: impl FnOnce(Item<'_>) -> R) -> R {
         let (group, chunk) = self.at_end(end);
-        let left = self.chunk_mut(group, chunk, |chunk| {
+        let (left, result) = self.chunk_mut(group, chunk, |chunk| {
+            let (item, length) = match end {
+                End::Front => first(chunk.run()),
+                End::Back => last(chunk.run()),
+            };
+            let result = read(item);
             match end {
-                End::Front => chunk.start += first(chunk.run()).1 as u32,
-                End::Back => chunk.end -= last(chunk.run()).1 as u32,
+                End::Front => chunk.start += length as u32,
+                End::Back => chunk.end -= length as u32,
             }
             chunk.count -= 1;
-            chunk.count
+            (chunk.count, result)
         });
         if left == 0 {
             self.drop_chunk(group, chunk);
         }
+        result
     }
 
     /// Drops a chunk, and its group if that was all of it.

@@ -266,17 +266,20 @@ impl Edit<'_, List> {
 
     /// Takes the element at an end away, after `read` has seen it; None: the list is empty.
     pub fn pop_with<R>(&mut self, end: End, read: impl FnOnce(Item<'_>) -> R) -> Option<R> {
-        let result = read(self.view().peek(end)?);
-        match &mut *self.value {
+        let result = match &mut *self.value {
             List::Packed(block) => {
+                let result = read(ListView::Packed(block).peek(end)?);
                 let index = if end == End::Front { 0 } else { packed_count(block) - 1 };
                 splice_packed(block, index, 1, None);
+                result
             }
+            List::Large(large) if large.is_empty() => return None,
             List::Large(large) => {
-                large.make_mut().pop(end);
+                let result = large.make_mut().pop(end, read);
                 self.pack_again();
+                result
             }
-        }
+        };
         self.record(|| ListChange::Pop { end, count: 1 });
         Some(result)
     }
