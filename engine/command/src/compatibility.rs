@@ -6,7 +6,7 @@ use std::fmt::Write;
 use crate::table;
 
 /// Every command and subcommand of Redis and Valkey, HELP left out, with who first had it: `Redis`
-/// means Redis 7.0 or before.
+/// means Redis 7.0 or before. What Redis 8 brings along as modules is a row a family: `json.*`.
 const KNOWN: &[(&str, &str)] = &[
     ("acl", "Redis"),
     ("acl|cat", "Redis"),
@@ -24,6 +24,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("append", "Redis"),
     ("asking", "Redis"),
     ("auth", "Redis"),
+    ("bf.*", "Redis 8.0"),
     ("bgrewriteaof", "Redis"),
     ("bgsave", "Redis"),
     ("bitcount", "Redis"),
@@ -39,6 +40,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("bzmpop", "Redis"),
     ("bzpopmax", "Redis"),
     ("bzpopmin", "Redis"),
+    ("cf.*", "Redis 8.0"),
     ("client", "Redis"),
     ("client|caching", "Redis"),
     ("client|capa", "Valkey 8"),
@@ -63,18 +65,22 @@ const KNOWN: &[(&str, &str)] = &[
     ("cluster|addslots", "Redis"),
     ("cluster|addslotsrange", "Redis"),
     ("cluster|bumpepoch", "Redis"),
+    ("cluster|cancelslotmigrations", "Valkey 9.0"),
     ("cluster|count-failure-reports", "Redis"),
     ("cluster|countkeysinslot", "Redis"),
     ("cluster|delslots", "Redis"),
     ("cluster|delslotsrange", "Redis"),
     ("cluster|failover", "Redis"),
+    ("cluster|flushslot", "Valkey 9.0"),
     ("cluster|flushslots", "Redis"),
     ("cluster|forget", "Redis"),
     ("cluster|getkeysinslot", "Redis"),
+    ("cluster|getslotmigrations", "Valkey 9.0"),
     ("cluster|info", "Redis"),
     ("cluster|keyslot", "Redis"),
     ("cluster|links", "Redis"),
     ("cluster|meet", "Redis"),
+    ("cluster|migrateslots", "Valkey 9.0"),
     ("cluster|migration", "Redis 8.4"),
     ("cluster|myid", "Redis"),
     ("cluster|myshardid", "Redis 7.2"),
@@ -87,8 +93,9 @@ const KNOWN: &[(&str, &str)] = &[
     ("cluster|setslot", "Redis"),
     ("cluster|shards", "Redis"),
     ("cluster|slaves", "Redis"),
-    ("cluster|slot-stats", "Redis 8.2"),
+    ("cluster|slot-stats", "Valkey 8"),
     ("cluster|slots", "Redis"),
+    ("cms.*", "Redis 8.0"),
     ("command", "Redis"),
     ("commandlog", "Valkey 8"),
     ("commandlog|get", "Valkey 8"),
@@ -131,6 +138,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("fcall_ro", "Redis"),
     ("flushall", "Redis"),
     ("flushdb", "Redis"),
+    ("ft.*", "Redis 8.0"),
     ("function", "Redis"),
     ("function|delete", "Redis"),
     ("function|dump", "Redis"),
@@ -172,7 +180,11 @@ const KNOWN: &[(&str, &str)] = &[
     ("hlen", "Redis"),
     ("hmget", "Redis"),
     ("hmset", "Redis"),
-    ("hotkeys", "Redis 8.4"),
+    ("hotkeys", "Redis 8.6"),
+    ("hotkeys|get", "Redis 8.6"),
+    ("hotkeys|reset", "Redis 8.6"),
+    ("hotkeys|start", "Redis 8.6"),
+    ("hotkeys|stop", "Redis 8.6"),
     ("hpersist", "Redis 7.4"),
     ("hpexpire", "Redis 7.4"),
     ("hpexpireat", "Redis 7.4"),
@@ -190,6 +202,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("incrby", "Redis"),
     ("incrbyfloat", "Redis"),
     ("info", "Redis"),
+    ("json.*", "Redis 8.0"),
     ("keys", "Redis"),
     ("lastsave", "Redis"),
     ("latency", "Redis"),
@@ -324,13 +337,29 @@ const KNOWN: &[(&str, &str)] = &[
     ("sunsubscribe", "Redis"),
     ("swapdb", "Redis"),
     ("sync", "Redis"),
+    ("tdigest.*", "Redis 8.0"),
     ("time", "Redis"),
+    ("topk.*", "Redis 8.0"),
     ("touch", "Redis"),
+    ("ts.*", "Redis 8.0"),
     ("ttl", "Redis"),
     ("type", "Redis"),
     ("unlink", "Redis"),
     ("unsubscribe", "Redis"),
     ("unwatch", "Redis"),
+    ("vadd", "Redis 8.0"),
+    ("vcard", "Redis 8.0"),
+    ("vdim", "Redis 8.0"),
+    ("vemb", "Redis 8.0"),
+    ("vgetattr", "Redis 8.0"),
+    ("vinfo", "Redis 8.0"),
+    ("vismember", "Redis 8.2"),
+    ("vlinks", "Redis 8.0"),
+    ("vrandmember", "Redis 8.0"),
+    ("vrange", "Redis 8.4"),
+    ("vrem", "Redis 8.0"),
+    ("vsetattr", "Redis 8.0"),
+    ("vsim", "Redis 8.0"),
     ("wait", "Redis"),
     ("waitaof", "Redis 7.2"),
     ("watch", "Redis"),
@@ -338,7 +367,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("xackdel", "Redis 8.2"),
     ("xadd", "Redis"),
     ("xautoclaim", "Redis"),
-    ("xcfgset", "Redis 8.4"),
+    ("xcfgset", "Redis 8.6"),
     ("xclaim", "Redis"),
     ("xdel", "Redis"),
     ("xdelex", "Redis 8.2"),
@@ -394,6 +423,9 @@ const KNOWN: &[(&str, &str)] = &[
     ("zunionstore", "Redis"),
 ];
 
+const MODULES: &str = "there are no modules";
+const VECTORS: &str = "there are no vector sets";
+
 /// Why a command is not there: by its name, or by that of its container.
 const ABSENT: &[(&str, &str)] = &[
     ("acl", "users and their rights are not there yet; `requirepass` is"),
@@ -408,7 +440,7 @@ const ABSENT: &[(&str, &str)] = &[
     ("cluster", "lanes are arranged by the server itself"),
     ("commandlog", "SLOWLOG tells slow commands"),
     ("failover", "there are no replicas yet"),
-    ("hotkeys", "not there yet"),
+    ("hotkeys", "keys are not counted one by one; SLOWLOG and LATENCY tell slow commands"),
     ("migrate", "DUMP and RESTORE, or `ringlane import`, move keys"),
     ("module", "there are no modules"),
     ("pfdebug", "for Redis's own tests"),
@@ -422,7 +454,28 @@ const ABSENT: &[(&str, &str)] = &[
     ("slaveof", "there are no replicas yet"),
     ("sync", "there are no replicas yet"),
     ("waitaof", "there is no append-only file"),
-    ("xcfgset", "not there yet"),
+    ("xcfgset", "XADD knows no IDMP"),
+    ("bf.*", MODULES),
+    ("cf.*", MODULES),
+    ("cms.*", MODULES),
+    ("ft.*", MODULES),
+    ("json.*", MODULES),
+    ("tdigest.*", MODULES),
+    ("topk.*", MODULES),
+    ("ts.*", MODULES),
+    ("vadd", VECTORS),
+    ("vcard", VECTORS),
+    ("vdim", VECTORS),
+    ("vemb", VECTORS),
+    ("vgetattr", VECTORS),
+    ("vinfo", VECTORS),
+    ("vismember", VECTORS),
+    ("vlinks", VECTORS),
+    ("vrandmember", VECTORS),
+    ("vrange", VECTORS),
+    ("vrem", VECTORS),
+    ("vsetattr", VECTORS),
+    ("vsim", VECTORS),
 ];
 
 const NO_SNAPSHOT: &str =
@@ -443,14 +496,21 @@ const PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY a
 const DIFFERENT: &[(&str, &str)] = &[
     ("client|kill", "no client that waits is left out of MAXAGE"),
     (
+        "client|tracking",
+        "SWAPDB, and what changes the groups of a stream, make copies invalid as well; a script has read \
+         every key that it names",
+    ),
+    (
         "bitfield",
-        "SAT of values far below a field's range gives the lowest, not what 64 bits wrap to",
+        "SAT of values far below a field's range gives the lowest, not what 64 bits wrap to; a string \
+         that has only grown, since FAIL kept the value out, has changed",
     ),
     (
         "cluster|nodes",
         "at the front door `myself` is the lane of the connection, with its own port: \
          redis-benchmark --cluster keeps to the port it was given, so it is given a lane's",
     ),
+    ("command|getkeysandflags", "SET's key has the flags that it has with GET"),
     ("debug", "only what tests of clients need"),
     ("del", NO_SNAPSHOT),
     ("dump", "the plain form of each type, which every version reads; not compressed"),
@@ -464,9 +524,15 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("flushall", "SYNC and ASYNC are the same: gone at once, freed in slices"),
     ("flushdb", "SYNC and ASYNC are the same: gone at once, freed in slices"),
     ("function|kill", ENDED),
+    (
+        "function|load",
+        "what a library must not do while it is loaded is refused in words of our own",
+    ),
     ("hscan", "the order is the table's own"),
     ("info", "its own fields beside Redis's; figures that have no meaning here are 0"),
     ("keys", "the order is the table's own"),
+    ("lolwut", "VERSION without a number draws too"),
+    ("ltrim", "what takes nothing away changes nothing: no WATCH fails, no copy becomes invalid"),
     ("memory|usage", "what the value really takes here"),
     ("mget", NO_SNAPSHOT),
     ("monitor", "held to the `pubsub` class of `client-output-buffer-limit`"),
@@ -480,6 +546,8 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("object|idletime", "as far as the eviction's two bits tell"),
     ("object|refcount", "always 1: nothing is shared"),
     ("pfcount", "works in read-only scripts too"),
+    ("publish", "in a script it answers 0: its message goes out after the script"),
+    ("readonly", "answered at the front door too"),
     ("restore", "IDLETIME and FREQ are read and not kept"),
     ("scan", "order and cursors are the table's own; COUNT is at most 2048"),
     ("script|kill", ENDED),
@@ -500,7 +568,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 /// The page, in Markdown.
 pub fn page() -> String {
     let mut page = String::from(
-        "# Compatibility\n\nEvery command of Redis (up to 8.4) and Valkey (up to 9.0): whether it is \
+        "# Compatibility\n\nEvery command of Redis (up to 8.6) and Valkey (up to 9.0): whether it is \
          here, and how it differs where it does. Written from the command table; a test holds this \
          page to it.\n\n| command | since | here | |\n|---|---|---|---|\n",
     );

@@ -290,7 +290,11 @@ fn add(
 ) -> Result<(), CommandError> {
     let there = libraries.iter().position(|one| one.name == library.name);
     match there {
-        Some(_) if !replace => return Err(already_there(&library.name)),
+        Some(_) if !replace => {
+            // RESTORE says it without the quotes of LOAD.
+            let name = String::from_utf8_lossy(&library.name);
+            return Err(CommandError::Text(format!("ERR Library {name} already exists")));
+        }
         Some(index) => {
             libraries.remove(index);
         }

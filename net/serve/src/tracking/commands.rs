@@ -308,12 +308,12 @@ impl Core {
 
 /// `CLIENT CACHING YES|NO`.
 pub fn caching(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
-    const NOT_CHOOSING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking \
+    const NOT_TRACKING: &str = "ERR CLIENT CACHING can be called only when the client is in tracking \
         mode with OPTIN or OPTOUT mode enabled";
     let connection = core.connections.get(id).expect("its command is running");
-    let tracking = connection.tracking.as_mut();
-    let tracking = tracking.filter(|it| matches!(it.mode, Mode::OptIn | Mode::OptOut));
-    let Some(tracking) = tracking else { return Err(CommandError::Fixed(NOT_CHOOSING)) };
+    let Some(tracking) = connection.tracking.as_mut() else {
+        return Err(CommandError::Fixed(NOT_TRACKING));
+    };
     let refusal = match (tracking.mode, &args[2]) {
         (Mode::OptIn, word) if parse::is(word, "yes") => None,
         (Mode::OptOut, word) if parse::is(word, "no") => None,

@@ -16,6 +16,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use indexmap::{IndexMap, IndexSet};
 use ringlane_base::{Database, LaneId};
+use ringlane_command::spec::Group;
 use ringlane_command::{Access, Args, CommandSpec, Run, ServeCommand};
 use ringlane_store::Key;
 use smallvec::SmallVec;
@@ -95,7 +96,9 @@ impl Tracking {
             Run::Serve(_) | Run::Store(_) => in_transaction,
         };
         self.caching &= lasts;
-        let remember = wanted && spec.access == Access::Read;
+        // A script may read any key that it names.
+        let reads = spec.access == Access::Read || spec.group == Group::Scripting;
+        let remember = wanted && reads;
         Mark { connection, remember, noloop: self.noloop }
     }
 }

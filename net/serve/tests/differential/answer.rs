@@ -234,16 +234,19 @@ const NOT_COMPARED: [&[u8]; 5] =
 const NEWER: [&[u8]; 2] = [b"inactive", b"active-time"];
 
 /// Equal but for times, and fields that came later. A time is a number behind a name of
-/// `NOT_COMPARED`, or the third of four in a pending entry.
+/// `NOT_COMPARED`, or the last but one in a pending entry: of a group (id, consumer, time, count) or of
+/// a consumer (id, time, count).
 fn same_but_times(ours: &Value, theirs: &Value) -> bool {
     let (Value::Many(_, ours), Value::Many(_, theirs)) = (ours, theirs) else {
         return ours == theirs;
     };
     let ours = without_newer(ours);
     let mut before: &[u8] = b"";
+    let theirs_len = theirs.len();
+    let entry = (3..=4).contains(&theirs_len) && matches!(theirs.last(), Some(Value::Integer(_)));
     ours.len() == theirs.len()
         && ours.iter().zip(theirs).enumerate().all(|(index, (ours, theirs))| {
-            let pending = matches!((index, ours), (2, Value::Integer(_)));
+            let pending = entry && index + 2 == theirs_len && matches!(ours, Value::Integer(_));
             let skipped = pending || NOT_COMPARED.contains(&before);
             before = match theirs {
                 Value::Bulk(name) => name,

@@ -11,8 +11,11 @@ mod support;
 
 mod answer;
 mod grammar;
+mod listener;
 mod redis;
 mod run;
+mod scenery;
+mod scenes;
 mod words;
 
 use run::Pair;
@@ -64,4 +67,27 @@ fn every_answer_is_that_of_redis() {
         differences.join("\n")
     );
     assert!(counts.refused * 2 < counts.answers, "most commands do something: {counts:?}");
+}
+
+#[test]
+fn scenes_of_several_clients_go_as_at_redis() {
+    let Some(redis) = redis::Redis::start() else { return };
+    let mut differences = Vec::new();
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (ours, theirs) = (server.address, redis.address);
+        for scene in scenery::SCENES {
+            for &version in scene.versions {
+                let found = scenes::play(scene, version, ours, theirs);
+                differences.extend(
+                    found
+                        .into_iter()
+                        .map(|it| format!("{lanes} lanes, {}, RESP{version}: {it}", scene.name)),
+                );
+            }
+        }
+        let found = scenes::exchange_functions(ours, theirs);
+        differences.extend(found.map(|it| format!("{lanes} lanes, {it}")));
+    }
+    assert!(differences.is_empty(), "{} differ:\n{}", differences.len(), differences.join("\n"));
 }

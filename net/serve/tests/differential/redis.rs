@@ -1,5 +1,6 @@
 //! A redis-server of the test's own, to compare with.
 
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -50,7 +51,7 @@ impl Redis {
 
     fn accepts(&mut self) -> bool {
         for _ in 0..KNOCKS_MAX {
-            if TcpStream::connect(self.address).is_ok() {
+            if self.answers_itself() {
                 return true;
             }
             if self.process.try_wait().expect("our own child").is_some() {
@@ -59,5 +60,25 @@ impl Redis {
             std::thread::sleep(Duration::from_millis(25));
         }
         false
+    }
+
+    /// Whether it is this process that answers: where another one has taken the port first, even this
+    /// test's own knock at a port of the range that clients get, somebody else accepts.
+    fn answers_itself(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address) else { return false };
+        let mut answer = Vec::new();
+        let wanted = format!("\r\nprocess_id:{}\r\n", self.process.id()).into_bytes();
+        let mut piece = [0; 4096];
+        stream.set_read_timeout(Some(Duration::from_secs(1))).expect("a TCP socket");
+        if stream.write_all(b"INFO server\r\n").is_err() {
+            return false;
+        }
+        while !answer.windows(wanted.len()).any(|part| part == wanted) {
+            match stream.read(&mut piece) {
+                Ok(length @ 1..) => answer.extend_from_slice(&piece[..length]),
+                Ok(0) | Err(_) => return false,
+            }
+        }
+        true
     }
 }
