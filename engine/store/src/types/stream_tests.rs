@@ -56,6 +56,10 @@ fn given(view: StreamView<'_>) -> BTreeMap<Vec<u8>, Given> {
             .collect();
         let by_consumer: usize = group.consumers().map(|(_, it)| it.pending_len()).sum();
         assert_eq!((all.len(), group.pending_len()), (by_consumer, by_consumer));
+        let mut by_age: Vec<_> = all.iter().map(|(id, (_, at, _))| (*at, *id)).collect();
+        by_age.sort_unstable();
+        let told = group.pending_by_age().map(|(id, it)| (it.delivered_at.0, id));
+        assert_eq!(told.collect::<Vec<_>>(), by_age);
         for (name, _) in group.consumers() {
             let its = group.pending_of_consumer(name, StreamId::MIN, StreamId::MAX);
             assert!(its.map(|(id, _)| &all[&id].0).all(|owner| owner == name));
