@@ -15,7 +15,7 @@ const WARM_UP: usize = 2;
 const MEASURED: usize = 2;
 /// How far the process may pass the limit. It is a twentieth where the thread that looks after the
 /// memory gets its time; beside other tests on few cores it comes late, and much comes meanwhile.
-const SLACK: usize = LIMIT / 6;
+const SLACK: usize = LIMIT / 3;
 
 /// Commands of one client, written one after another.
 trait Load: FnMut(&mut fastrand::Rng, &mut Vec<u8>) + Send {}

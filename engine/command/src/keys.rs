@@ -140,7 +140,11 @@ pub fn copy(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Err(CommandError::SameObject);
     }
     let copied = match context.store.export(&from) {
-        Some(exported) if replace || context.store.peek(&to).is_none() => {
+        Some(mut exported) if replace || context.store.peek(&to).is_none() => {
+            // Else the first change of either key would copy all of it, on its lane.
+            let (elements, bytes) = exported.value.shared();
+            context.limits.claim_of(elements, (elements, bytes))?;
+            exported.value.unshare();
             context.store.import(&to, &exported)?;
             context.notify(NoticeClasses::GENERIC, "copy_to", &to);
             true

@@ -137,6 +137,32 @@ impl OwnedValue {
     }
 }
 
+impl OwnedValue {
+    /// Copies what is shared, so that whoever changes it first need not.
+    pub fn unshare(&mut self) {
+        match self {
+            Self::Text(_) | Self::Integer(_) => {}
+            Self::Blob(blob) => *blob = Bytes::copy_from_slice(blob),
+            Self::Collection(OwnedCollection { body, .. }) => match body {
+                Body::Packed(_) => {}
+                Body::Large(large) => *large = Arc::new(Collection::clone(large)),
+            },
+        }
+    }
+
+    /// How much `unshare` copies: elements, and the bytes that they take.
+    pub fn shared(&self) -> (usize, usize) {
+        match self {
+            Self::Text(_) | Self::Integer(_) => (0, 0),
+            Self::Blob(blob) => (1, blob.len()),
+            Self::Collection(OwnedCollection { body, .. }) => match body {
+                Body::Packed(_) => (0, 0),
+                Body::Large(large) => (large.len(), large.bytes()),
+            },
+        }
+    }
+}
+
 impl Value<'_> {
     /// A copy that can leave the lane; blobs and large collections are shared, not copied.
     pub fn to_owned(self) -> OwnedValue {

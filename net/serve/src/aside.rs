@@ -491,8 +491,13 @@ impl Core {
     /// The connection's command has been answered: what was planned behind it runs now.
     fn resume_after_aside(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get(id) {
-            (connection.aside, connection.barrier) = (false, false);
+            connection.aside = false;
         }
+        self.lift_barrier(id);
+    }
+
+    /// Runs what was held back behind a command of the connection, until one of them takes its time too.
+    pub fn run_held_back(&mut self, id: ConnectionId) {
         loop {
             // None of another connection overtakes: each has its own order.
             let next = self.asides.held_back.iter().position(|held| held.connection == id);
@@ -504,10 +509,9 @@ impl Core {
                 continue;
             }
             self.run_held(&held);
-            if self.connections.get(id).is_some_and(|connection| connection.aside) {
+            if self.connections.get(id).is_some_and(|connection| connection.barrier) {
                 return;
             }
         }
-        self.mark_ready(id);
     }
 }

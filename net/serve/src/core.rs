@@ -353,6 +353,7 @@ impl Core {
         if let Some(connection) = self.connections.get(id) {
             connection.barrier = false;
         }
+        self.run_held_back(id);
         self.mark_ready(id);
     }
 }

@@ -12,7 +12,7 @@ use crate::ring::ConnectionId;
 use crate::run::Slices;
 use crate::transaction::is_queued;
 
-/// A command that is held back, by a pause, or after it behind a command of its connection that runs aside.
+/// A command that is held back: by a pause, or after it behind a command of its connection that takes its time.
 pub struct Held {
     pub connection: ConnectionId,
     pub spec: &'static CommandSpec,
@@ -66,9 +66,15 @@ impl Core {
             return;
         }
         let Some(pause) = self.pause.take() else { return };
+        for held in &pause.held {
+            if let Some(connection) = self.connections.get(held.connection) {
+                connection.barrier = connection.aside;
+            }
+        }
         for held in pause.held {
             let Some(connection) = self.connections.get(held.connection) else { continue };
-            if connection.aside {
+            // One before it may have to wait: for what runs aside, for the locks of a transaction.
+            if connection.barrier {
                 self.asides.hold_back(held);
             } else {
                 self.run_held(&held);

@@ -523,7 +523,7 @@ impl Core {
                 connection.barrier = false;
                 let header = if together.muted { &[][..] } else { &out.bytes };
                 self.deliver_in_pieces(&together, header);
-                return self.mark_ready(id);
+                return self.lift_barrier(id);
             }
         }
         out.append_all(&mut together.replies);

@@ -703,3 +703,39 @@ fn money_moves_by_watched_values() {
         });
     }
 }
+
+/// A pause that begins while a pipeline arrives may hold back a transaction and what was planned behind it.
+#[test]
+fn after_a_pause_nothing_overtakes_a_transaction() {
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut client, mut other) = (server.client(), server.client());
+        for round in 0..100 {
+            let mut input = Vec::new();
+            let set = |key: &'static str| vec!["SET", key, if round % 2 == 0 { "x" } else { "y" }];
+            for command in [
+                vec!["MULTI"],
+                set("a"),
+                set("b"),
+                set("c"),
+                vec!["EXEC"],
+                vec!["GET", "a"],
+                vec!["MGET", "b", "c"],
+                vec!["STRLEN", "a"],
+            ] {
+                input.extend(encode(&command));
+            }
+            other.send_command(&["CLIENT", "PAUSE", "100000", "ALL"]);
+            client.send(&input);
+            assert_eq!(other.reply(), "+OK\r\n");
+            assert_eq!(other.say("CLIENT UNPAUSE"), "+OK\r\n");
+            let value = if round % 2 == 0 { "x" } else { "y" };
+            let expected = format!(
+                "+OK +QUEUED +QUEUED +QUEUED *3 +OK +OK +OK $1 {value} *2 $1 {value} $1 {value} :1"
+            );
+            let got: String = (0..8).map(|_| client.reply()).collect();
+            assert_eq!(got, spelled(&expected), "{lanes} lanes, round {round}");
+            assert_eq!(client.say("PING"), "+PONG\r\n");
+        }
+    }
+}
