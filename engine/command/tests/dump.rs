@@ -2,6 +2,7 @@
 
 mod support;
 
+use ringlane_base::Millis;
 use ringlane_command::dump::with_footer;
 use ringlane_store::TypeName;
 use support::redis::Server;
@@ -170,6 +171,30 @@ fn fields_keep_their_expiry() {
     let payload = bulk(&lane.run(&[b"DUMP", b"k"]));
     assert_eq!(lane.run(&[b"RESTORE", b"l", b"0", &payload]), b"+OK\r\n");
     assert_eq!(lane.say("HPEXPIRETIME l FIELDS 3 a b c"), before);
+}
+
+#[test]
+fn fields_that_are_due_are_not_restored() {
+    // A form whose fields name milliseconds since the first, and one more: `a` at 0, `b` never.
+    let form = [24, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut lane = Lane::default();
+    let both = [&form[..], &[2, 1, 1, b'a', 1, b'x', 0, 1, b'b', 1, b'y']].concat();
+    let payload = with_footer(&both, 12);
+    assert_eq!(lane.run(&[b"RESTORE", b"k", b"0", &payload]), b"+OK\r\n");
+    run_on(&mut lane, "HLEN k => :1\nHGETALL k => [\"b\" \"y\"]");
+    let all_due = with_footer(&[&form[..], &[1, 1, 1, b'a', 1, b'x']].concat(), 12);
+    assert_eq!(lane.run(&[b"RESTORE", b"k", b"0", &all_due, b"REPLACE"]), b"+OK\r\n");
+    run_on(&mut lane, "EXISTS k => :0\nDUMP k => nil");
+}
+
+#[test]
+fn a_hash_whose_fields_are_all_due_is_not_dumped() {
+    let mut lane = Lane::default();
+    run_on(&mut lane, "HSET k a 1 => :1\nHPEXPIRE k 100 FIELDS 1 a => [:1]");
+    // Nothing has taken it out yet.
+    let later = Millis(lane.store.now().0 + 1000);
+    lane.store.begin_turn(later);
+    run_on(&mut lane, "DUMP k => nil");
 }
 
 /// A stream without entries, but with a group that has read up to 3-1 and a consumer, in this form.

@@ -12,7 +12,9 @@ mod write;
 use crc::{CRC_64_REDIS, Crc};
 use ringlane_base::Millis;
 use ringlane_store::types::{Hash, List, Set, SortedSet, Stream};
-use ringlane_store::{CollectionView, Expiry, Key, NewValue, NoticeClasses, Removal, Value};
+use ringlane_store::{
+    CollectionType, CollectionView, Expiry, Key, NewValue, NoticeClasses, Removal, TypeName, Value,
+};
 
 use self::read::Restored;
 use crate::hash::growth;
@@ -42,7 +44,7 @@ const FOOTER_BYTES: usize = 10;
 pub fn dump(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let now = context.store.now();
-    let Some(value) = context.store.peek(&key) else {
+    let Some(value) = context.store.peek(&key).filter(|value| !is_spent(*value, now)) else {
         context.reply.null();
         return Ok(());
     };
@@ -58,6 +60,12 @@ pub fn dump(context: &mut Context<'_>) -> Result<(), CommandError> {
     let version = write::value(value, now, &mut payload)?;
     context.reply.bulk(&with_footer(&payload, version));
     Ok(())
+}
+
+/// Whether every field of a hash is due: it is about to go, and an empty hash cannot be restored.
+fn is_spent(value: Value<'_>, now: Millis) -> bool {
+    matches!(value, Value::Collection(view) if view.type_name == TypeName::Hash
+        && Hash::view(view.body, now).iter().next().is_none())
 }
 
 /// The payload of a type and value in the form of this version.
@@ -149,14 +157,15 @@ pub fn restore(context: &mut Context<'_>) -> Result<(), CommandError> {
     }
     let (body, version) = checked(&context.args[3])?;
     let restored = read::value(body, version).ok_or(CommandError::Fixed("ERR Bad data format"))?;
+    let restored = restored.without_due_fields(now);
     let replaced = options.replace && context.store.remove(&key, Removal::Deleted);
-    if expiry.is_some_and(|at| at <= now) {
+    let Some(restored) = restored.filter(|_| expiry.is_none_or(|at| at > now)) else {
         if replaced {
             context.notify(NoticeClasses::GENERIC, "del", &key);
         }
         context.reply.simple("OK");
         return Ok(());
-    }
+    };
     put(context, &key, &restored, body.len())?;
     if expiry.is_some() {
         context.store.set_expiry(&key, expiry);

@@ -19,6 +19,19 @@ pub enum Restored {
     Stream(Box<RestoredStream>),
 }
 
+impl Restored {
+    /// What is left at this instant, if anything is: fields that are due are gone.
+    pub fn without_due_fields(mut self, now: Millis) -> Option<Self> {
+        if let Self::Hash(fields) = &mut self {
+            fields.retain(|(.., expiry)| expiry.is_none_or(|at| at > now));
+            if fields.is_empty() {
+                return None;
+            }
+        }
+        Some(self)
+    }
+}
+
 /// Field, value, and when the field is due.
 pub type Field = (Vec<u8>, Vec<u8>, Option<Millis>);
 
