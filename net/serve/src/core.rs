@@ -35,6 +35,9 @@ use crate::tracking::Trackings;
 use crate::watch::Watches;
 
 const NS_PER_MS: u64 = 1_000_000;
+/// Microseconds of a batch after which each connection runs one command of it more at most; what is
+/// left of a pipeline is planned again in the next turn.
+const BATCH_BUDGET_US: u64 = 150;
 
 /// What scripts say with `redis.log`.
 fn log_of_script(level: u8, words: &[u8]) {
@@ -79,6 +82,8 @@ pub struct Core {
     /// Commands of at least this many ticks go into the slow log or become events of LATENCY.
     pub watch_ticks: u64,
     pub ticks_per_us: u64,
+    /// Ticks of a batch after which the rest of a pipeline waits for the next turn.
+    pub batch_ticks: u64,
     /// What an authenticated client may send.
     pub limits: Limits,
     /// What the store was held to last; None: it is to be told anew.
@@ -156,6 +161,7 @@ impl Core {
             slow_ticks: u64::MAX,
             watch_ticks: u64::MAX,
             ticks_per_us: clock::ticks_per_us(),
+            batch_ticks: BATCH_BUDGET_US * clock::ticks_per_us(),
             ready: VecDeque::new(),
             dirty: Vec::new(),
             closing: Vec::new(),

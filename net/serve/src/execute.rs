@@ -28,6 +28,7 @@ impl Core {
     /// Runs the commands of a batch in order.
     pub fn execute_batch(&mut self, batch: &Batch, ring: &Ring) {
         let mut ticks = clock::ticks();
+        let begun = ticks;
         for (index, command) in batch.commands.iter().enumerate() {
             if !self.cuts.is_empty() && self.is_cut(command) {
                 continue;
@@ -70,6 +71,9 @@ impl Core {
                         self.observe(command.connection, spec, taken, &slices);
                     }
                     ticks = now;
+                    if now.wrapping_sub(begun) > self.batch_ticks {
+                        self.cut_for_time(command);
+                    }
                 }
                 Action::Unresolved => self.refuse_unresolved(command.connection, args),
                 Action::Malformed(error) => {

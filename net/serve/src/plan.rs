@@ -401,6 +401,15 @@ impl Core {
         self.cuts.push(Cut { source: command.source, from: None });
     }
 
+    /// The batch has taken long enough: what else it has of this command's connection waits.
+    #[cold]
+    pub fn cut_for_time(&mut self, command: &Planned) {
+        if self.cuts.iter().all(|cut| cut.source != command.source) {
+            self.stats.batches_cut += u64::from(self.cuts.is_empty());
+            self.cut_behind(command);
+        }
+    }
+
     /// Whether a command is behind a cut, so that it is not executed now.
     #[cold]
     pub fn is_cut(&mut self, command: &Planned) -> bool {

@@ -38,6 +38,8 @@ pub struct Counters {
     pub longest_turn_us: u64,
     /// The same by the wall clock, waiting for the core included.
     pub longest_turn_wall_us: u64,
+    /// Batches that took so long that the rest of a pipeline waited for the next turn.
+    pub batches_cut: u64,
     pub connections_received: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,

@@ -239,3 +239,26 @@ fn values_that_arrive_at_once_take_their_share_and_all_come_in() {
     }
     assert_eq!(bench.lane.core.intake.bytes(), 0);
 }
+
+#[test]
+fn a_batch_that_has_taken_its_time_leaves_the_rest_of_a_pipeline_for_later() {
+    let mut bench = Bench::new(&[]);
+    // Every command takes longer than a batch may.
+    bench.lane.core.batch_ticks = 0;
+    let (_, mut client) = bench.connect();
+    let large = "x".repeat(20_000);
+    let mut pipeline = String::new();
+    let mut expected = String::new();
+    for number in 1..=20 {
+        pipeline += "INCR {bar}n\r\nMULTI\r\nPING\r\nEXEC\r\n\r\n";
+        expected += &format!(":{number}\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    }
+    // A value that does not come in one piece, with a command behind it.
+    pipeline += &format!("*3\r\n$3\r\nSET\r\n$3\r\nbar\r\n$20000\r\n{large}\r\nSTRLEN bar\r\nPI");
+    expected += "+OK\r\n:20000\r\n";
+    client.write_all(pipeline.as_bytes()).expect("a socket");
+    bench.read(&mut client, expected.as_bytes());
+    assert!(bench.lane.core.stats.batches_cut >= 60, "{}", bench.lane.core.stats.batches_cut);
+    client.write_all(b"NG\r\n").expect("a socket");
+    bench.read(&mut client, b"+PONG\r\n");
+}
