@@ -247,15 +247,11 @@ fn a_batch_that_has_taken_its_time_leaves_the_rest_of_a_pipeline_for_later() {
     bench.lane.core.batch_ticks = 0;
     let (_, mut client) = bench.connect();
     let large = "x".repeat(20_000);
-    let mut pipeline = String::new();
-    let mut expected = String::new();
-    for number in 1..=20 {
-        pipeline += "INCR {bar}n\r\nMULTI\r\nPING\r\nEXEC\r\n\r\n";
-        expected += &format!(":{number}\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
-    }
-    // A value that does not come in one piece, with a command behind it.
-    pipeline += &format!("*3\r\n$3\r\nSET\r\n$3\r\nbar\r\n$20000\r\n{large}\r\nSTRLEN bar\r\nPI");
-    expected += "+OK\r\n:20000\r\n";
+    // A value that does not come in one piece, with a command behind it, and half of another.
+    let last = format!("*3\r\n$3\r\nSET\r\n$3\r\nbar\r\n$20000\r\n{large}\r\nSTRLEN bar\r\nPI");
+    let pipeline = "INCR {bar}n\r\nMULTI\r\nPING\r\nEXEC\r\n\r\n".repeat(20) + &last;
+    let answers = |number| format!(":{number}\r\n+OK\r\n+QUEUED\r\n*1\r\n+PONG\r\n");
+    let expected = (1..=20).map(answers).collect::<String>() + "+OK\r\n:20000\r\n";
     client.write_all(pipeline.as_bytes()).expect("a socket");
     bench.read(&mut client, expected.as_bytes());
     assert!(bench.lane.core.stats.batches_cut >= 60, "{}", bench.lane.core.stats.batches_cut);
