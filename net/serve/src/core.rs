@@ -90,8 +90,8 @@ pub struct Core {
     limits_set: Option<ringlane_store::Limits>,
     /// What is still arriving.
     pub intake: Intake,
-    /// Connections with input to parse.
-    pub ready: VecDeque<ConnectionId>,
+    /// Connections with input to parse, and the turn since which they wait.
+    pub ready: VecDeque<(ConnectionId, u64)>,
     /// Connections with output to send.
     pub dirty: Vec<ConnectionId>,
     /// Connections whose end has been decided.
@@ -271,7 +271,7 @@ impl Core {
             && connection.input_len() > 0
         {
             connection.ready = true;
-            self.ready.push_back(id);
+            self.ready.push_back((id, self.stats.turns));
         }
     }
 

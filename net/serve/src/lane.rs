@@ -1,6 +1,8 @@
 //! One lane's turn: enter the ring, take what came, execute it, post what goes to other lanes, send
 //! what was answered. The only place where a lane waits.
 
+mod sources;
+
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,12 +16,13 @@ use crate::core::Core;
 use crate::doors::{Doors, Listener};
 use crate::outbox::Peer;
 use crate::parcel::{Letter, Mail, Migrant};
-use crate::plan::{Batch, Place, Source};
+use crate::plan::Batch;
 use crate::ring::{Completion, ConnectionId, Ring, Token};
 use crate::session::{Door, Session};
 use crate::shared::Running;
+use sources::Arrival;
 
-/// Microseconds of a turn after which no further batch is begun.
+/// See `Lane::budget_us`.
 const TURN_BUDGET_US: u64 = 100;
 /// Replies that wait for those to the rest of a pipeline; more are sent as they are.
 const CORK_BYTES_MAX: usize = 16 << 10;
@@ -31,13 +34,6 @@ const UPKEEP_UNITS: u32 = 400;
 const LETTERS_MAX: usize = 64;
 /// Turns between two looks at the settings.
 const TURNS_A_REFRESH: u64 = 64;
-
-/// Bytes that have arrived and wait for their batch.
-struct Arrival {
-    connection: ConnectionId,
-    buffer: u16,
-    length: usize,
-}
 
 /// Flights that the kernel tries at the next entry.
 #[derive(Default)]
@@ -55,6 +51,8 @@ pub struct Lane {
     peers: Vec<Option<Peer>>,
     doorbell: OwnedFd,
     clock: WorkClock,
+    /// Microseconds of a turn after which no further batch is begun.
+    budget_us: u64,
     completions: Vec<Completion>,
     arrivals: std::collections::VecDeque<Arrival>,
     batch: Batch,
@@ -91,6 +89,7 @@ impl Lane {
             peers,
             doorbell,
             clock: WorkClock::new(),
+            budget_us: TURN_BUDGET_US,
             completions: Vec::with_capacity(1024),
             arrivals: std::collections::VecDeque::new(),
             batch: Batch::default(),
@@ -165,7 +164,7 @@ impl Lane {
         loop {
             let batch_was_empty = !self.run_batch();
             self.read_mail();
-            if batch_was_empty || self.clock.wall_us() > TURN_BUDGET_US {
+            if batch_was_empty || self.clock.wall_us() > self.budget_us {
                 break;
             }
         }
@@ -321,7 +320,8 @@ impl Lane {
                 let length = length as usize;
                 connection.session.bytes_in += length as u64;
                 self.core.stats.bytes_in += length as u64;
-                self.arrivals.push_back(Arrival { connection: id, buffer, length });
+                let turn = self.core.stats.turns;
+                self.arrivals.push_back(Arrival { connection: id, buffer, length, turn });
             }
             (result, buffer) => {
                 if let Some(buffer) = buffer {
@@ -340,70 +340,6 @@ impl Lane {
         }
     }
 
-    /// Parses, fetches and executes one batch. False if there was nothing to do.
-    fn run_batch(&mut self) -> bool {
-        let mut batch = std::mem::take(&mut self.batch);
-        while !batch.is_full() && batch.sources.len() < usize::from(crate::ring::RECEIVE_BUFFERS) {
-            let Some(source) = self.next_source() else { break };
-            batch.sources.push(source);
-            let index = batch.sources.len() as u32 - 1;
-            self.core.plan(&mut batch, index, &self.ring);
-        }
-        let any = !batch.sources.is_empty();
-        self.core.prefetch(&batch, &self.ring);
-        self.core.execute_batch(&batch, &self.ring);
-        self.core.settle(&mut batch, &mut self.ring);
-        self.batch = batch;
-        any
-    }
-
-    /// The next connection's bytes: fresh ones, or those it had to leave for later.
-    fn next_source(&mut self) -> Option<Source> {
-        while let Some(arrival) = self.arrivals.pop_front() {
-            let (id, buffer, length) = (arrival.connection, arrival.buffer, arrival.length);
-            let Some(connection) = self.core.connections.get(id) else {
-                self.ring.recycle(buffer);
-                continue;
-            };
-            connection.session.active_ms = self.core.store.now().0;
-            let waits = connection.input_len() > 0 || !connection.may_execute();
-            if !waits && !connection.in_batch {
-                connection.in_batch = true;
-                let bytes = Place::Received { buffer, length };
-                return Some(Source { connection: id, bytes, from: 0, starved: false });
-            }
-            if connection.in_batch {
-                // Its bytes before these are in this very batch: these wait for the next.
-                self.arrivals.push_front(Arrival { connection: id, buffer, length });
-                break;
-            }
-            connection.input.extend_from_slice(self.ring.received(buffer, length));
-            self.ring.recycle(buffer);
-            self.core.pause_reading_if_full(id, &mut self.ring);
-            self.core.count_input(id);
-            self.core.hold_back_if_full(id, &mut self.ring);
-            self.core.mark_ready(id);
-        }
-        for _ in 0..self.core.ready.len() {
-            let id = self.core.ready.pop_front()?;
-            let Some(connection) = self.core.connections.get(id) else { continue };
-            if connection.in_batch {
-                self.core.ready.push_back(id);
-                continue;
-            }
-            connection.ready = false;
-            if connection.input_len() == 0 || !connection.may_execute() {
-                continue;
-            }
-            connection.in_batch = true;
-            let bytes = Place::Kept(std::mem::take(&mut connection.input));
-            let from = std::mem::take(&mut connection.input_start);
-            connection.input_seen = 0;
-            return Some(Source { connection: id, bytes, from, starved: false });
-        }
-        None
-    }
-
     /// Takes what other lanes have posted, at least one letter of each, until the turn's time is up.
     fn read_mail(&mut self) {
         for peer in 0..self.peers.len() {
@@ -413,7 +349,7 @@ impl Lane {
                     break;
                 };
                 self.take_letter(letter);
-                if self.clock.wall_us() > TURN_BUDGET_US {
+                if self.clock.wall_us() > self.budget_us {
                     break;
                 }
             }

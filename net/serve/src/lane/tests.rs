@@ -10,6 +10,7 @@ use ringlane_settings::{Machine, Settings, Sources};
 use super::*;
 use crate::mailbox;
 use crate::outbox::MAILBOX_LETTERS_MAX;
+use crate::plan::BATCH_COMMANDS_MAX;
 use crate::ring::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
 use crate::shared::Shared;
 
@@ -257,4 +258,26 @@ fn a_batch_that_has_taken_its_time_leaves_the_rest_of_a_pipeline_for_later() {
     assert!(bench.lane.core.stats.batches_cut >= 60, "{}", bench.lane.core.stats.batches_cut);
     client.write_all(b"NG\r\n").expect("a socket");
     bench.read(&mut client, b"+PONG\r\n");
+}
+
+#[test]
+fn a_long_pipeline_comes_to_its_end_though_others_never_stop_sending() {
+    const ROUNDS_MAX: usize = 100;
+    let mut bench = Bench::new(&[]);
+    bench.lane.budget_us = 0; // A turn has time for one batch.
+    let ping = "PING\r\n";
+    let (_, mut long) = bench.connect();
+    long.write_all(ping.repeat(BATCH_COMMANDS_MAX * 4).as_bytes()).expect("a socket");
+    let mut others = [(); 3].map(|()| bench.connect().1);
+    let (mut answered, mut bytes) = (0, vec![0; 1 << 16]);
+    for _ in 0..ROUNDS_MAX {
+        for other in &mut others {
+            // As many commands as a batch takes; what it has been told is of no matter.
+            other.write_all(ping.repeat(BATCH_COMMANDS_MAX).as_bytes()).expect("a socket");
+            while other.read(&mut bytes).is_ok() {}
+        }
+        bench.turn();
+        answered += long.read(&mut bytes).unwrap_or(0);
+    }
+    assert_eq!(answered, "+PONG\r\n".len() * BATCH_COMMANDS_MAX * 4);
 }
