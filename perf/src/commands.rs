@@ -114,10 +114,12 @@ impl Row {
         };
         match self {
             Self::List => {
-                let list = key("list", COLLECTIONS, random);
+                // Each list gives back what it was given: none runs empty or grows while the load lasts.
                 if even {
+                    let list = key("list", COLLECTIONS, &mut random.clone());
                     push_command(&[b"LPUSH", &list, VALUE], out);
                 } else {
+                    let list = key("list", COLLECTIONS, random);
                     push_command(&[b"LPOP", &list], out);
                 }
             }
