@@ -137,6 +137,14 @@ pub fn bitfield_ro(context: &mut Context<'_>) -> Result<(), CommandError> {
     answer_reads(context, &fields)
 }
 
+/// What BITFIELD does to its key with these arguments.
+pub fn key_flags(args: Args<'_>) -> &'static str {
+    match parse_fields(args, usize::MAX) {
+        Ok(fields) if fields.iter().all(|field| field.action == Action::Get) => "RO access",
+        Ok(_) | Err(_) => "RW access update",
+    }
+}
+
 fn answer_reads(context: &mut Context<'_>, fields: &[Field]) -> Result<(), CommandError> {
     let key = context.key(1);
     let value = context.store.get(&key);

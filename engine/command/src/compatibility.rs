@@ -22,6 +22,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("acl|users", "Redis"),
     ("acl|whoami", "Redis"),
     ("append", "Redis"),
+    ("ar*", "Redis 8.8"),
     ("asking", "Redis"),
     ("auth", "Redis"),
     ("bf.*", "Redis 8.0"),
@@ -95,6 +96,8 @@ const KNOWN: &[(&str, &str)] = &[
     ("cluster|slaves", "Redis"),
     ("cluster|slot-stats", "Valkey 8"),
     ("cluster|slots", "Redis"),
+    ("cluster|syncslots", "Redis 8.4"),
+    ("clusterscan", "Valkey 9.1"),
     ("cms.*", "Redis 8.0"),
     ("command", "Redis"),
     ("commandlog", "Valkey 8"),
@@ -201,6 +204,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("incr", "Redis"),
     ("incrby", "Redis"),
     ("incrbyfloat", "Redis"),
+    ("increx", "Redis 8.8"),
     ("info", "Redis"),
     ("json.*", "Redis 8.0"),
     ("keys", "Redis"),
@@ -341,6 +345,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("time", "Redis"),
     ("topk.*", "Redis 8.0"),
     ("touch", "Redis"),
+    ("trimslots", "Redis 8.4"),
     ("ts.*", "Redis 8.0"),
     ("ttl", "Redis"),
     ("type", "Redis"),
@@ -377,11 +382,13 @@ const KNOWN: &[(&str, &str)] = &[
     ("xgroup|delconsumer", "Redis"),
     ("xgroup|destroy", "Redis"),
     ("xgroup|setid", "Redis"),
+    ("xidmprecord", "Redis 8.6"),
     ("xinfo", "Redis"),
     ("xinfo|consumers", "Redis"),
     ("xinfo|groups", "Redis"),
     ("xinfo|stream", "Redis"),
     ("xlen", "Redis"),
+    ("xnack", "Redis 8.8"),
     ("xpending", "Redis"),
     ("xrange", "Redis"),
     ("xread", "Redis"),
@@ -423,38 +430,51 @@ const KNOWN: &[(&str, &str)] = &[
     ("zunionstore", "Redis"),
 ];
 
+const ONE_USER: &str =
+    "there is one user, `default`, who may do everything; `requirepass` is the password";
 const MODULES: &str = "there are no modules";
 const VECTORS: &str = "there are no vector sets";
 
 /// Why a command is not there: by its name, or by that of its container.
 const ABSENT: &[(&str, &str)] = &[
-    ("acl", "users and their rights are not there yet; `requirepass` is"),
+    ("acl|deluser", ONE_USER),
+    ("acl|dryrun", ONE_USER),
+    ("acl|genpass", ONE_USER),
+    ("acl|load", ONE_USER),
+    ("acl|log", ONE_USER),
+    ("acl|save", ONE_USER),
+    ("acl|setuser", ONE_USER),
+    ("ar*", "there are no arrays"),
     ("bgrewriteaof", "there is no append-only file"),
     ("bgsave", "there are no snapshots yet"),
     ("lastsave", "there are no snapshots yet"),
     ("save", "there are no snapshots yet"),
-    ("client|capa", "no such capability is there"),
     ("client|import-source", "`ringlane import` copies a server"),
     ("cluster|migration", "lanes do not move slots"),
     ("cluster|slot-stats", "slots are not counted one by one"),
+    ("cluster|syncslots", "lanes do not move slots"),
+    ("clusterscan", "SCAN at the front door goes through all lanes, at a lane door through one"),
     ("cluster", "lanes are arranged by the server itself"),
     ("commandlog", "SLOWLOG tells slow commands"),
     ("failover", "there are no replicas yet"),
     ("hotkeys", "keys are not counted one by one; SLOWLOG and LATENCY tell slow commands"),
     ("migrate", "DUMP and RESTORE, or `ringlane import`, move keys"),
-    ("module", "there are no modules"),
+    ("module|load", MODULES),
+    ("module|loadex", MODULES),
+    ("module|unload", MODULES),
     ("pfdebug", "for Redis's own tests"),
     ("pfselftest", "for Redis's own tests"),
     ("psync", "there are no replicas yet"),
     ("replconf", "there are no replicas yet"),
     ("replicaof", "there are no replicas yet"),
     ("restore-asking", "lanes do not move slots"),
-    ("role", "there are no replicas yet"),
     ("script|debug", "there is no debugger"),
     ("slaveof", "there are no replicas yet"),
     ("sync", "there are no replicas yet"),
-    ("waitaof", "there is no append-only file"),
+    ("trimslots", "lanes do not move slots"),
     ("xcfgset", "XADD knows no IDMP"),
+    ("xidmprecord", "XADD knows no IDMP"),
+    ("xnack", "an entry is pending at a consumer until it is acknowledged, claimed or deleted"),
     ("bf.*", MODULES),
     ("cf.*", MODULES),
     ("cms.*", MODULES),
@@ -484,9 +504,11 @@ const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they s
      `script-allow-undeclared-keys` lets the script at all keys of its lane, which with one lane are all; with \
      several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused; it ends after \
      `script-time-limit`; PUBLISH counts the listeners that its lane knows of: with several lanes, of a \
-     channel whose slot is of another only those by patterns, since a script waits for no other lane";
+     channel whose slot is of another only those by patterns, since a script waits for no other lane; \
+     there is no `os.clock`";
 const HALF_A_PAIR: &str =
     "half a pair is refused when it is queued in a transaction, not when that runs";
+const BEFORE_FIELDS: &str = "options stand before FIELDS, as up to Redis 8.2";
 const ENDED: &str = "NOTBUSY: what runs too long is ended by itself";
 const PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY and GET name keys by a pattern only if \
      its hash tag keeps them in the sorted key's slot, as in a cluster";
@@ -494,6 +516,9 @@ const PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY a
 /// What differs in commands that are there. Everything else answers as Redis does, letter by letter,
 /// as far as the differential tests go.
 const DIFFERENT: &[(&str, &str)] = &[
+    ("acl|getuser", "there is one user, `default`; the hash of its password is not told"),
+    ("acl|list", "there is one user, `default`; the hash of its password is not told"),
+    ("client|capa", "taken, and not kept: no answer depends on it"),
     ("client|kill", "no client that waits is left out of MAXAGE"),
     (
         "client|tracking",
@@ -510,10 +535,13 @@ const DIFFERENT: &[(&str, &str)] = &[
         "at the front door `myself` is the lane of the connection, with its own port: \
          redis-benchmark --cluster keeps to the port it was given, so it is given a lane's",
     ),
-    ("command|getkeysandflags", "SET's key has the flags that it has with GET"),
     ("debug", "only what tests of clients need"),
     ("del", NO_SNAPSHOT),
-    ("dump", "the plain form of each type, which every version reads; not compressed"),
+    (
+        "dump",
+        "the plain form of each type, which every version reads, not compressed; a hash whose fields expire \
+         in the form of Redis 7.4, which Valkey does not read",
+    ),
     ("eval", SCRIPTS),
     ("eval_ro", SCRIPTS),
     ("evalsha", SCRIPTS),
@@ -528,6 +556,12 @@ const DIFFERENT: &[(&str, &str)] = &[
         "function|load",
         "what a library must not do while it is loaded is refused in words of our own",
     ),
+    ("hexpire", BEFORE_FIELDS),
+    ("hexpireat", BEFORE_FIELDS),
+    ("hgetex", BEFORE_FIELDS),
+    ("hpexpire", BEFORE_FIELDS),
+    ("hpexpireat", BEFORE_FIELDS),
+    ("hsetex", BEFORE_FIELDS),
     ("hscan", "the order is the table's own"),
     ("info", "its own fields beside Redis's; figures that have no meaning here are 0"),
     ("keys", "the order is the table's own"),
@@ -546,9 +580,17 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("object|idletime", "as far as the eviction's two bits tell"),
     ("object|refcount", "always 1: nothing is shared"),
     ("pfcount", "works in read-only scripts too"),
-    ("publish", "in a script it answers 0: its message goes out after the script"),
+    (
+        "publish",
+        "in a script it counts the listeners that the script's lane knows of; its message goes out after the \
+         script",
+    ),
     ("readonly", "answered at the front door too"),
-    ("restore", "IDLETIME and FREQ are read and not kept"),
+    (
+        "restore",
+        "IDLETIME and FREQ, and what producers have said of a stream's entries (IDMP), are read and not \
+         kept; a stream with entries that were given back (XNACK) is refused",
+    ),
     ("scan", "order and cursors are the table's own; COUNT is at most 2048"),
     ("script|kill", ENDED),
     ("sort", PATTERNS),
@@ -557,10 +599,13 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("touch", NO_SNAPSHOT),
     ("unlink", NO_SNAPSHOT),
     ("wait", "answers 0: there are no replicas yet"),
+    ("waitaof", "answers at once with 0 and 0: there are neither files nor replicas yet"),
     (
         "watch",
         "what changes the groups of a stream (XREADGROUP, XGROUP) is a change of the stream too",
     ),
+    ("xadd", "knows no IDMP and IDMPAUTO of Redis 8.6"),
+    ("xinfo|stream", "without the fields about IDMP of Redis 8.6"),
     ("xreadgroup", "a consumer's name always makes the consumer, as from 7.2"),
     ("zscan", "the order is the table's own"),
 ];
@@ -568,7 +613,7 @@ const DIFFERENT: &[(&str, &str)] = &[
 /// The page, in Markdown.
 pub fn page() -> String {
     let mut page = String::from(
-        "# Compatibility\n\nEvery command of Redis (up to 8.6) and Valkey (up to 9.0): whether it is \
+        "# Compatibility\n\nEvery command of Redis (up to 8.8) and Valkey (up to 9.1): whether it is \
          here, and how it differs where it does. Written from the command table; a test holds this \
          page to it.\n\n| command | since | here | |\n|---|---|---|---|\n",
     );

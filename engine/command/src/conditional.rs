@@ -7,7 +7,7 @@ use twox_hash::XxHash3_64;
 use crate::options::{self, Condition, PairOptions};
 use crate::parse;
 use crate::strings::{new_value, put, with_bytes};
-use crate::{CommandError, Context};
+use crate::{Args, CommandError, Context};
 
 /// The letters of a digest: 64 bits, four a letter.
 const DIGEST_LETTERS: usize = 16;
@@ -83,6 +83,11 @@ pub fn delex(context: &mut Context<'_>) -> Result<(), CommandError> {
     let condition = condition
         .ok_or(CommandError::Fixed("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE"))?;
     delete_if(context, condition)
+}
+
+/// What DELEX does to its key with these arguments.
+pub fn delex_key_flags(args: Args<'_>) -> &'static str {
+    if args.len() > 2 { "RW delete" } else { "RM delete" }
 }
 
 /// Deletes the key if it is there and as the condition wants it; answers how many went.

@@ -31,7 +31,7 @@ pub fn decrby(context: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 /// The integer that a value is, 0 for none.
-fn integer_of(value: Option<Value<'_>>) -> Result<i64, CommandError> {
+pub(crate) fn integer_of(value: Option<Value<'_>>) -> Result<i64, CommandError> {
     match value {
         None => Ok(0),
         Some(Value::Integer(integer)) => Ok(integer),

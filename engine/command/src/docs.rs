@@ -173,7 +173,8 @@ fn write_argument(
 }
 
 fn value_type(name: &str, spec: &CommandSpec) -> &'static str {
-    let is_key = name.starts_with("key") || matches!(name, "newkey" | "source" | "destination");
+    let is_key = name.starts_with("key")
+        || matches!(name, "newkey" | "source" | "destination" | "destkey" | "sourcekey");
     if is_key && spec.keys != Keys::None {
         "key"
     } else if INTEGERS.contains(&name) {
@@ -385,7 +386,7 @@ mod tests {
             ("config|get", "pattern:pattern*"),
             ("flushall", "oneof(ASYNC=async SYNC=sync)?"),
             ("client|reply", "oneof(ON=on OFF=off SKIP=skip)"),
-            ("client|list", "TYPE=type:string? ID=id:string?*"),
+            ("client|no-touch", "oneof(ON=on OFF=off)"),
         ] {
             assert_eq!(line(name), expected, "{name}");
         }

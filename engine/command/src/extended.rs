@@ -5,6 +5,8 @@
 //! 16,500 bits, whatever the text says.
 //! Format: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 4.2.2.
 
+use std::cmp::Ordering;
+
 use bigdecimal::num_bigint::{BigInt, BigUint, Sign};
 
 /// The longest text that is read as a number, as in Redis (`MAX_LONG_DOUBLE_CHARS`).
@@ -43,6 +45,14 @@ struct Decimal<'a> {
 impl Extended {
     pub const ZERO: Self =
         Self { negative: false, magnitude: Magnitude::Finite { mantissa: 0, exponent: 0 } };
+    pub const ONE: Self =
+        Self { negative: false, magnitude: Magnitude::Finite { mantissa: 1, exponent: 0 } };
+    /// The finite one that is farthest above zero, and farthest below.
+    pub const MAX: Self = Self {
+        negative: false,
+        magnitude: Magnitude::Finite { mantissa: u64::MAX, exponent: EXPONENT_MAX },
+    };
+    pub const LEAST: Self = Self { negative: true, ..Self::MAX };
 
     /// Reads all of `text`: an optional sign, digits with an optional point, an optional power of
     /// ten; the same in hexadecimal after `0x`, with a power of two after `p`; or an infinity by
@@ -84,6 +94,30 @@ impl Extended {
         let sum = self.scaled(exponent) + other.scaled(exponent);
         let (sign, magnitude) = sum.into_parts();
         round(sign == Sign::Minus, &magnitude, exponent, false)
+    }
+
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self { negative: !self.negative, ..self }
+    }
+
+    /// The difference, rounded; None if it is infinite or no number.
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.plus(other.negated())
+    }
+
+    /// Which of the two is greater; the two zeros are equal.
+    pub fn compare(self, other: Self) -> Ordering {
+        let sign = |number: Self| if number.negative { -1 } else { 1 };
+        match (self.magnitude, other.magnitude) {
+            (Magnitude::Infinite, Magnitude::Infinite) => sign(self).cmp(&sign(other)),
+            (Magnitude::Infinite, Magnitude::Finite { .. }) => sign(self).cmp(&0),
+            (Magnitude::Finite { .. }, Magnitude::Infinite) => 0.cmp(&sign(other)),
+            (Magnitude::Finite { exponent: a, .. }, Magnitude::Finite { exponent: b, .. }) => {
+                let exponent = a.min(b);
+                self.scaled(exponent).cmp(&other.scaled(exponent))
+            }
+        }
     }
 
     /// The value in units of `2^exponent`, which must divide it.
@@ -344,5 +378,21 @@ mod tests {
         assert_eq!(sum("1e4932", "1e4932"), "none");
         let longest = sum("1.1e4932", "-1");
         assert_eq!(longest.len(), 4933);
+    }
+
+    #[test]
+    fn numbers_are_in_order() {
+        let read = |text: &str| Extended::parse(text.as_bytes()).unwrap();
+        let ordered =
+            ["-inf", "-1e4932", "-2", "-1.5", "0", "1e-17", "0x.8", "1", "1.25", "1e4932", "inf"];
+        for (at, a) in ordered.iter().enumerate() {
+            for (other, b) in ordered.iter().enumerate() {
+                assert_eq!(read(a).compare(read(b)), at.cmp(&other), "{a} and {b}");
+            }
+        }
+        assert_eq!(read("-0").compare(read("0")), Ordering::Equal);
+        assert_eq!(Extended::MAX.compare(read("1.1897314953572317650e4932")), Ordering::Equal);
+        assert_eq!(Extended::MAX.plus(Extended::MAX), None);
+        assert_eq!(read("1.5").minus(read("4")).map(Extended::to_text).as_deref(), Some("-2.5"));
     }
 }

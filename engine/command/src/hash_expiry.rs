@@ -260,19 +260,25 @@ pub fn hgetex(context: &mut Context<'_>) -> Result<(), CommandError> {
         None => (Wanted::Unsaid, 2),
     };
     let fields = fields(context.args, at, NO_POSITIVE)?;
-    write_values(context, &key, fields)?;
     let expiry = match wanted {
-        Wanted::Unsaid | Wanted::Keep => return Ok(()),
+        Wanted::Unsaid | Wanted::Keep => return write_values(context, &key, fields),
         Wanted::Never => None,
         Wanted::At(at) => Some(at),
     };
     let past = expiry.is_some_and(|at| at <= now);
+    let reply = &mut *context.reply;
+    // Nothing is answered before there is room, and one after another: a field that is named twice is
+    // gone the second time if its time is past.
     let changed = context.store.edit::<Hash, _>(&key, fields.len() * 8, |hash| {
-        let mut change = |field: &&&[u8]| match hash.view().expiry(field) {
-            None => false,
-            Some(current) if expiry.is_none() && current.is_none() => false,
-            Some(_) if past => hash.remove(field),
-            Some(_) => hash.expire(field, expiry),
+        reply.array(fields.len());
+        let mut change = |field: &&&[u8]| {
+            write_or_null(reply, hash.view().get(field));
+            match hash.view().expiry(field) {
+                None => false,
+                Some(current) if expiry.is_none() && current.is_none() => false,
+                Some(_) if past => hash.remove(field),
+                Some(_) => hash.expire(field, expiry),
+            }
         };
         fields.iter().filter(&mut change).count()
     })?;
@@ -300,6 +306,8 @@ enum Presence {
 
 /// What `HSETEX` is asked for.
 struct SetRequest<'a> {
+    /// `NX`, `XX` of Valkey: whether the key must be there.
+    key: Option<bool>,
     presence: Presence,
     wanted: Wanted,
     /// Fields, each followed by its value.
@@ -309,14 +317,20 @@ struct SetRequest<'a> {
 impl<'a> SetRequest<'a> {
     /// Reads the arguments from the second on.
     fn parse(args: Args<'a>, now: Millis) -> Result<Self, CommandError> {
-        let (mut presence, mut wanted) = (Presence::Any, Wanted::Unsaid);
+        let (mut key, mut presence, mut wanted) = (None, Presence::Any, Wanted::Unsaid);
         let mut at = 2;
         while let Some(word) = args.get(at) {
             at += 1;
             let unit = time_unit(word);
             let absent = is(word, "fnx");
             if is(word, "fields") {
-                return Ok(Self { presence, wanted, pairs: Self::pairs(args, at)? });
+                return Ok(Self { key, presence, wanted, pairs: Self::pairs(args, at)? });
+            } else if is(word, "nx") || is(word, "xx") {
+                let there = is(word, "xx");
+                if key.is_some_and(|said| said != there) {
+                    return Err(CommandError::Syntax);
+                }
+                key = Some(there);
             } else if absent || is(word, "fxx") {
                 if presence != Presence::Any {
                     return Err(CommandError::Fixed(
@@ -365,11 +379,18 @@ impl<'a> SetRequest<'a> {
 /// How much of an unknown argument an error tells.
 const WORD_BYTES_MAX: usize = 128;
 
-/// `HSETEX key [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field value …`
+/// `HSETEX key [NX | XX] [FNX | FXX] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL] FIELDS numfields field
+/// value …`
 pub fn hsetex(context: &mut Context<'_>) -> Result<(), CommandError> {
     let now = context.store.now();
-    let SetRequest { presence, wanted, pairs } = SetRequest::parse(context.args, now)?;
+    let SetRequest { key: key_wanted, presence, wanted, pairs } =
+        SetRequest::parse(context.args, now)?;
     let key = context.new_key(1)?;
+    let there = context.store.view::<Hash>(&key)?.is_some();
+    if key_wanted.is_some_and(|wanted| wanted != there) {
+        context.reply.integer(0);
+        return Ok(());
+    }
     let past = matches!(wanted, Wanted::At(at) if at <= now);
     let set = context.store.edit::<Hash, _>(&key, growth(pairs), |hash| {
         let there = |pair: &[&[u8]]| hash.view().contains(pair[0]);

@@ -98,7 +98,7 @@ fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
 
 /// The ACL categories, each with its `@`.
 pub fn category_names(spec: &CommandSpec) -> Vec<&'static str> {
-    let admin = spec.flags.has(Flags::ADMIN);
+    let admin = spec.flags.has(Flags::ADMIN) || spec.categories.has(Categories::ADMIN);
     let fast = spec.flags.has(Flags::FAST);
     let scripted = spec.flags.has(Flags::NO_MANDATORY_KEYS);
     [
@@ -293,7 +293,7 @@ fn getkeys(args: Args<'_>, reply: &mut dyn Reply, with_flags: bool) -> Result<()
     reply.array(positions.len());
     for (index, position) in positions.enumerate() {
         if with_flags {
-            let flags = spec.key_flags[index.min(spec.key_flags.len() - 1)];
+            let flags = spec.flags_of_key(Args::new(full, &[]), index);
             reply.array(2);
             reply.bulk(full[position]);
             write_names(reply, &flags.split(' ').collect::<Vec<_>>());

@@ -206,21 +206,18 @@ impl<'a> ScanRequest<'a> {
     }
 }
 
-/// A SCAN cursor: decimal digits within 64 bits, as `strtoul` takes them: with a sign before them if
-/// need be, a negative number counted from 2^64 down.
+/// A SCAN cursor: decimal digits within 64 bits, with a plus before them if need be.
 pub fn scan_cursor(text: &[u8]) -> Result<u64, CommandError> {
     const REFUSAL: CommandError = CommandError::Fixed("ERR invalid cursor");
-    let (negative, digits) = match text {
-        [b'-', digits @ ..] if !digits.is_empty() => (true, digits),
-        [b'+', digits @ ..] if !digits.is_empty() => (false, digits),
-        _ => (false, text),
+    let digits = match text {
+        [b'+', digits @ ..] if !digits.is_empty() => digits,
+        _ => text,
     };
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(REFUSAL);
     }
     let add = |sum: u64, &digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
-    let cursor = digits.iter().try_fold(0, add).ok_or(REFUSAL)?;
-    Ok(if negative { cursor.wrapping_neg() } else { cursor })
+    digits.iter().try_fold(0, add).ok_or(REFUSAL)
 }
 
 /// `SCAN`, of this lane's store: its cursor is 0 when this store is through.

@@ -22,6 +22,7 @@ pub mod geo_search;
 pub mod hash;
 pub mod hash_expiry;
 pub mod hyperloglog;
+pub mod increx;
 pub mod keys;
 pub mod keyspace;
 pub mod lcs;

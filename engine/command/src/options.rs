@@ -54,6 +54,18 @@ impl<'a> Condition<'a> {
     }
 }
 
+impl Condition<'_> {
+    /// Whether it looks at what the key holds.
+    pub fn compares(self) -> bool {
+        match self {
+            Self::Always | Self::Absent | Self::Present => false,
+            Self::Equals(_) | Self::Differs(_) | Self::DigestEquals(_) | Self::DigestDiffers(_) => {
+                true
+            }
+        }
+    }
+}
+
 /// What becomes of the key's expiry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExpiryOption<'a> {

@@ -26,13 +26,23 @@ enum Aggregate {
     Sum,
     Least,
     Greatest,
+    /// The weights of the sets that have the member are added up; its scores do not matter.
+    Count,
 }
 
 impl Aggregate {
+    /// What a member of this score counts for, in a set of this weight.
+    fn weighted(self, score: f64, weight: f64) -> f64 {
+        match self {
+            Self::Sum | Self::Least | Self::Greatest => weight * score,
+            Self::Count => weight,
+        }
+    }
+
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
             // Infinities of both signs: nothing, as in Redis.
-            Self::Sum => or_zero(a + b),
+            Self::Sum | Self::Count => or_zero(a + b),
             Self::Least => {
                 if b < a {
                     b
@@ -204,6 +214,7 @@ impl Request {
                     word if is(word, "sum") => Aggregate::Sum,
                     word if is(word, "min") => Aggregate::Least,
                     word if is(word, "max") => Aggregate::Greatest,
+                    word if is(word, "count") => Aggregate::Count,
                     _ => return Err(CommandError::Syntax),
                 };
                 rest = after;
@@ -238,7 +249,7 @@ impl Request {
         for input in &self.inputs {
             let key = context.key(input.key);
             Source::of(context, &key)?.for_each(|member, score| {
-                let score = or_zero(input.weight * score);
+                let score = or_zero(self.aggregate.weighted(score, input.weight));
                 let mut buffer = itoa::Buffer::new();
                 let member = member.bytes(&mut buffer);
                 match scores.get_mut(member) {
@@ -257,14 +268,16 @@ impl Request {
         let mut members = Vec::new();
         let key = context.key(smallest.key);
         Source::of(context, &key)?.for_each(|member, score| {
-            members.push((member.to_vec(), or_zero(smallest.weight * score)));
+            let score = or_zero(self.aggregate.weighted(score, smallest.weight));
+            members.push((member.to_vec(), score));
         });
         for input in others {
             let key = context.key(input.key);
             let source = Source::of(context, &key)?;
             members.retain_mut(|(member, sum)| match source.score(member) {
                 Some(score) => {
-                    *sum = self.aggregate.of(*sum, score * input.weight);
+                    let score = self.aggregate.weighted(score, input.weight);
+                    *sum = self.aggregate.of(*sum, score);
                     true
                 }
                 None => false,
@@ -315,7 +328,7 @@ fn store(
     store_members(context, &to, members.iter().map(|(member, score)| (&member[..], *score)), name)
 }
 
-/// `ZUNION numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM | MIN | MAX] [WITHSCORES]`
+/// `ZUNION numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM | MIN | MAX | COUNT] [WITHSCORES]`
 pub fn zunion(context: &mut Context<'_>) -> Result<(), CommandError> {
     members(context, Operation::Union, "zunion")
 }
@@ -330,7 +343,7 @@ pub fn zdiff(context: &mut Context<'_>) -> Result<(), CommandError> {
     members(context, Operation::Difference, "zdiff")
 }
 
-/// `ZUNIONSTORE to numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM | MIN | MAX]`
+/// `ZUNIONSTORE to numkeys key [key …] [WEIGHTS weight …] [AGGREGATE SUM | MIN | MAX | COUNT]`
 pub fn zunionstore(context: &mut Context<'_>) -> Result<(), CommandError> {
     store(context, Operation::Union, "zunionstore")
 }

@@ -65,11 +65,11 @@ impl<'a> Request<'a> {
                 offset = parse::integer(first)?;
                 limit = parse::integer(second)?;
                 rest = after;
-            } else if form.reverse.is_none() && is(option, "rev") {
+            } else if reverse.is_none() && is(option, "rev") {
                 reverse = Some(true);
-            } else if form.by.is_none() && is(option, "bylex") {
+            } else if by.is_none() && is(option, "bylex") {
                 by = Some(By::Member);
-            } else if form.by.is_none() && is(option, "byscore") {
+            } else if by.is_none() && is(option, "byscore") {
                 by = Some(By::Score);
             } else {
                 return Err(CommandError::Syntax);

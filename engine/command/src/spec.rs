@@ -100,6 +100,7 @@ pub enum Run {
 /// The commands that concern connections, settings and the server as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ServeCommand {
+    Acl,
     Asking,
     Auth,
     Client,
@@ -116,6 +117,7 @@ pub enum ServeCommand {
     Lolwut,
     /// MEMORY's subcommands but USAGE, which is a row of its own for routing.
     Memory,
+    Module,
     Monitor,
     Multi,
     Ping,
@@ -127,6 +129,7 @@ pub enum ServeCommand {
     ReadOnly,
     ReadWrite,
     Reset,
+    Role,
     Select,
     Shutdown,
     Slowlog,
@@ -138,6 +141,7 @@ pub enum ServeCommand {
     Unsubscribe,
     Unwatch,
     Wait,
+    WaitAof,
     Watch,
 }
 
@@ -261,6 +265,8 @@ impl Categories {
     pub const TRANSACTION: Self = Self(1 << 12);
     pub const SCRIPTING: Self = Self(1 << 13);
     pub const PUBSUB: Self = Self(1 << 14);
+    /// Of commands without the flag.
+    pub const ADMIN: Self = Self(1 << 15);
 
     #[inline]
     pub const fn has(self, other: Self) -> bool {
@@ -305,6 +311,9 @@ pub struct CommandSpec {
     /// key is meant, if an option says so (`COPY … DB n`); for a command of one key, to which
     /// database it goes (`MOVE key n`).
     pub second_database: Option<fn(Args<'_>, u8) -> Option<Database>>,
+    /// What happens to the key with these arguments, in the words of `key_flags`, of a command whose
+    /// `key_flags` are `variable_flags`.
+    pub key_flags_by: Option<fn(Args<'_>) -> &'static str>,
     pub run: Run,
 }
 
@@ -427,6 +436,14 @@ impl CommandSpec {
             && let Some(database) = read(args, databases)
         {
             visit(database, &args[1]);
+        }
+    }
+
+    /// What happens to the key that comes at `index` among those of the command with these arguments.
+    pub fn flags_of_key(&self, args: Args<'_>, index: usize) -> &'static str {
+        match self.key_flags_by {
+            Some(tell) => tell(args),
+            None => self.key_flags[index.min(self.key_flags.len() - 1)],
         }
     }
 

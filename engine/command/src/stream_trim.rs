@@ -58,10 +58,12 @@ impl Options {
         let mut referenced = false;
         while let [word, after @ ..] = args.from(options.end) {
             if let Some(references) = References::parse(word) {
-                if referenced {
-                    return Err(CommandError::Syntax);
+                match (referenced, adds) {
+                    (false, _) => (options.references, referenced) = (references, true),
+                    // As Redis does it: a second one is taken for the id.
+                    (true, true) => break,
+                    (true, false) => return Err(CommandError::Syntax),
                 }
-                (options.references, referenced) = (references, true);
             } else if (is(word, "maxlen") || is(word, "minid")) && !after.is_empty() {
                 options.end += options.threshold(is(word, "maxlen"), after)?;
             } else if is(word, "limit") && !after.is_empty() {
@@ -222,28 +224,28 @@ pub fn xtrim(context: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// `[KEEPREF | DELREF | ACKED] IDS numids id [id …]`
+/// `[KEEPREF | DELREF | ACKED] IDS numids id [id …]`, in either order.
 fn references_and_ids(arguments: &[&[u8]]) -> Result<(References, Vec<StreamId>), CommandError> {
-    let (mut references, mut rest) = (None, arguments);
-    loop {
-        match rest {
-            [word, after @ ..] if references.is_none() && References::parse(word).is_some() => {
-                (references, rest) = (References::parse(word), after);
-            }
-            [word, count, after @ ..] if is(word, "ids") => {
-                let positive = CommandError::Fixed("ERR Number of IDs must be a positive integer");
-                let count = parse::integer(count).ok().filter(|count| *count > 0);
-                let count = count.ok_or(positive)?;
-                if usize::try_from(count) != Ok(after.len()) {
-                    return Err(CommandError::Fixed(
-                        "ERR The `numids` parameter must match the number of arguments",
-                    ));
-                }
-                return Ok((references.unwrap_or(References::Keep), ids(after)?));
-            }
-            _ => return Err(CommandError::Syntax),
+    let (mut references, mut listed, mut rest) = (None, None, arguments);
+    while let [word, after @ ..] = rest {
+        rest = after;
+        let said = References::parse(word);
+        if references.is_none() && said.is_some() {
+            references = said;
+        } else if let ([count, after @ ..], true, None) = (after, is(word, "ids"), listed) {
+            let positive = CommandError::Fixed("ERR Number of IDs must be a positive integer");
+            let count = parse::integer(count).ok().filter(|count| *count > 0);
+            let count = usize::try_from(count.ok_or(positive)?).unwrap_or(usize::MAX);
+            let mismatch = "ERR The `numids` parameter must match the number of arguments";
+            let (these, after) =
+                after.split_at_checked(count).ok_or(CommandError::Fixed(mismatch))?;
+            (listed, rest) = (Some(these), after);
+        } else {
+            return Err(CommandError::Syntax);
         }
     }
+    let listed = listed.ok_or(CommandError::Syntax)?;
+    Ok((references.unwrap_or(References::Keep), ids(listed)?))
 }
 
 /// `XDELEX key [KEEPREF | DELREF | ACKED] IDS numids id [id …]`

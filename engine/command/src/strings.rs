@@ -218,6 +218,15 @@ pub fn set(context: &mut Context<'_>) -> Result<(), CommandError> {
     set_with_options(context, &key, value)
 }
 
+/// What SET does to its key with these arguments.
+pub fn set_key_flags(args: Args<'_>) -> &'static str {
+    match SetOptions::parse(args) {
+        Ok(SetOptions { get: true, .. }) => "RW access update",
+        Ok(SetOptions { condition, .. }) if condition.compares() => "RW update",
+        Ok(_) | Err(_) => "OW update",
+    }
+}
+
 fn set_with_options(
     context: &mut Context<'_>,
     key: &Key<'_>,

@@ -1,4 +1,5 @@
-//! Comparing before writing: SET's conditions, DELEX, DIGEST and MSETEX, as Redis 8.4 documents them.
+//! Comparing before writing: SET's conditions, DELEX, DIGEST and MSETEX, as Redis 8.4 documents them, and
+//! counting within bounds: INCREX, as Redis 8.8 and Valkey 9.2 do.
 
 #![allow(clippy::unwrap_used)] // Here a panic is a failed test.
 
@@ -154,5 +155,120 @@ fn msetex() {
         MSETEX 1 a 1 EX x => -ERR value is not an integer or out of range
         GET a => "2"
         "#,
+    );
+}
+
+#[test]
+fn counting_within_bounds() {
+    script(
+        r#"
+        INCREX k => [:1 :1]
+        INCREX k BYINT 5 => [:6 :5]
+        INCREX k UBOUND 6 => [:6 :0]
+        INCREX k BYINT 5 UBOUND 10 => [:6 :0]
+        INCREX k BYINT 5 UBOUND 10 SATURATE => [:10 :4]
+        INCREX k BYINT -25 LBOUND 3 SATURATE UBOUND 10 => [:3 :-7]
+        INCREX k BYINT -1 UBOUND 1 => [:3 :0]
+        INCREX k BYINT -2 UBOUND 1 => [:1 :-2]
+        INCREX k BYINT 5 LBOUND 20 SATURATE => [:20 :19]
+        GET k => "20"
+        OBJECT ENCODING k => "int"
+        SET k 9223372036854775807 => +OK
+        INCREX k => [:9223372036854775807 :0]
+        INCREX k SATURATE => [:9223372036854775807 :0]
+        INCREX k BYINT -5 UBOUND -9223372036854775808 SATURATE => -ERR applied increment would overflow
+        SET k -9223372036854775800 => +OK
+        INCREX k BYINT -10 SATURATE => [:-9223372036854775808 :-8]
+        INCREX none LBOUND 5 => [:0 :0]
+        INCREX none UBOUND 0 => [:0 :0]
+        EXISTS none => :0
+        INCREX none LBOUND 5 SATURATE => [:5 :5]
+        INCREX none NX => [:5 :0]
+        INCREX none XX => [:6 :1]
+        INCREX new XX BYINT 5 => [:0 :0]
+        INCREX new NX BYINT 5 => [:5 :5]
+        SET k 1.5 => +OK
+        INCREX k => -ERR value is not an integer or out of range
+        RPUSH l a => :1
+        INCREX l => -WRONGTYPE Operation against a key holding the wrong kind of value
+        INCREX l EXAT 1 => -WRONGTYPE Operation against a key holding the wrong kind of value
+        "#,
+    );
+}
+
+#[test]
+fn counting_fractions_within_bounds() {
+    script(
+        r#"
+        INCREX k BYFLOAT 2.5 => ["2.5" "2.5"]
+        INCREX k BYFLOAT 0.1 => ["2.6" "0.1"]
+        INCREX k BYFLOAT 10 UBOUND 5 => ["2.6" "0"]
+        INCREX k BYFLOAT 10 UBOUND 5.5 SATURATE => ["5.5" "2.9"]
+        INCREX k BYFLOAT -1e4000 LBOUND -1.5 SATURATE => ["-1.5" "-7"]
+        INCREX k BYFLOAT 2 UBOUND inf LBOUND -inf => ["0.5" "2"]
+        INCREX k BYFLOAT 1 UBOUND -inf => -ERR LBOUND can't be greater than UBOUND
+        INCREX k BYFLOAT 1 LBOUND inf UBOUND inf => ["0.5" "0"]
+        INCREX k BYFLOAT 1 LBOUND inf UBOUND inf SATURATE => -ERR applied increment would be Infinity
+        INCREX k BYFLOAT inf => -ERR BYFLOAT increment cannot be Infinity
+        INCREX k BYFLOAT nan => -ERR Increment is not a valid float
+        INCREX k BYFLOAT 1 UBOUND x => -ERR UBOUND is not a valid float
+        GET k => "0.5"
+        INCREX none BYFLOAT 5 UBOUND 1 => ["0" "0"]
+        EXISTS none => :0
+        SET k -1e4932 => +OK
+        INCREX k BYFLOAT 1 LBOUND 1e4932 SATURATE EX 10 => -ERR applied increment would be Infinity
+        TTL k => :-1
+        SET k inf => +OK
+        INCREX k BYFLOAT 1 => -ERR value cannot be Infinity
+        SET k x => +OK
+        INCREX k BYFLOAT 1 => -ERR value is not a valid float
+        "#,
+    );
+}
+
+#[test]
+fn counters_expire_as_they_are_told() {
+    script(
+        r"
+        INCREX k EX 100 => [:1 :1]
+        TTL k => :100
+        INCREX k => [:2 :1]
+        TTL k => :100
+        INCREX k EX 50 ENX => [:3 :1]
+        TTL k => :100
+        INCREX k PX 50000 BYINT 2 => [:5 :2]
+        TTL k => :50
+        INCREX k UBOUND 5 EX 9 => [:5 :0]
+        INCREX k UBOUND 5 PERSIST => [:5 :0]
+        TTL k => :50
+        INCREX k PERSIST => [:6 :1]
+        TTL k => :-1
+        INCREX k UBOUND 3 SATURATE EX 20 ENX => [:3 :-3]
+        TTL k => :20
+        INCREX k EXAT 1 ENX => [:4 :1]
+        INCREX k EXAT 1 => [:5 :1]
+        EXISTS k => :0
+        INCREX k PXAT 1 => [:1 :1]
+        EXISTS k => :0
+        INCREX k EX 0 => -ERR invalid expire time in 'increx' command
+        INCREX k EX x => -ERR value is not an integer or out of range
+        INCREX k ENX => -ERR ENX flag requires an expiration
+        INCREX k ENX PERSIST => -ERR syntax error
+        INCREX k EX 5 PX 5 => -ERR syntax error
+        INCREX k EX 5 EX 5 => -ERR syntax error
+        INCREX k EX => -ERR syntax error
+        INCREX k BYINT => -ERR syntax error
+        INCREX k BYINT 1 BYINT 2 => -ERR syntax error
+        INCREX k BYINT 1 BYFLOAT 2 => -ERR syntax error
+        INCREX k SATURATE SATURATE => -ERR syntax error
+        INCREX k NX XX => -ERR syntax error
+        INCREX k FOO => -ERR syntax error
+        INCREX k BYINT x => -ERR Increment is not an integer or out of range
+        INCREX k LBOUND x => -ERR LBOUND is not an integer or out of range
+        INCREX k UBOUND 1.5 => -ERR UBOUND is not an integer or out of range
+        INCREX k LBOUND 2 UBOUND 1 => -ERR LBOUND can't be greater than UBOUND
+        INCREX => -ERR wrong number of arguments for 'increx' command
+        EXISTS k => :0
+        ",
     );
 }

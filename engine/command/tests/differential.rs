@@ -42,7 +42,23 @@ const OF_THEIR_OWN: [Group; 9] = [
 ];
 
 /// Commands and subcommands whose `COMMAND INFO` differs on purpose, with the reason.
-const DIFFERENT_ROWS: [(&str, &str); 6] = [
+const DIFFERENT_ROWS: [(&str, &str); 22] = [
+    ("blmove", "scripts may say it from 7.2, and it does not wait there"),
+    ("blpop", "as blmove"),
+    ("brpop", "as blmove"),
+    ("brpoplpush", "as blmove"),
+    ("bzpopmax", "as blmove"),
+    ("bzpopmin", "as blmove"),
+    ("client|setname", "all nodes are asked from 7.2"),
+    ("cluster|shards", "answered while loading from 7.2"),
+    ("cluster|slots", "as cluster|shards"),
+    ("config|resetstat", "as client|setname"),
+    ("config|rewrite", "as client|setname"),
+    ("latency|reset", "its answers are added up from 7.2"),
+    ("msetnx", "it is not to be divided, as 8.0 says"),
+    ("randomkey", "how answers are joined is told from 7.2"),
+    ("scan", "as randomkey"),
+    ("sinterstore", "the destination is overwritten, as 8.0 says"),
     ("sort", "no specification says that patterns may name any key"),
     ("sort_ro", "as sort, and its only key is fixed"),
     ("command|getkeys", "a command and one argument are enough from 7.2"),

@@ -41,7 +41,7 @@ fn number(random: &mut fastrand::Rng) -> String {
 
 fn bound(random: &mut fastrand::Rng) -> String {
     match random.u8(..30) {
-        0 => pick(random, &["(", "(x", "((1", " 1", "1e999", "(nan"]).into(),
+        0 => pick(random, &["(", "(x", "((1", "1e999", "(nan"]).into(),
         1..6 => pick(random, &["-inf", "+inf", "(-inf", "(inf"]).into(),
         6..15 => format!("({}", number(random)),
         _ => number(random),

@@ -212,10 +212,18 @@ fn stream_of_form(form: u8) -> Vec<u8> {
     body.extend(seen);
     body.extend([4, 1, 1, b'c']);
     body.extend(seen);
-    if form == 21 {
+    if form >= 21 {
         body.extend((-1i64).to_le_bytes());
     }
     body.extend([1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1]);
+    if form >= 27 {
+        body.push(0); // Given back.
+    }
+    if form >= 26 {
+        // Kept for 100 ms, at most 100: of the producer p1 two entries, of p2 one; added, twice.
+        body.extend([0x40, 100, 0x40, 100, 2, 2, b'p', b'1', 2]);
+        body.extend([1, b'a', 1, 0, 1, b'b', 1, 1, 2, b'p', b'2', 1, 1, b'c', 2, 0, 3, 0]);
+    }
     body
 }
 
@@ -225,9 +233,11 @@ fn streams_of_every_form_are_read() {
         (15, ":0", ":0", "0-0", ":1600000000000"),
         (19, ":6", ":0", "2-2", ":1600000000000"),
         (21, ":6", ":0", "2-2", ":-1"),
+        (26, ":6", ":0", "2-2", ":-1"),
+        (27, ":6", ":0", "2-2", ":-1"),
     ] {
         let mut lane = Lane::default();
-        let payload = with_footer(&stream_of_form(form), 11);
+        let payload = with_footer(&stream_of_form(form), 14);
         assert_eq!(lane.run(&[b"RESTORE", b"k", b"0", &payload]), b"+OK\r\n", "form {form}");
         let groups = lane.say("XINFO GROUPS k");
         let expected = format!(
@@ -239,6 +249,74 @@ fn streams_of_every_form_are_read() {
         assert!(full.contains(&format!("\"max-deleted-entry-id\" \"{deleted}\"")), "{full}");
         assert!(full.contains(&format!("\"active-time\" {active}")), "{full}");
         assert!(full.contains("[\"3-1\" :1600000000000 :4]"), "{full}");
+    }
+}
+
+#[test]
+fn entries_that_were_given_back_are_refused() {
+    // In the form of 8.8 a group ends with their ids: here with one.
+    let body = stream_of_form(27);
+    let at = body.windows(3).position(|bytes| bytes == [0, 0x40, 100]).unwrap();
+    let mut given_back = body.clone();
+    given_back.splice(at..=at, [1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 1]);
+    let mut lane = Lane::default();
+    let mut restore =
+        |body: &[u8]| show(&lane.run(&[b"RESTORE", b"k", b"0", &with_footer(body, 14)]));
+    assert_eq!(restore(&given_back), "-ERR Bad data format");
+    assert_eq!(restore(&body), "+OK");
+}
+
+/// `DUMP` of a real server: its version, what it holds there, the payload in hexadecimal.
+const PAYLOADS: [(&str, &str, &str); 7] = [
+    ("Redis 8.6", "text", "0001760d0033a147011e8dfd0e"),
+    ("Redis 8.6", "list", "1201020d0d0000000200816102816202ff0d00ca42833a14f4cc71"),
+    (
+        "Redis 8.6",
+        "hash with a field that expires",
+        "19e83bd360ba0100001d1d00000006008161020101f4e83bd360ba0100000981620202010001ff\
+         0d00637b9f84503ca9b6",
+    ),
+    (
+        "Redis 8.6",
+        "stream with producers",
+        "1a0110000001a1ff2732200000000000000000c32a3011300000001400030100010101816102000102200a\
+         400c00042009000120090002a009000140090101ff0381000001a1ff2732210181000001a1ff2732200000\
+         000300406440640202703102046969643181000001a1ff27322000046969643281000001a1ff27322100\
+         02703201046969643381000001a1ff2732210103000d00f147c54c6c533e0a",
+    ),
+    (
+        "Redis 8.6",
+        "stream with a group",
+        "1a0110000000000000000100000000000000011c1c0000000a00010100010101816102000102010001000101\
+         010401ff010101010100000101016701010101000000000000000100000000000000013d3926ffa1010000010\
+         101633d3926ffa10100003d3926ffa10100000100000000000000010000000000000001406440640000000d00\
+         f92fae39f7ec3bd6",
+    ),
+    ("Valkey 9.1", "set", "140d0d0000000200816102816202ff5000ac197e562a6e5829"),
+    (
+        "Valkey 9.1",
+        "hash with a field that expires",
+        "16020161c001e83bd360ba0100000162c002ffffffffffffffff500061c1e1580c3ff60e",
+    ),
+];
+
+#[test]
+fn payloads_of_newer_servers_are_read() {
+    for (server, what, digits) in PAYLOADS {
+        let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+        let payload: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+        let mut lane = Lane::default();
+        let answer = lane.run(&[b"RESTORE", b"k", b"0", &payload]);
+        assert_eq!(answer, b"+OK\r\n", "{server}: {what}");
+        let (command, expected) = match what {
+            "text" => ("GET k", "\"v\""),
+            "list" => ("LRANGE k 0 -1", "[\"a\" \"b\"]"),
+            "set" => ("SMISMEMBER k a b c", "[:1 :1 :0]"),
+            "stream with producers" => ("XLEN k", ":3"),
+            "stream with a group" => ("XPENDING k g", "[:1 \"1-1\" \"1-1\" [[\"c\" \"1\"]]]"),
+            _ => ("HPEXPIRETIME k FIELDS 2 a b", "[:1900000001000 :-1]"),
+        };
+        assert_eq!(lane.say(command), expected, "{server}: {what}");
     }
 }
 

@@ -350,7 +350,8 @@ fn arguments_of_expiry() {
         HSETEX h FIELDS 0 a b => -ERR invalid number of fields
         HSETEX h FIELDS -1 a b => -ERR invalid number of fields
         HSETEX h FIELDS 9223372036854775808 a b => -ERR invalid number of fields
-        HSETEX h NX FIELDS 1 a b => -ERR unknown argument: NX
+        HSETEX h NX XX FIELDS 1 a b => -ERR syntax error
+        HSETEX h NY FIELDS 1 a b => -ERR unknown argument: NY
         HSETEX h "a\x0d\x0ab" FIELDS 1 a b => -ERR unknown argument: a  b
         HSETEX h FNX FXX FIELDS 1 a b => -ERR Only one of FXX or FNX arguments can be specified
         HSETEX h fxx fxx FIELDS 1 a b => -ERR Only one of FXX or FNX arguments can be specified
@@ -390,7 +391,7 @@ fn get_and_delete_or_expire() {
         HGETEX h EX 0 FIELDS 1 c => ["3"]
         EXISTS h => :0
         HSET h a 1 => :1
-        HGETEX h PXAT 1 FIELDS 1 a => ["1"]
+        HGETEX h PXAT 1 FIELDS 2 a a => ["1" nil]
         EXISTS h => :0
         HSET h a 1 b 2 => :2
         HGETDEL h FIELDS 2 b a => ["2" "1"]
@@ -403,8 +404,13 @@ fn get_and_delete_or_expire() {
 fn set_with_expiry() {
     script(
         r#"
-        HSETEX h FIELDS 2 a 1 b 2 => :1
+        HSETEX h XX FIELDS 2 a 1 b 2 => :0
+        EXISTS h => :0
+        HSETEX h NX FIELDS 2 a 1 b 2 => :1
+        HSETEX h NX EX 10 FIELDS 1 a 9 => :0
         HTTL h FIELDS 2 a b => [:-1 :-1]
+        HSETEX h XX FNX FIELDS 1 a 9 => :0
+        HGET h a => "1"
         HSETEX h EX 10 FIELDS 1 a 3 => :1
         HTTL h FIELDS 1 a => [:10]
         HSETEX h KEEPTTL FIELDS 3 a 4 b 5 c 6 => :1

@@ -265,8 +265,9 @@ fn walking_through_keys() {
         SCAN 1x => -ERR invalid cursor
         SCAN 99999999999999999999 => -ERR invalid cursor
         SCAN - => -ERR invalid cursor
+        SCAN -1 => -ERR invalid cursor
         SCAN -18446744073709551616 => -ERR invalid cursor
-        SCAN -0 COUNT x => -ERR value is not an integer or out of range
+        SCAN +0 COUNT x => -ERR value is not an integer or out of range
         SCAN 0 COUNT 0 => -ERR syntax error
         SCAN 0 COUNT -5 => -ERR syntax error
         SCAN 0 COUNT x => -ERR value is not an integer or out of range
@@ -315,6 +316,15 @@ fn introspection() {
         COMMAND GETKEYS PING k => -ERR The command has no key arguments
         COMMAND GETKEYS SET k => -ERR Invalid number of arguments specified for command
         COMMAND GETKEYSANDFLAGS RENAME a b => [["a" [+RW +access +delete]] ["b" [+OW +update]]]
+        COMMAND GETKEYSANDFLAGS SET a v => [["a" [+OW +update]]]
+        COMMAND GETKEYSANDFLAGS SET a v NX EX 5 => [["a" [+OW +update]]]
+        COMMAND GETKEYSANDFLAGS SET a v NX GET => [["a" [+RW +access +update]]]
+        COMMAND GETKEYSANDFLAGS SET a v IFEQ b => [["a" [+RW +update]]]
+        COMMAND GETKEYSANDFLAGS SET a v FOO => [["a" [+OW +update]]]
+        COMMAND GETKEYSANDFLAGS BITFIELD a GET u8 0 => [["a" [+RO +access]]]
+        COMMAND GETKEYSANDFLAGS BITFIELD a GET u8 0 SET u8 0 1 => [["a" [+RW +access +update]]]
+        COMMAND GETKEYSANDFLAGS DELEX a => [["a" [+RM +delete]]]
+        COMMAND GETKEYSANDFLAGS DELEX a IFEQ b => [["a" [+RW +delete]]]
         COMMAND GETKEYSANDFLAGS DEL a b => [["a" [+RM +delete]] ["b" [+RM +delete]]]
         COMMAND INFO nosuch => [nil]
         COMMAND DOCS nosuch => []

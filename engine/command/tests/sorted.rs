@@ -111,6 +111,8 @@ fn ranges() {
         ZRANGEBYSCORE z -inf +inf LIMIT 1 -1 => ["b" "c" "d"]
         ZRANGEBYSCORE z -inf +inf LIMIT -1 2 => []
         ZREVRANGEBYSCORE z +inf 2 => ["d" "c" "b"]
+        ZRANGE z - + BYSCORE BYLEX => -ERR syntax error
+        ZRANGE z 0 -1 REV REV => -ERR syntax error
         ZRANGE z 0 -1 LIMIT 0 1 => -ERR syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX
         ZRANGE z - + BYLEX WITHSCORES => -ERR syntax error, WITHSCORES not supported in combination with BYLEX
         ZRANGE z 0 x => -ERR value is not an integer or out of range
@@ -150,6 +152,10 @@ fn algebra() {
         ZUNION 2 a b WEIGHTS 2 -1 WITHSCORES => ["z" "-20" "y" "-6" "x" "2"]
         ZUNION 2 a b AGGREGATE MAX WITHSCORES => ["x" "1" "y" "10" "z" "20"]
         ZINTER 2 a b AGGREGATE MIN WITHSCORES => ["y" "2"]
+        ZUNION 2 a b AGGREGATE count WITHSCORES => ["x" "1" "z" "1" "y" "2"]
+        ZUNION 2 a b WEIGHTS 2 -inf AGGREGATE COUNT WITHSCORES => ["y" "-inf" "z" "-inf" "x" "2"]
+        ZINTER 2 a b AGGREGATE COUNT WEIGHTS 2 3 WITHSCORES => ["y" "5"]
+        ZINTER 2 a b AGGREGATE AVG => -ERR syntax error
         ZINTER 3 a b none => []
         ZDIFF 2 a b WITHSCORES => ["x" "1"]
         ZINTERCARD 2 a a => :2

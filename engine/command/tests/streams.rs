@@ -125,6 +125,14 @@ fn references_to_deleted_entries() {
         XDELEX s IDS 0 1 => -ERR Number of IDs must be a positive integer
         XDELEX s IDS 2 1 => -ERR The `numids` parameter must match the number of arguments
         XDELEX s FOO IDS 1 1 => -ERR syntax error
+        XDELEX s IDS 1 1 2 => -ERR syntax error
+        XDELEX s IDS 1 1 IDS 1 2 => -ERR syntax error
+        XDELEX s KEEPREF => -ERR wrong number of arguments for 'xdelex' command
+        XDELEX s KEEPREF IDS 1 => -ERR The `numids` parameter must match the number of arguments
+        XADD s 9 a 1 => "9-0"
+        XDELEX s IDS 1 9 DELREF => [:1]
+        XADD s KEEPREF DELREF 10 a 1 => -ERR Invalid stream ID specified as stream command argument
+        XTRIM s MAXLEN 1 KEEPREF KEEPREF => -ERR syntax error
         "#,
     );
 }

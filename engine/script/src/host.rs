@@ -334,7 +334,8 @@ impl LaneScripts {
     }
 
     fn show(&self, context: &mut Context<'_>) -> Result<(), CommandError> {
-        let script = self.find(&context.args[2]).ok_or(NO_SCRIPT)?;
+        let none = CommandError::Fixed("NOSCRIPT No matching script.");
+        let script = self.find(&context.args[2]).ok_or(none)?;
         context.reply.bulk(&script.text);
         Ok(())
     }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use ringlane_command::CommandError;
+use ringlane_command::dump::is_known;
 
 use crate::vm::Registered;
 
@@ -40,9 +41,8 @@ impl From<&Registered> for FunctionEntry {
 
 /// Before each library.
 const MARK: u8 = 245;
-/// The version that is written, and the latest that is read: Redis 7.0's and 8's.
+/// The version that is written: Redis 7.0's.
 const VERSION: u16 = 10;
-const VERSION_MAX: u16 = 12;
 const FOOTER_BYTES: usize = 10;
 
 /// All libraries in one string.
@@ -77,7 +77,7 @@ pub fn restore(payload: &[u8]) -> Result<Vec<Vec<u8>>, CommandError> {
     let (body, footer) = payload.split_at(body_bytes);
     let version = u16::from_le_bytes([footer[0], footer[1]]);
     let (checked, checksum) = payload.split_at(payload.len() - size_of::<u64>());
-    if version > VERSION_MAX || crc64(checked).to_le_bytes() != *checksum {
+    if !is_known(version) || crc64(checked).to_le_bytes() != *checksum {
         return Err(WRONG);
     }
     let mut rest = body;

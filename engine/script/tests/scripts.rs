@@ -154,6 +154,32 @@ fn nothing_outside_of_the_sandbox_is_there() {
     lane.check("local n=0 for _ in pairs(redis) do n=n+1 end return n > 20", ":1");
     lane.check("return next(string) ~= nil", ":1");
     lane.check("return redis == server", ":1");
+    lane.check("return server.SERVER_NAME", "\"ringlane\"");
+    lane.check("return server.SERVER_VERSION", &format!("\"{}\"", env!("CARGO_PKG_VERSION")));
+    lane.check("return server.SERVER_VERSION_NUM > 0", ":1");
+}
+
+#[test]
+fn commands_that_wait_do_not_wait_in_a_script() {
+    let mut lane = Lane::new();
+    for call in [
+        "'blpop','k',0",
+        "'brpop','k',0",
+        "'brpoplpush','k','l',0",
+        "'blmove','k','l','left','left',0",
+        "'blmpop',0,1,'k','left'",
+        "'bzpopmin','k',0",
+        "'bzpopmax','k',0",
+        "'bzmpop',0,1,'k','min'",
+        "'xread','block',0,'streams','k','$'",
+    ] {
+        let script = format!("return redis.call({call})");
+        assert_eq!(lane.eval(&script, &["k", "l"], &[]), "nil", "{call}");
+    }
+    lane.say("RPUSH k a b");
+    let script =
+        "return {redis.call('blpop',KEYS[1],0)[2], redis.call('brpoplpush',KEYS[1],KEYS[2],0)}";
+    assert_eq!(lane.eval(script, &["k", "l"], &[]), "*[\"a\" \"b\"]");
 }
 
 #[test]
@@ -227,6 +253,8 @@ fn scripts_are_known_to_all_lanes_and_forgotten_together() {
     lane.check("return 1", ":1");
     assert_eq!(other.say(&format!("EVALSHA {sha1} 0")), ":1");
     assert_eq!(other.say(&format!("EVALSHA {} 0", sha1.to_uppercase())), ":1");
+    assert_eq!(other.say(&format!("SCRIPT SHOW {sha1}")), "\"return 1\"");
+    assert_eq!(other.say("SCRIPT SHOW x"), "-NOSCRIPT No matching script.");
     assert_eq!(other.say(&format!("SCRIPT EXISTS {sha1} x")), "*[:1 :0]");
     assert_eq!(lane.say("SCRIPT FLUSH"), "+OK");
     assert_eq!(other.say(&format!("EVALSHA {sha1} 0")), missing);

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use ringlane_base::Slot;
 
-use crate::admin::client::Filter;
+use crate::admin::client_filter::Filter;
 use crate::admin::latency_events::{Event, LatencyEvents};
 use crate::admin::report::LaneReport;
 use crate::blocked::Unblock;

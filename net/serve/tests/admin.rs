@@ -59,6 +59,20 @@ fn connections_tell_of_themselves() {
                 ("WAIT 0 0", ":0"),
                 ("WAIT 1 100", ":0"),
                 ("WAIT 0 -1", "-ERR timeout is negative"),
+                ("WAITAOF 0 0 0", "*2|:0|:0"),
+                ("WAITAOF 0 3 100", "*2|:0|:0"),
+                (
+                    "WAITAOF 1 0 0",
+                    "-ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+                ),
+                ("WAITAOF 2 0 0", "-ERR value is out of range, must be between 0 and 1"),
+                ("WAITAOF 0 -1 0", "-ERR value is out of range, must be positive"),
+                ("WAITAOF 0 0 -1", "-ERR timeout is negative"),
+                ("ROLE", "*3|$6|master|:0|*0"),
+                ("MODULE LIST", "*0"),
+                ("MODULE LOAD x", "-ERR unknown subcommand 'LOAD'. Try MODULE HELP."),
+                ("CLIENT CAPA redirect", "+OK"),
+                ("CLIENT CAPA", "-ERR wrong number of arguments for 'client|capa' command"),
                 ("PING", "+PONG"),
                 ("PING hello", "$5|hello"),
                 ("PING a b", "-ERR wrong number of arguments for 'ping' command"),
@@ -106,6 +120,39 @@ fn hello_agrees_on_the_protocol() {
     );
     assert!(client.say("HELLO 2").starts_with("*14\r\n"));
     expect(&mut client, &[("GET missing", "$-1")]);
+}
+
+#[test]
+fn the_one_user_is_told_of() {
+    for (password, flags) in [("", "*2|$2|on|$6|nopass"), ("secret", "*1|$2|on")] {
+        let server = Running::with(2, &[("requirepass", password)]);
+        let mut client = server.client();
+        if !password.is_empty() {
+            expect(&mut client, &[("ACL WHOAMI", "-NOAUTH Authentication required.")]);
+            expect(&mut client, &[("AUTH secret", "+OK")]);
+        }
+        let user = format!(
+            "*12|$5|flags|{flags}|$9|passwords|*0|$8|commands|$5|+@all|$4|keys|$2|~*|$8|channels|$2|&*|\
+             $9|selectors|*0"
+        );
+        expect(
+            &mut client,
+            &[
+                ("ACL WHOAMI", "$7|default"),
+                ("ACL USERS", "*1|$7|default"),
+                ("ACL GETUSER default", &user),
+                ("ACL GETUSER nobody", "$-1"),
+                ("ACL CAT hyperloglog", "*3|$5|pfadd|$7|pfcount|$7|pfmerge"),
+                ("ACL CAT nosuch", "-ERR Unknown category 'nosuch'"),
+                ("ACL SETUSER x", "-ERR unknown subcommand 'SETUSER'. Try ACL HELP."),
+                ("ACL", "-ERR wrong number of arguments for 'acl' command"),
+            ],
+        );
+        assert!(client.say("ACL CAT").starts_with("*21\r\n$8\r\nkeyspace\r\n"));
+        let line = client.say("ACL LIST");
+        assert!(line.contains("user default on ") && line.ends_with(" ~* &* +@all\r\n"), "{line}");
+        assert_eq!(line.contains("nopass"), password.is_empty(), "{line}");
+    }
 }
 
 #[test]
@@ -164,6 +211,12 @@ fn lists_and_kills_reach_every_lane() {
         let some = body(&clients[0].say(&format!("CLIENT LIST ID {} {} 999999", ids[2], ids[4])));
         assert_eq!(some.lines().count(), 2, "{some}");
         assert_eq!(clients[0].say("CLIENT LIST TYPE pubsub"), "$0\r\n\r\n");
+        for (conditions, count) in
+            [("NAME c3", 1), ("NOT-NAME c3 SKIPME YES", 4), ("FLAGS N DB 0", 6), ("FLAGS P", 0)]
+        {
+            let some = body(&clients[0].say(&format!("CLIENT LIST {conditions}")));
+            assert_eq!(some.lines().count(), count, "{conditions}: {some}");
+        }
         expect(
             &mut clients[0],
             &[

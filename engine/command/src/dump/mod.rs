@@ -27,8 +27,8 @@ const CRC: Crc<u64> = Crc::<u64>::new(&CRC_64_REDIS);
 const VERSION: u16 = 10;
 /// The form of Redis 7.4, which knows expiries of fields.
 const VERSION_WITH_FIELD_EXPIRY: u16 = 12;
-/// The latest form of Redis that is understood.
-const VERSION_MAX: u16 = 12;
+/// The latest form of Redis that is understood, that of 8.8.
+const VERSION_MAX: u16 = 14;
 /// The form of Valkey 9.
 const VERSION_VALKEY: u16 = 80;
 /// Bytes of a payload that take as long to restore as one element of a collection to answer.
@@ -91,10 +91,15 @@ fn checked(payload: &[u8]) -> Result<(&[u8], u16), CommandError> {
     let whole = &payload[..payload.len() - 8];
     // Redis writes a zero where checksums are turned off.
     let fine = said == 0 || said == CRC.checksum(whole);
-    if !fine || (version > VERSION_MAX && version != VERSION_VALKEY) {
+    if !fine || !is_known(version) {
         return Err(WRONG);
     }
     Ok((body, version))
+}
+
+/// Whether this version of the form is understood.
+pub fn is_known(version: u16) -> bool {
+    version <= VERSION_MAX || version == VERSION_VALKEY
 }
 
 /// What stands behind `RESTORE key ttl payload`.

@@ -141,7 +141,7 @@ fn typed(kind: u8, version: u16, bytes: &mut Bytes<'_>) -> Option<Restored> {
             2 => packed::listpack(&bytes.string()?),
             _ => None,
         })?,
-        form @ (stream::FORM_5 | stream::FORM_7_0 | stream::FORM_7_2) => {
+        form if stream::FORMS.contains(&form) => {
             Restored::Stream(Box::new(stream::read(form, bytes)?))
         }
         20 => distinct_set(packed::listpack(&bytes.string()?)?)?,

@@ -1,4 +1,5 @@
-//! Streams in Redis's form, both ways. Written is the form of Redis 7.0, read are the forms since 5.0.
+//! Streams in Redis's form, both ways. Written is the form of Redis 7.0, read are the forms since 5.0
+//! up to 8.8.
 //! What a payload says of itself (counts, ids in order, who has which entry) is checked, not trusted.
 //!
 //! ```text
@@ -8,8 +9,16 @@
 //! node:     | entries | deleted | names n | name .. | 0 | entry ..    (elements of a listpack)
 //! entry:    | flags | ms | seq | n, if not with the node's names | name, if so, value .. | elements |
 //! ```
-//! First, deleted, added and read are not in the form of 5.0, active only in that of 7.2. The ids of
-//! entries count from the node's.
+//! First, deleted, added and read are not in the form of 5.0, active only from that of 7.2 on. The ids of
+//! entries count from the node's. From 8.6 on there follows what producers have said of their entries,
+//! so that none is added twice:
+//!
+//! ```text
+//! behind the groups: | milliseconds kept | most kept | producers | added | found twice |
+//! producer:          | name | kept: name, id ..        ids as two numbers, 8 and a length
+//! ```
+//! It is passed over, since XADD knows no IDMP. From 8.8 on a group ends with the ids of entries that
+//! were given back (XNACK): there must be none, since an entry is pending at a consumer here.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +33,10 @@ use crate::CommandError;
 pub const FORM_5: u8 = 15;
 pub const FORM_7_0: u8 = 19;
 pub const FORM_7_2: u8 = 21;
+pub const FORM_8_6: u8 = 26;
+pub const FORM_8_8: u8 = 27;
+/// Every form that is read.
+pub const FORMS: [u8; 5] = [FORM_5, FORM_7_0, FORM_7_2, FORM_8_6, FORM_8_8];
 
 const DELETED: i64 = 1;
 const SAME_NAMES: i64 = 2;
@@ -251,7 +264,25 @@ pub fn read(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredStream> {
     for _ in 0..groups {
         stream.groups.push(read_group(form, bytes)?);
     }
+    if form >= FORM_8_6 {
+        pass_producers(bytes)?;
+    }
     is_distinct(&stream.groups, |group| &group.name).then_some(stream)
+}
+
+/// Passes over what producers have said of their entries.
+fn pass_producers(bytes: &mut Bytes<'_>) -> Option<()> {
+    bytes.length()?;
+    bytes.length()?;
+    for _ in 0..bytes.count(2)? {
+        bytes.string()?;
+        for _ in 0..bytes.count(3)? {
+            bytes.string()?;
+            bytes.lengths_id()?;
+        }
+    }
+    bytes.length()?;
+    bytes.length().map(|_| ())
 }
 
 impl Node {
@@ -340,7 +371,7 @@ fn read_group(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredGroup> {
     for _ in 0..bytes.count(10)? {
         let name = bytes.string()?.into_owned();
         let seen = millis(bytes.time()?).unwrap_or_default();
-        let active = if form == FORM_7_2 { millis(bytes.time()?) } else { Some(seen) };
+        let active = if form >= FORM_7_2 { millis(bytes.time()?) } else { Some(seen) };
         let mut its = Vec::new();
         for _ in 0..bytes.count(16)? {
             let id = bytes.id()?;
@@ -349,6 +380,9 @@ fn read_group(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredGroup> {
             its.push((id, at, deliveries));
         }
         consumers.push(RestoredConsumer { name, seen, active, pending: its });
+    }
+    if form >= FORM_8_8 && bytes.count(16)? > 0 {
+        return None;
     }
     let fine = pending.is_empty() && is_distinct(&consumers, |consumer| &consumer.name);
     fine.then_some(RestoredGroup { name, last, read, consumers })

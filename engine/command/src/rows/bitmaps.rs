@@ -11,7 +11,8 @@ commands! { BITMAPS from super::streams::STREAMS_END, up to BITMAPS_END;
         "key [GET encoding offset | [OVERFLOW <WRAP | SAT | FAIL>] <SET encoding offset value | \
          INCRBY encoding offset increment> ...]"
         [DENYOOM] [BITMAP] ["RW access update variable_flags"] []
-        Bitmap "3.2.0" "O(1) a field" "Reads and changes integers of any width within a string.";
+        Bitmap "3.2.0" "O(1) a field" "Reads and changes integers of any width within a string.",
+        by bitfield::key_flags;
     "bitfield_ro" AtLeast(2) Read First Single => Store(bitfield::bitfield_ro),
         "key [GET encoding offset [GET encoding offset ...]]"
         [FAST] [BITMAP] ["RO access"] []

@@ -72,7 +72,7 @@ commands! { HASHES from super::keys::KEYS_END, up to HASHES_END;
     "hset" AtLeast(4) Write First Single => Store(hash::hset), "key field value [field value ...]"
         [DENYOOM FAST] [HASH] ["RW update"] []
         Hash "2.0.0" "O(N) in the fields" "Sets fields.";
-    "hsetex" AtLeast(6) Write First Single => Store(hash_expiry::hsetex), "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]"
+    "hsetex" AtLeast(6) Write First Single => Store(hash_expiry::hsetex), "key [NX | XX] [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]"
         [DENYOOM FAST] [HASH] ["RW update"] []
         Hash "8.0.0" "O(N) in the fields" "Sets fields together with their expiry.";
     "hsetnx" Exactly(4) Write First Single => Store(hash::hsetnx), "key field value"

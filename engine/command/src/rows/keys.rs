@@ -61,7 +61,7 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
         [FAST] [KEYSPACE] ["RO access"] [VARIES]
         Generic "2.6.0" "O(1)" "Gives the milliseconds a key has to live.";
     "randomkey" Exactly(1) Read None Pick => Store(keys::random), ""
-        [] [KEYSPACE] [] [ALL_SHARDS VARIES]
+        [] [KEYSPACE] [] [ALL_SHARDS SPECIAL VARIES]
         Generic "1.0.0" "O(1)" "Gives one key of the database, by chance.";
     "rename" Exactly(3) Write FirstTwo Together => Store(keys::rename), "key newkey"
         [] [KEYSPACE] ["RW access delete", "OW update"] []
@@ -75,7 +75,7 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
         Generic "2.6.0" "O(N) in the bytes of the value" "Makes a key from a serialised value.";
     "scan" AtLeast(2) Read None Cursor => Store(keyspace::scan),
         "cursor [MATCH pattern] [COUNT count] [TYPE type]"
-        [] [KEYSPACE] [] [VARIES SPECIAL_REQUEST]
+        [] [KEYSPACE] [] [VARIES SPECIAL_REQUEST SPECIAL]
         Generic "2.8.0" "O(1) a call" "Goes through the keys of the database, some a call.";
     "sort" AtLeast(2) Write AndStore Together => Store(sort::sort),
         "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] \
@@ -103,6 +103,9 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
     "wait" Exactly(3) Neither None Single => Serve(On::Wait), "replicas timeout"
         [NOSCRIPT] [CONNECTION] [] [ALL_SHARDS MIN]
         Generic "3.0.0" "O(1)" "Waits until replicas have this connection's writes.";
+    "waitaof" Exactly(4) Neither None Single => Serve(On::WaitAof), "numlocal numreplicas timeout"
+        [NOSCRIPT] [CONNECTION] [] [ALL_SHARDS MIN]
+        Generic "7.2.0" "O(1)" "Waits until files have this connection's writes; there are none.";
 
     // Whole databases
     "dbsize" Exactly(1) Read None SpreadSum => Store(keyspace::dbsize), ""

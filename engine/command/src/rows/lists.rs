@@ -5,7 +5,7 @@ use crate::{list, list_move, list_search};
 commands! { LISTS from super::hashes::HASHES_END, up to LISTS_END;
     "blmove" Exactly(6) Write FirstTwo Together => Store(list_move::blmove),
         "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout"
-        [DENYOOM NOSCRIPT BLOCKING] [LIST] ["RW access delete", "RW insert"] []
+        [DENYOOM BLOCKING] [LIST] ["RW access delete", "RW insert"] []
         List "6.2.0" "O(1)" "Moves an element from one list to another, waiting for it if need be.";
     "blmpop" AtLeast(5) Write Counted(2) Together => Store(list_move::blmpop),
         "timeout numkeys key [key ...] <LEFT | RIGHT> [COUNT count]"
@@ -14,17 +14,17 @@ commands! { LISTS from super::hashes::HASHES_END, up to LISTS_END;
         "Takes elements from the first list that has any, waiting for them if need be.";
     "blpop" AtLeast(3) Write AllButLast Together => Store(list_move::blpop),
         "key [key ...] timeout"
-        [NOSCRIPT BLOCKING] [LIST] ["RW access delete"] []
+        [BLOCKING] [LIST] ["RW access delete"] []
         List "2.0.0" "O(N) in the keys"
         "Takes the first element of the first list that has any, waiting for it if need be.";
     "brpop" AtLeast(3) Write AllButLast Together => Store(list_move::brpop),
         "key [key ...] timeout"
-        [NOSCRIPT BLOCKING] [LIST] ["RW access delete"] []
+        [BLOCKING] [LIST] ["RW access delete"] []
         List "2.0.0" "O(N) in the keys"
         "Takes the last element of the first list that has any, waiting for it if need be.";
     "brpoplpush" Exactly(4) Write FirstTwo Together => Store(list_move::brpoplpush),
         "source destination timeout"
-        [DENYOOM NOSCRIPT BLOCKING] [LIST] ["RW access delete", "RW insert"] []
+        [DENYOOM BLOCKING] [LIST] ["RW access delete", "RW insert"] []
         List "2.2.0" "O(1)" "The old form of BLMOVE from the right to the left.";
     "lindex" Exactly(3) Read First Single => Store(list::lindex), "key index"
         [] [LIST] ["RO access"] []

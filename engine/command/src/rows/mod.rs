@@ -22,14 +22,15 @@ pub mod tip {
 /// Rows: `"name" Arity(n) Access Keys Merge => Run(who), "arguments"`, then
 /// `[flags] [categories] [what happens to the keys] [tips]`, then
 /// `Group "since" "complexity" "summary"` and, for a container, `of SUBCOMMANDS`; for
-/// a command that can name another database, `at` the function that reads which.
+/// a command that can name another database, `at` the function that reads which; if what happens to
+/// the key depends on the arguments, a comma and `by` the function that tells it.
 macro_rules! commands {
     ($table:ident from $first:expr, up to $end:ident; $(
         $name:literal $arity:ident($count:literal) $access:ident $keys:ident $(($key_at:literal))? $merge:ident
         => $run:ident($target:path), $arguments:literal
         [$($flag:ident)*] [$($category:ident)*] [$($key_flags:literal),*] [$($tip:ident)*]
         $group:ident $since:literal $complexity:literal $summary:literal
-        $(of $subcommands:ident)? $(at $second_database:path)? ;
+        $(of $subcommands:ident)? $(at $second_database:path)? $(, by $key_flags_by:path)? ;
     )*) => {
         pub const $end: usize = {
             const NAMES: &[&str] = &[$($name),*];
@@ -53,7 +54,8 @@ macro_rules! commands {
             key_flags: &[$($key_flags),*],
             tips: &[$($crate::rows::tip::$tip),*],
             subcommands: subcommands!($($subcommands)?),
-            second_database: second_database!($($second_database)?),
+            second_database: optional!($($second_database)?),
+            key_flags_by: optional!($($key_flags_by)?),
             run: $crate::spec::Run::$run($target),
         }),*]);
     };
@@ -68,12 +70,12 @@ macro_rules! subcommands {
     };
 }
 
-macro_rules! second_database {
+macro_rules! optional {
     () => {
         None
     };
-    ($read:path) => {
-        Some($read)
+    ($function:path) => {
+        Some($function)
     };
 }
 

@@ -36,7 +36,7 @@ commands! { SCRIPTING from super::geo::GEO_END, up to SCRIPTING_END;
         Scripting "2.6.0" "Depends on the subcommand" "Keeps scripts." of SCRIPT;
 }
 
-commands! { SCRIPT from super::subcommands::XINFO_END, up to SCRIPT_END;
+commands! { SCRIPT from super::subcommands::MODULE_END, up to SCRIPT_END;
     "script|exists" AtLeast(3) Neither None Single => Store(script::script_exists),
         "sha1 [sha1 ...]"
         [NOSCRIPT] [SCRIPTING] [] [ALL_SHARDS ALL_TRUE]

@@ -1,6 +1,6 @@
 //! Connections, settings, the server as a whole.
 
-use super::subcommands::{CLIENT, CLUSTER, COMMAND, CONFIG, LATENCY, MEMORY, SLOWLOG};
+use super::subcommands::{ACL, CLIENT, CLUSTER, COMMAND, CONFIG, LATENCY, MEMORY, MODULE, SLOWLOG};
 use crate::spec::ServeCommand as On;
 
 commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
@@ -42,6 +42,9 @@ commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
         Connection "1.0.0" "O(1)" "Chooses the connection's database.";
 
     // Server
+    "acl" AtLeast(2) Neither None Single => Serve(On::Acl), "subcommand [argument ...]"
+        [] [] [] []
+        Server "6.0.0" "Depends on the subcommand" "Tells of the one user that there is." of ACL;
     "cluster" AtLeast(2) Neither None Single => Serve(On::Cluster), "subcommand [argument ...]"
         [] [] [] []
         Cluster "3.0.0" "Depends on the subcommand" "Tells which slots are where." of CLUSTER;
@@ -66,9 +69,15 @@ commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
     "memory" AtLeast(2) Neither None Single => Serve(On::Memory), "subcommand [argument ...]"
         [] [] [] []
         Server "4.0.0" "Depends on the subcommand" "Tells of memory." of MEMORY;
+    "module" AtLeast(2) Neither None Single => Serve(On::Module), "subcommand [argument ...]"
+        [] [] [] []
+        Server "4.0.0" "Depends on the subcommand" "Tells of modules; there are none." of MODULE;
     "monitor" Exactly(1) Neither None Single => Serve(On::Monitor), ""
         [ADMIN NOSCRIPT LOADING STALE] [] [] []
         Server "1.0.0" "O(1)" "Shows every command that is processed.";
+    "role" Exactly(1) Neither None Single => Serve(On::Role), ""
+        [NOSCRIPT LOADING STALE FAST] [ADMIN DANGEROUS] [] []
+        Server "2.8.12" "O(1)" "Says that this is a primary, and which replicas it has.";
     "shutdown" AtLeast(1) Neither None Single => Serve(On::Shutdown),
         "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]"
         [ADMIN NOSCRIPT LOADING STALE NO_MULTI ALLOW_BUSY] [] [] []

@@ -25,7 +25,7 @@ commands! { SETS from super::lists::LISTS_END, up to SETS_END;
         Set "7.0.0" "O(N*M) in the members of the smallest set and the sets" "How many members are in all sets.";
     "sinterstore" AtLeast(3) Write All Together => Store(set_algebra::sinterstore),
         "destination key [key ...]"
-        [DENYOOM] [SET] ["RW update", "RO access"] []
+        [DENYOOM] [SET] ["OW update", "RO access"] []
         Set "1.0.0" "O(N*M) in the members of the smallest set and the sets" "Stores the members that are in all sets.";
     "sismember" Exactly(3) Read First Single => Store(set::sismember), "key member"
         [FAST] [SET] ["RO"] []

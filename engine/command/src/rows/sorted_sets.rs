@@ -10,12 +10,12 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         "Takes members from the first sorted set that has any, waiting for them if need be.";
     "bzpopmax" AtLeast(3) Write AllButLast Together => Store(sorted_pop::bzpopmax),
         "key [key ...] timeout"
-        [NOSCRIPT BLOCKING FAST] [SORTEDSET] ["RW access delete"] []
+        [BLOCKING FAST] [SORTEDSET] ["RW access delete"] []
         SortedSet "5.0.0" "O(log N)"
         "Takes the highest member of the first sorted set that has any, waiting if need be.";
     "bzpopmin" AtLeast(3) Write AllButLast Together => Store(sorted_pop::bzpopmin),
         "key [key ...] timeout"
-        [NOSCRIPT BLOCKING FAST] [SORTEDSET] ["RW access delete"] []
+        [BLOCKING FAST] [SORTEDSET] ["RW access delete"] []
         SortedSet "5.0.0" "O(log N)"
         "Takes the lowest member of the first sorted set that has any, waiting if need be.";
     "zadd" AtLeast(4) Write First Single => Store(sorted::zadd),
@@ -42,7 +42,7 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         [DENYOOM FAST] [SORTEDSET] ["RW access update"] []
         SortedSet "1.2.0" "O(log N)" "Adds to the score of a member.";
     "zinter" AtLeast(3) Read Counted(1) Together => Store(sorted_algebra::zinter),
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]"
+        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "6.2.0" "O(N*K+R*log R) in the smallest set times the sets, and the result"
         "Gives the members that are in all sorted sets.";
@@ -52,7 +52,7 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         SortedSet "7.0.0" "O(N*K) in the smallest set times the sets"
         "Counts the members that are in all sorted sets.";
     "zinterstore" AtLeast(4) Write ToCounted Together => Store(sorted_algebra::zinterstore),
-        "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]"
+        "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]"
         [DENYOOM] [SORTEDSET] ["OW update", "RO access"] []
         SortedSet "2.0.0" "O(N*K+R*log R) in the smallest set times the sets, and the result"
         "Stores the members that are in all sorted sets.";
@@ -144,12 +144,12 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         [FAST] [SORTEDSET] ["RO access"] []
         SortedSet "1.2.0" "O(1)" "Gives the score of a member.";
     "zunion" AtLeast(3) Read Counted(1) Together => Store(sorted_algebra::zunion),
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]"
+        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "6.2.0" "O(N+R*log R) in the members of all sets and the result"
         "Gives the members that are in any of the sorted sets.";
     "zunionstore" AtLeast(4) Write ToCounted Together => Store(sorted_algebra::zunionstore),
-        "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]"
+        "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]"
         [DENYOOM] [SORTEDSET] ["OW update", "RO access"] []
         SortedSet "2.0.0" "O(N+R*log R) in the members of all sets and the result"
         "Stores the members that are in any of the sorted sets.";

@@ -9,7 +9,7 @@ commands! { STREAMS from super::sorted_sets::SORTED_SETS_END, up to STREAMS_END;
         Stream "5.0.0" "O(log N) an id" "Acknowledges entries that a group has given out.";
     "xackdel" AtLeast(6) Write First Single => Store(stream_trim::xackdel),
         "key group [KEEPREF | DELREF | ACKED] IDS numids id [id ...]"
-        [FAST] [STREAM] ["RW delete"] []
+        [FAST] [STREAM] ["RW update delete"] []
         Stream "8.2.0" "O(log N) an id" "Acknowledges entries and deletes them.";
     "xadd" AtLeast(5) Write First Single => Store(stream::xadd),
         "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold \

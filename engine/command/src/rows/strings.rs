@@ -1,6 +1,6 @@
 //! Strings.
 
-use crate::{conditional, counter, lcs, strings};
+use crate::{conditional, counter, increx, lcs, strings};
 
 commands! { STRINGS from 0, up to STRINGS_END;
     "append" Exactly(3) Write First Single => Store(strings::append), "key value"
@@ -16,7 +16,8 @@ commands! { STRINGS from 0, up to STRINGS_END;
         "key [IFEQ value | IFNE value | IFDEQ digest | IFDNE digest]"
         [FAST] [STRING] ["RW delete variable_flags"] []
         String "8.4.0" "O(1), and O(N) in the bytes of a digest"
-        "Deletes a key if it holds, or does not hold, a value.";
+        "Deletes a key if it holds, or does not hold, a value.",
+        by conditional::delex_key_flags;
     "digest" Exactly(2) Read First Single => Store(conditional::digest), "key"
         [FAST] [STRING] ["RO access"] []
         String "8.4.0" "O(N) in the bytes" "Gives a hash of a string, to compare with later.";
@@ -45,6 +46,11 @@ commands! { STRINGS from 0, up to STRINGS_END;
     "incrbyfloat" Exactly(3) Write First Single => Store(counter::incrbyfloat), "key float-increment"
         [DENYOOM FAST] [STRING] ["RW access update"] []
         String "2.6.0" "O(1)" "Adds a number with a fraction.";
+    "increx" AtLeast(2) Write First Single => Store(increx::increx),
+        "key [NX | XX] [BYFLOAT float | BYINT integer] [LBOUND lowerbound] [UBOUND upperbound] [SATURATE] \
+         [EX seconds | PX milliseconds | EXAT unix-seconds | PXAT unix-milliseconds | PERSIST] [ENX]"
+        [DENYOOM FAST] [STRING] ["RW access update"] []
+        String "8.8.0" "O(1)" "Adds to a number within bounds, and sets its expiry.";
     "lcs" AtLeast(3) Read FirstTwo Together => Store(lcs::lcs),
         "key1 key2 [LEN] [IDX] [MINMATCHLEN length] [WITHMATCHLEN]"
         [] [STRING] ["RO access"] []
@@ -61,7 +67,7 @@ commands! { STRINGS from 0, up to STRINGS_END;
         [DENYOOM] [STRING] ["OW update"] [MULTI_SHARD SUCCEEDED]
         String "8.4.0" "O(N) in the keys" "Sets several keys at once, with one condition and expiry.";
     "msetnx" AtLeast(3) Write Pairs Together => Store(strings::msetnx), "key value [key value ...]"
-        [DENYOOM] [STRING] ["OW insert"] [MULTI_SHARD MIN]
+        [DENYOOM] [STRING] ["OW insert"] []
         String "1.0.1" "O(N) in the keys" "Sets several keys if none of them exists.";
     "psetex" Exactly(4) Write First Single => Store(strings::psetex), "key milliseconds value"
         [DENYOOM] [STRING] ["OW update"] []
@@ -70,7 +76,7 @@ commands! { STRINGS from 0, up to STRINGS_END;
         "key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] \
          [EX seconds | PX milliseconds | EXAT unix-seconds | PXAT unix-milliseconds | KEEPTTL]"
         [DENYOOM] [STRING] ["RW access update variable_flags"] []
-        String "1.0.0" "O(1)" "Sets a string.";
+        String "1.0.0" "O(1)" "Sets a string.", by strings::set_key_flags;
     "setex" Exactly(4) Write First Single => Store(strings::setex), "key seconds value"
         [DENYOOM] [STRING] ["OW update"] []
         String "2.0.0" "O(1)" "Sets a string that expires.";

@@ -25,6 +25,9 @@ commands! { CLIENT from OBJECT_END, up to CLIENT_END;
     "client|caching" Exactly(3) Neither None Single => Serve(On::Client), "YES | NO"
         [NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "6.0.0" "O(1)" "Says whether the next command's keys are tracked.";
+    "client|capa" AtLeast(3) Neither None Single => Serve(On::Client), "capability [capability ...]"
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        Connection "8.0.0" "O(1)" "Says what this client is capable of; nothing here depends on it.";
     "client|getname" Exactly(2) Neither None Single => Serve(On::Client), ""
         [NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "2.6.9" "O(1)" "The name of this connection.";
@@ -41,10 +44,15 @@ commands! { CLIENT from OBJECT_END, up to CLIENT_END;
         [NOSCRIPT LOADING STALE] [CONNECTION] [] [VARIES]
         Connection "6.2.0" "O(1)" "Tells of this connection.";
     "client|kill" AtLeast(3) Neither None Single => Serve(On::Client),
-        "ip:port | [ID id] [TYPE type] [USER name] [ADDR ip:port] [LADDR ip:port] [SKIPME YES | NO]"
+        "ip:port | [TYPE type] [ID id ...] [USER name] [ADDR ip:port] [LADDR ip:port] [SKIPME <YES | NO>] \
+         [MAXAGE seconds] [NAME name] [IDLE seconds] [FLAGS flags] [LIB-NAME name] [LIB-VER version] \
+         [DB number] [CAPA capability] [IP ip]"
         [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "2.4.0" "O(N) in the connections" "Closes connections.";
-    "client|list" AtLeast(2) Neither None Single => Serve(On::Client), "[TYPE type] [ID id ...]"
+    "client|list" AtLeast(2) Neither None Single => Serve(On::Client),
+        "[TYPE type] [ID id ...] [USER name] [ADDR ip:port] [LADDR ip:port] [SKIPME <YES | NO>] \
+         [MAXAGE seconds] [NAME name] [IDLE seconds] [FLAGS flags] [LIB-NAME name] [LIB-VER version] \
+         [DB number] [CAPA capability] [IP ip]"
         [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] [VARIES]
         Connection "2.4.0" "O(N) in the connections" "Tells of all connections.";
     "client|no-evict" Exactly(3) Neither None Single => Serve(On::Client), "ON | OFF"
@@ -61,17 +69,17 @@ commands! { CLIENT from OBJECT_END, up to CLIENT_END;
         Connection "3.2.0" "O(1)" "Turns the answers on this connection on and off.";
     "client|setinfo" Exactly(4) Neither None Single => Serve(On::Client),
         "LIB-NAME name | LIB-VER version"
-        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] [ALL_NODES SUCCEEDED]
         Connection "7.2.0" "O(1)" "Says which library speaks.";
     "client|setname" Exactly(3) Neither None Single => Serve(On::Client), "name"
-        [NOSCRIPT LOADING STALE] [CONNECTION] [] []
+        [NOSCRIPT LOADING STALE] [CONNECTION] [] [ALL_NODES SUCCEEDED]
         Connection "2.6.9" "O(1)" "Names this connection.";
     "client|unblock" AtLeast(3) Neither None Single => Serve(On::Client),
         "client-id [TIMEOUT | ERROR]"
         [ADMIN NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "5.0.0" "O(1)" "Ends what a blocked client waits for.";
     "client|tracking" AtLeast(3) Neither None Single => Serve(On::Client),
-        "ON | OFF [REDIRECT id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"
+        "<ON | OFF> [REDIRECT id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"
         [NOSCRIPT LOADING STALE] [CONNECTION] [] []
         Connection "6.0.0" "O(1)" "Tells this connection when what it has read changes.";
     "client|trackinginfo" Exactly(2) Neither None Single => Serve(On::Client), ""
@@ -114,10 +122,10 @@ commands! { CLUSTER from CLIENT_END, up to CLUSTER_END;
         [ADMIN STALE] [] [] [VARIES]
         Cluster "5.0.0" "O(N) in the replicas" "The replicas of a node.";
     "cluster|shards" Exactly(2) Neither None Single => Serve(On::Cluster), ""
-        [STALE] [] [] [VARIES]
+        [LOADING STALE] [] [] [VARIES]
         Cluster "7.0.0" "O(N) in the nodes" "The shards with their slots and nodes.";
     "cluster|slots" Exactly(2) Neither None Single => Serve(On::Cluster), ""
-        [STALE] [] [] [VARIES]
+        [LOADING STALE] [] [] [VARIES]
         Cluster "3.0.0" "O(N) in the nodes" "The ranges of slots with their nodes.";
 }
 
@@ -142,7 +150,7 @@ commands! { COMMAND from CLUSTER_END, up to COMMAND_END;
         [LOADING STALE] [CONNECTION] [] [UNORDERED]
         Server "2.8.13" "O(N) in the names" "What clients need to route commands.";
     "command|list" AtLeast(2) Neither None Single => Serve(On::Command),
-        "[FILTERBY MODULE name | ACLCAT category | PATTERN pattern]"
+        "[FILTERBY <MODULE name | ACLCAT category | PATTERN pattern>]"
         [LOADING STALE] [CONNECTION] [] [UNORDERED]
         Server "7.0.0" "O(N) in the commands" "The names of commands.";
 }
@@ -155,10 +163,10 @@ commands! { CONFIG from COMMAND_END, up to CONFIG_END;
         [LOADING STALE] [] [] []
         Server "5.0.0" "O(1)" "Prints this help.";
     "config|resetstat" Exactly(2) Neither None Single => Serve(On::Config), ""
-        [ADMIN NOSCRIPT LOADING STALE] [] [] []
+        [ADMIN NOSCRIPT LOADING STALE] [] [] [ALL_NODES SUCCEEDED]
         Server "2.0.0" "O(1)" "Sets the statistics of INFO to nothing.";
     "config|rewrite" Exactly(2) Neither None Single => Serve(On::Config), ""
-        [ADMIN NOSCRIPT LOADING STALE] [] [] []
+        [ADMIN NOSCRIPT LOADING STALE] [] [] [ALL_NODES SUCCEEDED]
         Server "2.8.0" "O(1)" "Writes the settings to their file.";
     "config|set" AtLeast(4) Neither None Single => Serve(On::Config), "name value [name value ...]"
         [ADMIN NOSCRIPT LOADING STALE] [] [] [ALL_NODES SUCCEEDED]
@@ -185,7 +193,7 @@ commands! { LATENCY from CONFIG_END, up to LATENCY_END;
         [ADMIN NOSCRIPT LOADING STALE] [] [] [VARIES ALL_NODES SPECIAL]
         Server "2.8.13" "O(1)" "The latest latency of every event.";
     "latency|reset" AtLeast(2) Neither None Single => Serve(On::Latency), "[event ...]"
-        [ADMIN NOSCRIPT LOADING STALE] [] [] [ALL_NODES SUCCEEDED]
+        [ADMIN NOSCRIPT LOADING STALE] [] [] [ALL_NODES SUM]
         Server "2.8.13" "O(1)" "Forgets the latencies of events.";
 }
 
@@ -287,4 +295,34 @@ commands! { XINFO from XGROUP_END, up to XINFO_END;
         "key [FULL [COUNT count]]"
         [] [STREAM] ["RO access"] []
         Stream "5.0.0" "O(1), FULL: O(N) in what is shown" "Tells about a stream.";
+}
+
+commands! { ACL from XINFO_END, up to ACL_END;
+    "acl|cat" AtLeast(2) Neither None Single => Serve(On::Acl), "[category]"
+        [NOSCRIPT LOADING STALE] [] [] []
+        Server "6.0.0" "O(N) in the commands" "The categories of commands, or the commands of one.";
+    "acl|getuser" Exactly(3) Neither None Single => Serve(On::Acl), "username"
+        [ADMIN NOSCRIPT LOADING STALE] [] [] []
+        Server "6.0.0" "O(1)" "What a user may do; of `default`, the one there is, everything.";
+    "acl|help" Exactly(2) Neither None Single => Store(introspect::help), ""
+        [LOADING STALE] [] [] []
+        Server "6.0.0" "O(1)" "Prints this help.";
+    "acl|list" Exactly(2) Neither None Single => Serve(On::Acl), ""
+        [ADMIN NOSCRIPT LOADING STALE] [] [] []
+        Server "6.0.0" "O(1)" "The users with what they may do, a line each.";
+    "acl|users" Exactly(2) Neither None Single => Serve(On::Acl), ""
+        [ADMIN NOSCRIPT LOADING STALE] [] [] []
+        Server "6.0.0" "O(1)" "The names of all users.";
+    "acl|whoami" Exactly(2) Neither None Single => Serve(On::Acl), ""
+        [NOSCRIPT LOADING STALE] [] [] []
+        Server "6.0.0" "O(1)" "The user that this connection is.";
+}
+
+commands! { MODULE from ACL_END, up to MODULE_END;
+    "module|help" Exactly(2) Neither None Single => Store(introspect::help), ""
+        [LOADING STALE] [] [] []
+        Server "5.0.0" "O(1)" "Prints this help.";
+    "module|list" Exactly(2) Neither None Single => Serve(On::Module), ""
+        [ADMIN NOSCRIPT] [] [] [UNORDERED]
+        Server "4.0.0" "O(1)" "The modules; there are none.";
 }

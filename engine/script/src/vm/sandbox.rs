@@ -28,6 +28,13 @@ const DENIED: [&CStr; 12] = [
 pub const REDIS_VERSION: &CStr = c"7.4.0";
 const REDIS_VERSION_NUMBER: f64 = 0x0007_0400 as f64;
 
+/// This server's own version: `major << 16 | minor << 8 | patch`.
+fn server_version_number() -> f64 {
+    let part = |text: &str| text.parse::<u32>().expect("cargo gives numbers");
+    let (major, minor) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"));
+    f64::from(part(major) << 16 | part(minor) << 8 | part(env!("CARGO_PKG_VERSION_PATCH")))
+}
+
 /// Builds everything in a new state. Argument 1 is the bridge.
 ///
 /// # Safety
@@ -266,8 +273,16 @@ unsafe fn push_redis(state: *mut lua_State, bridge: *mut Bridge, for_functions: 
             ffi::lua_pushnumber(state, value);
             ffi::lua_setfield(state, table, name.as_ptr());
         }
-        super::stack::push_bytes(state, REDIS_VERSION.to_bytes());
-        ffi::lua_setfield(state, table, c"REDIS_VERSION".as_ptr());
+        ffi::lua_pushnumber(state, server_version_number());
+        ffi::lua_setfield(state, table, c"SERVER_VERSION_NUM".as_ptr());
+        for (name, text) in [
+            (c"REDIS_VERSION", REDIS_VERSION.to_bytes()),
+            (c"SERVER_NAME", &b"ringlane"[..]),
+            (c"SERVER_VERSION", env!("CARGO_PKG_VERSION").as_bytes()),
+        ] {
+            super::stack::push_bytes(state, text);
+            ffi::lua_setfield(state, table, name.as_ptr());
+        }
         protect(state, bridge);
     }
 }

@@ -9,7 +9,8 @@ use ringlane_base::{LaneId, Millis, number};
 use ringlane_command::{Args, CommandError, CommandSpec, Reply, parse, table};
 use ringlane_resp::Version;
 
-use super::{Outcome, Subcommand, auth, done, finish_ok, ok, session, sum};
+use super::client_filter::{Filter, Kind};
+use super::{Outcome, Subcommand, done, finish_ok, ok, session, sum};
 use crate::ask::{Answer, Answers, Question, Step};
 use crate::blocked::Unblock;
 use crate::connection::{Connection, Phase};
@@ -17,11 +18,12 @@ use crate::core::Core;
 use crate::pubsub::Kind as Space;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
-use crate::session::{ReplyMode, Session};
+use crate::session::ReplyMode;
 use crate::tracking::{Mode, commands as tracking};
 
 pub const SUBCOMMANDS: &[Subcommand] = &[
     ("caching", tracking::caching),
+    ("capa", |core, id, _| ok(core, id)),
     ("getname", get_name),
     ("getredir", tracking::get_redirect),
     ("id", client_id),
@@ -45,8 +47,6 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
 
 /// Of a name, a library's name or its version: every connection keeps three of them.
 const NAME_BYTES_MAX: usize = 1024;
-/// Ids that one `CLIENT LIST ID` may name.
-const IDS_MAX: usize = 65_536;
 /// Connections that are looked at before others get their turn: some 0.1 ms.
 const CONNECTIONS_A_SLICE: usize = 256;
 pub const NAME_REFUSED: &str =
@@ -63,159 +63,8 @@ pub fn address(address: SocketAddr) -> String {
 }
 
 /// An IPv4 address that came through an IPv6 socket as the IPv4 address it is.
-fn canonical(address: SocketAddr) -> SocketAddr {
+pub fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// The classes of connections that filters know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    Normal,
-    /// It listens to something.
-    Pubsub,
-    /// A primary or a replica: this server has none of them.
-    Other,
-}
-
-impl Kind {
-    fn parse(name: &[u8]) -> Result<Self, CommandError> {
-        if parse::is(name, "normal") {
-            return Ok(Self::Normal);
-        }
-        if parse::is(name, "pubsub") {
-            return Ok(Self::Pubsub);
-        }
-        if ["master", "replica", "slave"].iter().any(|other| parse::is(name, other)) {
-            return Ok(Self::Other);
-        }
-        let name = super::quoted(name);
-        Err(CommandError::Text(format!("ERR Unknown client type '{name}'")))
-    }
-
-    fn of(connection: &Connection) -> Self {
-        if connection.listening.is_some() { Self::Pubsub } else { Self::Normal }
-    }
-}
-
-/// An address that a condition names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
-    Address(SocketAddr),
-    /// A text that is no address: no connection has it.
-    Nobody,
-}
-
-impl Wanted {
-    fn parse(text: &[u8]) -> Self {
-        let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-        parsed.map_or(Self::Nobody, |address| Self::Address(canonical(address)))
-    }
-
-    fn is(self, found: SocketAddr) -> bool {
-        self == Self::Address(canonical(found))
-    }
-}
-
-/// Which connections are meant; those that every given condition holds for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Ascending. None: any.
-    ids: Option<Vec<u64>>,
-    peer: Option<Wanted>,
-    local: Option<Wanted>,
-    kind: Option<Kind>,
-    /// At least so many seconds old.
-    age_min: Option<u64>,
-    /// The client that asks, if it is to be left out.
-    skip: Option<u64>,
-    /// The client that asks: `kill_matching` leaves its end to the command itself.
-    asking: u64,
-}
-
-impl Filter {
-    /// Reads the options of `CLIENT LIST`.
-    fn of_list(args: Args<'_>) -> Result<Self, CommandError> {
-        let mut filter = Self::default();
-        match args.from(2) {
-            [] => {}
-            [option, kind] if parse::is(option, "type") => filter.kind = Some(Kind::parse(kind)?),
-            [option, ids @ ..] if parse::is(option, "id") && !ids.is_empty() => {
-                if ids.len() > IDS_MAX {
-                    return Err(CommandError::Fixed("ERR too many client IDs"));
-                }
-                let mut read = Vec::with_capacity(ids.len());
-                for id in ids {
-                    let refused = CommandError::Fixed("ERR Invalid client ID");
-                    let id = number::parse_integer(id).and_then(|id| u64::try_from(id).ok());
-                    read.push(id.filter(|id| *id > 0).ok_or(refused)?);
-                }
-                read.sort_unstable();
-                filter.ids = Some(read);
-            }
-            _ => return Err(CommandError::Syntax),
-        }
-        Ok(filter)
-    }
-
-    /// Reads the conditions of `CLIENT KILL`, or its old form, a single address.
-    fn of_kill(args: Args<'_>, asking: u64) -> Result<Self, CommandError> {
-        let mut filter = Self { asking, ..Self::default() };
-        let mut rest = match args.from(2) {
-            [peer] => {
-                filter.peer = Some(Wanted::parse(peer));
-                return Ok(filter);
-            }
-            conditions => conditions,
-        };
-        filter.skip = Some(asking);
-        while let [condition, after @ ..] = rest {
-            let [value, after @ ..] = after else { return Err(CommandError::Syntax) };
-            filter.add_condition(condition, value)?;
-            rest = after;
-        }
-        Ok(filter)
-    }
-
-    fn add_condition(&mut self, condition: &[u8], value: &[u8]) -> Result<(), CommandError> {
-        let positive = |refusal| match number::parse_integer(value) {
-            Some(number @ 1..) => Ok(number as u64),
-            Some(_) | None => Err(CommandError::Fixed(refusal)),
-        };
-        if parse::is(condition, "id") {
-            self.ids = Some(vec![positive("ERR client-id should be greater than 0")?]);
-        } else if parse::is(condition, "maxage") {
-            self.age_min = Some(positive("ERR maxage should be greater than 0")?);
-        } else if parse::is(condition, "type") {
-            self.kind = Some(Kind::parse(value)?);
-        } else if parse::is(condition, "addr") {
-            self.peer = Some(Wanted::parse(value));
-        } else if parse::is(condition, "laddr") {
-            self.local = Some(Wanted::parse(value));
-        } else if parse::is(condition, "user") {
-            if value != auth::USER {
-                let user = super::quoted(value);
-                return Err(CommandError::Text(format!("ERR No such user '{user}'")));
-            }
-        } else if parse::is(condition, "skipme") && parse::is(value, "no") {
-            self.skip = None;
-        } else if parse::is(condition, "skipme") && parse::is(value, "yes") {
-            self.skip = Some(self.asking);
-        } else {
-            return Err(CommandError::Syntax);
-        }
-        Ok(())
-    }
-
-    fn matches(&self, session: &Session, kind: Kind, now: Millis) -> bool {
-        self.ids.as_ref().is_none_or(|ids| ids.binary_search(&session.id).is_ok())
-            && self.kind.is_none_or(|wanted| wanted == kind)
-            && self.skip != Some(session.id)
-            && self
-                .age_min
-                .is_none_or(|least| now.since(Millis(session.connected_ms)) / 1000 >= least)
-            && self.peer.is_none_or(|wanted| wanted.is(session.peer))
-            && self.local.is_none_or(|wanted| wanted.is(session.local))
-    }
 }
 
 /// The lines of a slice of this lane's connections, those that the filter means, from place `from`
@@ -252,9 +101,12 @@ pub fn kill_matching(core: &mut Core, filter: &Filter, from: usize) -> Answer {
 
 /// The connection at a place of this lane's table, if it is meant.
 fn meant<'a>(core: &'a Core, filter: &Filter, index: usize, now: Millis) -> Option<&'a Connection> {
-    core.connections
-        .at(index)
-        .filter(|it| it.phase != Phase::Closing && filter.matches(&it.session, Kind::of(it), now))
+    core.connections.at(index).filter(|it| it.phase != Phase::Closing && is_meant(filter, it, now))
+}
+
+fn is_meant(filter: &Filter, connection: &Connection, now: Millis) -> bool {
+    let kind = if connection.listening.is_some() { Kind::Pubsub } else { Kind::Normal };
+    filter.matches(&connection.session, kind, || flags(connection), now)
 }
 
 /// `CLIENT UNBLOCK id [TIMEOUT | ERROR]`
@@ -464,9 +316,10 @@ fn info(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
     done(core, id, |reply| reply.verbatim(&text))
 }
 
-/// `CLIENT LIST [TYPE type | ID id …]`.
-fn list(_: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
-    Ok(Step::Ask(Question::Clients(Filter::of_list(args)?, 0), finish_list))
+/// `CLIENT LIST [condition …]`, as `client_filter` reads them.
+fn list(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    let asking = session(core, id).id;
+    Ok(Step::Ask(Question::Clients(Filter::of_list(args, asking)?, 0), finish_list))
 }
 
 /// Lane by lane; within a lane in the order of its table.
@@ -518,7 +371,7 @@ fn end_myself_if_meant(core: &mut Core, answers: &Answers<'_>) {
     let Some(connection) = core.connections.get(answers.connection) else { return };
     let slices: Vec<&[u8]> = answers.args.iter().map(Vec::as_slice).collect();
     let filter = Filter::of_kill(Args::new(&slices, &[]), connection.session.id);
-    if filter.expect("read before").matches(&connection.session, Kind::of(connection), now) {
+    if is_meant(&filter.expect("read before"), connection, now) {
         core.drain(answers.connection);
     }
 }
@@ -602,85 +455,11 @@ mod tests {
 
     use super::*;
     use crate::connection::Connections;
-    use crate::session::Door;
+    use crate::session::{Door, Session};
 
     fn a_session(id: u64, peer: &str, connected_ms: u64) -> Session {
         let local = "127.0.0.1:6379".parse().expect("an address");
         Session::new(id, Door::Front, peer.parse().expect("an address"), local, connected_ms)
-    }
-
-    /// Which of three clients, 10, 20 and 30 seconds old, `CLIENT KILL` by client 2 means.
-    fn killed(words: &[&str]) -> Result<Vec<u64>, String> {
-        let mut args: Vec<&[u8]> = vec![b"client", b"kill"];
-        args.extend(words.iter().map(|word| word.as_bytes()));
-        let filter = Filter::of_kill(Args::new(&args, &[]), 2).map_err(|it| it.to_string())?;
-        let sessions = [
-            a_session(1, "10.0.0.1:1", 30_000),
-            a_session(2, "[::ffff:10.0.0.2]:2", 20_000),
-            a_session(3, "[::1]:3", 10_000),
-        ];
-        let now = Millis(40_000);
-        Ok(sessions
-            .iter()
-            .filter(|it| filter.matches(it, Kind::Normal, now))
-            .map(|it| it.id)
-            .collect())
-    }
-
-    #[test]
-    fn kill_means_the_clients_that_all_conditions_hold_for() {
-        for (words, clients) in [
-            (&["10.0.0.1:1"][..], &[1][..]),
-            (&["10.0.0.2:2"], &[2]),
-            (&["10.0.0.9:1"], &[]),
-            (&["ID", "3"], &[3]),
-            (&["id", "2"], &[]),
-            (&["id", "2", "skipme", "no"], &[2]),
-            (&["type", "normal"], &[1, 3]),
-            (&["type", "normal", "skipme", "NO"], &[1, 2, 3]),
-            (&["type", "pubsub", "skipme", "no"], &[]),
-            (&["maxage", "20", "skipme", "no"], &[2, 3]),
-            (&["addr", "[::1]:3", "user", "default"], &[3]),
-            (&["addr", "[::1]:3", "id", "1"], &[]),
-            (&["laddr", "127.0.0.1:6379"], &[1, 3]),
-            (&["laddr", "127.0.0.1:1"], &[]),
-        ] {
-            assert_eq!(killed(words), Ok(clients.to_vec()), "{words:?}");
-        }
-        for (words, error) in [
-            (&["id", "abc"][..], "ERR client-id should be greater than 0"),
-            (&["id", "0"], "ERR client-id should be greater than 0"),
-            (&["maxage", "-1"], "ERR maxage should be greater than 0"),
-            (&["foo", "bar"], "ERR syntax error"),
-            (&["skipme", "maybe"], "ERR syntax error"),
-            (&["addr", "1:1", "laddr"], "ERR syntax error"),
-            (&["type", "foo"], "ERR Unknown client type 'foo'"),
-            (&["user", "foo"], "ERR No such user 'foo'"),
-        ] {
-            assert_eq!(killed(words), Err(error.to_owned()), "{words:?}");
-        }
-    }
-
-    #[test]
-    fn lists_are_filtered_by_kind_or_ids() {
-        let read = |words: &[&str]| {
-            let mut args: Vec<&[u8]> = vec![b"client", b"list"];
-            args.extend(words.iter().map(|word| word.as_bytes()));
-            Filter::of_list(Args::new(&args, &[])).map_err(|error| error.to_string())
-        };
-        assert_eq!(read(&[]), Ok(Filter::default()));
-        let ids = read(&["id", "9", "4"]).expect("valid");
-        assert!(ids.matches(&a_session(4, "10.0.0.1:1", 0), Kind::Normal, Millis(0)));
-        assert!(!ids.matches(&a_session(5, "10.0.0.1:1", 0), Kind::Normal, Millis(0)));
-        for (words, error) in [
-            (&["type"][..], "ERR syntax error"),
-            (&["id"], "ERR syntax error"),
-            (&["foo", "bar"], "ERR syntax error"),
-            (&["id", "a"], "ERR Invalid client ID"),
-            (&["type", "foo"], "ERR Unknown client type 'foo'"),
-        ] {
-            assert_eq!(read(words), Err(error.to_owned()), "{words:?}");
-        }
     }
 
     #[test]

@@ -2,8 +2,10 @@
 //! command or subcommand does the work; what concerns all lanes is asked of all (`Step::Ask`), and
 //! `answer` is the side that answers.
 
+pub mod acl;
 pub mod auth;
 pub mod client;
+pub mod client_filter;
 pub mod cluster;
 pub mod command;
 pub mod config;
@@ -41,6 +43,7 @@ pub fn run(
     args: Args<'_>,
 ) -> Outcome {
     match command {
+        ServeCommand::Acl => subcommand(core, id, spec, args, acl::SUBCOMMANDS),
         ServeCommand::Asking => cluster::asking(core, id),
         ServeCommand::Auth => auth::auth(core, id, args),
         ServeCommand::Client => subcommand(core, id, spec, args, client::SUBCOMMANDS),
@@ -60,6 +63,7 @@ pub fn run(
         ServeCommand::Latency => subcommand(core, id, spec, args, latency::SUBCOMMANDS),
         ServeCommand::Lolwut => server::lolwut(core, id),
         ServeCommand::Memory => subcommand(core, id, spec, args, memory::SUBCOMMANDS),
+        ServeCommand::Module => subcommand(core, id, spec, args, server::MODULE_SUBCOMMANDS),
         ServeCommand::Monitor => crate::monitor::monitor(core, id),
         ServeCommand::Multi => transaction::multi(core, id),
         ServeCommand::Ping => server::ping(core, id, args),
@@ -71,6 +75,7 @@ pub fn run(
         ServeCommand::ReadOnly => cluster::read_only(core, id),
         ServeCommand::ReadWrite => cluster::read_write(core, id),
         ServeCommand::Reset => auth::reset(core, id),
+        ServeCommand::Role => server::role(core, id),
         ServeCommand::Select => auth::select(core, id, args),
         ServeCommand::Shutdown => server::shutdown(core, id, args),
         ServeCommand::Slowlog => subcommand(core, id, spec, args, slowlog::SUBCOMMANDS),
@@ -82,6 +87,7 @@ pub fn run(
         ServeCommand::Unsubscribe => pubsub::unsubscribe(core, id, Kind::Channel, args),
         ServeCommand::Unwatch => transaction::unwatch(core, id),
         ServeCommand::Wait => server::wait(core, id, args),
+        ServeCommand::WaitAof => server::wait_aof(core, id, args),
         ServeCommand::Watch => transaction::watch(core, id, args),
     }
 }
@@ -193,12 +199,14 @@ mod tests {
     #[test]
     fn every_subcommand_has_a_row_and_a_function() {
         for (name, functions) in [
+            ("acl", acl::SUBCOMMANDS),
             ("client", client::SUBCOMMANDS),
             ("cluster", cluster::SUBCOMMANDS),
             ("command", command::SUBCOMMANDS),
             ("config", config::SUBCOMMANDS),
             ("latency", latency::SUBCOMMANDS),
             ("memory", memory::SUBCOMMANDS),
+            ("module", server::MODULE_SUBCOMMANDS),
             ("pubsub", pubsub::SUBCOMMANDS),
             ("slowlog", slowlog::SUBCOMMANDS),
         ] {

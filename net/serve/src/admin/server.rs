@@ -1,4 +1,5 @@
-//! Small commands to the server itself: PING, ECHO, TIME, LOLWUT, SHUTDOWN, WAIT, DEBUG.
+//! Small commands to the server itself: PING, ECHO, TIME, LOLWUT, SHUTDOWN, WAIT, WAITAOF, ROLE, MODULE,
+//! DEBUG.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -6,7 +7,7 @@ use ringlane_base::number;
 use ringlane_command::{Args, CommandError, Reply, parse};
 use ringlane_resp::Version;
 
-use super::{Outcome, done, info};
+use super::{Outcome, Subcommand, done, info};
 use crate::ask::Step;
 use crate::core::Core;
 use crate::ring::ConnectionId;
@@ -129,12 +130,52 @@ pub fn shutdown(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
 /// and none can join while a client waits, so that waiting would change nothing but the time.
 pub fn wait(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
     parse::integer(&args[1])?;
-    match number::parse_integer(&args[2]) {
-        Some(0..) => done(core, id, |reply| reply.integer(0)),
+    check_timeout(&args[2])?;
+    done(core, id, |reply| reply.integer(0))
+}
+
+fn check_timeout(text: &[u8]) -> Result<(), CommandError> {
+    match number::parse_integer(text) {
+        Some(0..) => Ok(()),
         Some(_) => Err(CommandError::Fixed("ERR timeout is negative")),
         None => Err(CommandError::Fixed("ERR timeout is not an integer or out of range")),
     }
 }
+
+/// `WAITAOF numlocal numreplicas timeout`. Answered as WAIT is; there is no append-only file either, so
+/// that nobody can want one written here.
+pub fn wait_aof(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
+    const LOCAL: CommandError =
+        CommandError::Fixed("ERR value is out of range, must be between 0 and 1");
+    const REPLICAS: CommandError =
+        CommandError::Fixed("ERR value is out of range, must be positive");
+    let local = number::parse_integer(&args[1]).filter(|it| (0..=1).contains(it)).ok_or(LOCAL)?;
+    number::parse_integer(&args[2]).filter(|it| *it >= 0).ok_or(REPLICAS)?;
+    check_timeout(&args[3])?;
+    if local > 0 {
+        return Err(CommandError::Fixed(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    done(core, id, |reply| {
+        reply.array(2);
+        reply.integer(0);
+        reply.integer(0);
+    })
+}
+
+/// `ROLE`: a primary without replicas.
+pub fn role(core: &mut Core, id: ConnectionId) -> Outcome {
+    done(core, id, |reply| {
+        reply.array(3);
+        reply.bulk(b"master");
+        reply.integer(0);
+        reply.array(0);
+    })
+}
+
+pub const MODULE_SUBCOMMANDS: &[Subcommand] =
+    &[("list", |core, id, _| done(core, id, |reply| reply.array(0)))];
 
 /// `DEBUG`: its subcommands would hold a lane or crash the process.
 pub fn debug(args: Args<'_>) -> Outcome {

@@ -169,6 +169,9 @@ fn is_of_newer_meaning(words: &[Vec<u8>]) -> bool {
         // Refused from 7.2 on below the greatest id that was deleted; the engine's comparison tries it.
         || name == "xsetid"
         || has_word(words, &NEWER_OPTIONS)
+        || has_word(words, &["aggregate"]) && has_word(words, &["count"])
+        // A blank before a score is refused from 8.0 on.
+        || name.starts_with('z') && words.iter().any(|word| word == b" 1")
         || name.ends_with("rank") && words.len() > 3
 }
 

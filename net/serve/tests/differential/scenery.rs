@@ -186,7 +186,7 @@ pub const SCENES: &[Scene] = &[
             0 EVAL 'return bit.tohex(255, 4)' 0
             0 EVAL 'return struct.pack([[>I2]], 258)' 0
             0 EVAL 'return redis.call([[multi]])' 0
-            0 EVAL 'return redis.call([[blpop]], KEYS[1], 0)' 1 none
+            0~ EVAL 'return redis.call([[blpop]], KEYS[1], 0)' 1 none
             0 EVAL 'return redis.call([[eval]], [[return 1]], 0)' 0
             0 EVAL 'redis.call([[set]], KEYS[1], 7) return redis.call([[incr]], KEYS[1])' 1 k
             0 MULTI
