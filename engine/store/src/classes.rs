@@ -7,13 +7,14 @@ pub const PAGE_BYTES: usize = 64 * 1024;
 /// Entries up to this size live in the slab; larger ones in the global allocator.
 pub const ENTRY_BYTES_MAX: usize = PAGE_BYTES / 2;
 
-/// Steps of 8 up to 192, 16 to 256, 32 to 512, 64 to 1024, 128 to 2048; then what divides a page.
-const ENTRY_SIZES: [u16; 72] = [
+/// Steps of 8 up to 192, 16 to 256, 32 to 512, 64 to 1024, 128 to 2048; then what divides a page. And
+/// one just above 512, 1024, 2048 and 4096, for a value of so many bytes with its key and header.
+const ENTRY_SIZES: [u16; 76] = [
     16, 24, 32, 40, 48, 56, 64, 72, 80, 88, 96, 104, 112, 120, 128, 136, 144, 152, 160, 168, 176,
-    184, 192, 208, 224, 240, 256, 288, 320, 352, 384, 416, 448, 480, 512, 576, 640, 704, 768, 832,
-    896, 960, 1024, 1152, 1280, 1408, 1536, 1664, 1792, 1920, 2048, 2176, 2336, 2512, 2720, 2976,
-    3264, 3632, 4096, 4672, 5040, 5456, 5952, 6544, 7280, 8192, 9360, 10912, 13104, 16384, 21840,
-    32768,
+    184, 192, 208, 224, 240, 256, 288, 320, 352, 384, 416, 448, 480, 512, 544, 576, 640, 704, 768,
+    832, 896, 960, 1024, 1088, 1152, 1280, 1408, 1536, 1664, 1792, 1920, 2048, 2112, 2176, 2336,
+    2512, 2720, 2976, 3264, 3632, 4096, 4368, 4672, 5040, 5456, 5952, 6544, 7280, 8192, 9360,
+    10912, 13104, 16384, 21840, 32768,
 ];
 
 /// What a hashbrown table of 4, 8, 16, … 512 buckets of 5 bytes takes, to the byte.
