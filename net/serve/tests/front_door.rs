@@ -39,8 +39,12 @@ fn single_keys() {
 }
 
 #[test]
-fn cursors_may_have_a_sign() {
-    check(&[("SCAN -1", "*2 $1 0 *0"), ("SCAN -x", "-ERR_invalid_cursor")]);
+fn cursors_are_read_as_redis_8_reads_them() {
+    check(&[
+        ("SCAN +18446744073709551615", "*2 $1 0 *0"),
+        ("SCAN -1", "-ERR_invalid_cursor"),
+        ("SCAN -x", "-ERR_invalid_cursor"),
+    ]);
 }
 
 #[test]

@@ -63,9 +63,10 @@ fn cat(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
                 .collect()
         }
         _ => {
-            return Err(CommandError::Fixed(
-                "ERR unknown subcommand or wrong number of arguments for 'CAT'. Try ACL HELP.",
-            ));
+            let name = super::quoted(&args[1]);
+            return Err(CommandError::Text(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{name}'. Try ACL HELP."
+            )));
         }
     };
     done(core, id, |reply| {

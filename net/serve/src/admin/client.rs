@@ -9,7 +9,7 @@ use ringlane_base::{LaneId, Millis, number};
 use ringlane_command::{Args, CommandError, CommandSpec, Reply, parse, table};
 use ringlane_resp::Version;
 
-use super::client_filter::{Filter, Kind};
+use super::client_filter::{Asking, Filter, Kind};
 use super::{Outcome, Subcommand, done, finish_ok, ok, session, sum};
 use crate::ask::{Answer, Answers, Question, Step};
 use crate::blocked::Unblock;
@@ -316,9 +316,14 @@ fn info(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
     done(core, id, |reply| reply.verbatim(&text))
 }
 
+fn asking(core: &Core, client: u64) -> Asking {
+    Asking { client, databases: core.live.databases }
+}
+
 /// `CLIENT LIST [condition …]`, as `client_filter` reads them.
 fn list(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
-    let asking = session(core, id).id;
+    let client = session(core, id).id;
+    let asking = asking(core, client);
     Ok(Step::Ask(Question::Clients(Filter::of_list(args, asking)?, 0), finish_list))
 }
 
@@ -346,7 +351,8 @@ fn finish_list(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
 
 /// `CLIENT KILL ip:port`, or `CLIENT KILL condition value …`.
 fn kill(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
-    let filter = Filter::of_kill(args, session(core, id).id)?;
+    let client = session(core, id).id;
+    let filter = Filter::of_kill(args, asking(core, client))?;
     let finish = if args.len() == 3 { finish_kill_one } else { finish_kill };
     Ok(Step::Ask(Question::KillClients(filter, 0), finish))
 }
@@ -368,9 +374,11 @@ fn finish_kill(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>)
 /// A client that has killed itself still gets its reply.
 fn end_myself_if_meant(core: &mut Core, answers: &Answers<'_>) {
     let now = core.store.now();
+    let databases = core.live.databases;
     let Some(connection) = core.connections.get(answers.connection) else { return };
     let slices: Vec<&[u8]> = answers.args.iter().map(Vec::as_slice).collect();
-    let filter = Filter::of_kill(Args::new(&slices, &[]), connection.session.id);
+    let asking = Asking { client: connection.session.id, databases };
+    let filter = Filter::of_kill(Args::new(&slices, &[]), asking);
     if is_meant(&filter.expect("read before"), connection, now) {
         core.drain(answers.connection);
     }

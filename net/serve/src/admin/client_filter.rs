@@ -13,6 +13,8 @@ use crate::session::Session;
 const IDS_MAX: usize = 65_536;
 /// Every letter that Valkey knows of `flags`; those that no connection has here among them.
 const FLAG_LETTERS: &[u8] = b"AbBcdeEiIMNOPrRStTuUx";
+/// Every letter that Valkey knows of `CLIENT CAPA`.
+const CAPABILITY_LETTERS: &[u8] = b"r";
 
 /// The classes of connections that filters know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,28 +104,40 @@ enum Reader {
     Kill,
 }
 
+/// Who asks, of a server with how many databases.
+#[derive(Clone, Copy, Debug)]
+pub struct Asking {
+    pub client: u64,
+    pub databases: u8,
+}
+
 impl Filter {
     /// Reads the options of `CLIENT LIST`.
-    pub fn of_list(args: Args<'_>, asking: u64) -> Result<Self, CommandError> {
-        let mut filter = Self { asking, ..Self::default() };
-        filter.read(args.from(2), Reader::List)?;
+    pub fn of_list(args: Args<'_>, asking: Asking) -> Result<Self, CommandError> {
+        let mut filter = Self { asking: asking.client, ..Self::default() };
+        filter.read(args.from(2), Reader::List, asking.databases)?;
         Ok(filter)
     }
 
     /// Reads the conditions of `CLIENT KILL`, or its old form, a single address.
-    pub fn of_kill(args: Args<'_>, asking: u64) -> Result<Self, CommandError> {
-        let mut filter = Self { asking, ..Self::default() };
+    pub fn of_kill(args: Args<'_>, asking: Asking) -> Result<Self, CommandError> {
+        let mut filter = Self { asking: asking.client, ..Self::default() };
         match args.from(2) {
             [peer] => filter.conditions.push((Condition::Peer(Wanted::parse(peer)), true)),
             conditions => {
-                filter.skip = Some(asking);
-                filter.read(conditions, Reader::Kill)?;
+                filter.skip = Some(asking.client);
+                filter.read(conditions, Reader::Kill, asking.databases)?;
             }
         }
         Ok(filter)
     }
 
-    fn read(&mut self, mut rest: &[&[u8]], reader: Reader) -> Result<(), CommandError> {
+    fn read(
+        &mut self,
+        mut rest: &[&[u8]],
+        reader: Reader,
+        databases: u8,
+    ) -> Result<(), CommandError> {
         while let [name, value, after @ ..] = rest {
             rest = after;
             if parse::is(name, "skipme") {
@@ -142,6 +156,8 @@ impl Filter {
                 let more = after.iter().take_while(|word| is_number(word)).count();
                 rest = &after[more..];
                 Condition::of_ids(value, &after[..more], reader)?
+            } else if parse::is(name, "db") {
+                Condition::of_database(value, databases)?
             } else {
                 Condition::parse(name, value, holds)?
             };
@@ -193,6 +209,17 @@ impl Condition {
         Ok(Self::Ids(ids))
     }
 
+    fn of_database(value: &[u8], databases: u8) -> Result<Self, CommandError> {
+        let refusal = CommandError::Fixed("ERR DB is not an integer or out of range");
+        let number = number::parse_integer(value).ok_or(refusal)?;
+        if !(0..i64::from(databases)).contains(&number) {
+            let last = databases - 1;
+            let text = format!("ERR DB number should be between 0 and {last}");
+            return Err(CommandError::Text(text));
+        }
+        Ok(Self::Database(number))
+    }
+
     /// The condition of this name, which was announced by `NOT-` unless it is to hold.
     fn parse(name: &[u8], value: &[u8], holds: bool) -> Result<Self, CommandError> {
         let named = |wanted| parse::is(name, wanted);
@@ -216,17 +243,11 @@ impl Condition {
             Self::LibraryName(value.to_vec())
         } else if named("lib-ver") {
             Self::LibraryVersion(value.to_vec())
-        } else if named("db") {
-            let refusal = CommandError::Fixed("ERR DB is not an integer or out of range");
-            Self::Database(number::parse_integer(value).ok_or(refusal)?)
         } else if named("flags") {
-            if !value.iter().all(|letter| FLAG_LETTERS.contains(letter)) {
-                let value = super::quoted(value);
-                let text = format!("ERR Unknown flags found in the provided filter: {value}");
-                return Err(CommandError::Text(text));
-            }
+            check_letters(value, FLAG_LETTERS, "flags")?;
             Self::Flags(value.to_vec())
         } else if named("capa") {
+            check_letters(value, CAPABILITY_LETTERS, "capa")?;
             Self::Capable
         } else if named("maxage") && holds {
             let (small, none) = (
@@ -273,6 +294,14 @@ impl Condition {
     }
 }
 
+fn check_letters(value: &[u8], known: &[u8], what: &str) -> Result<(), CommandError> {
+    if value.iter().all(|letter| known.contains(letter)) {
+        return Ok(());
+    }
+    let value = super::quoted(value);
+    Err(CommandError::Text(format!("ERR Unknown {what} found in the provided filter: {value}")))
+}
+
 /// A number above zero; the refusals of one that is not, and of no number.
 fn positive(text: &[u8], small: &'static str, none: &'static str) -> Result<u64, CommandError> {
     match number::parse_integer(text) {
@@ -314,7 +343,9 @@ mod tests {
         let mut args: Vec<&[u8]> = vec![b"client", b"verb"];
         args.extend(words.iter().map(|word| word.as_bytes()));
         let args = Args::new(&args, &[]);
-        let filter = if list { Filter::of_list(args, 2) } else { Filter::of_kill(args, 2) };
+        let asking = Asking { client: 2, databases: 16 };
+        let filter =
+            if list { Filter::of_list(args, asking) } else { Filter::of_kill(args, asking) };
         let filter = filter.map_err(|error| error.to_string())?;
         let flags = |session: &Session| if session.no_touch { "T" } else { "N" }.to_owned();
         let matches =
@@ -394,6 +425,9 @@ mod tests {
             (&["type", "foo"], "ERR Unknown client type 'foo'"),
             (&["flags", "ZZ"], "ERR Unknown flags found in the provided filter: ZZ"),
             (&["db", "a"], "ERR DB is not an integer or out of range"),
+            (&["db", "16"], "ERR DB number should be between 0 and 15"),
+            (&["not-db", "-1"], "ERR DB number should be between 0 and 15"),
+            (&["capa", "rz"], "ERR Unknown capa found in the provided filter: rz"),
             (&["idle", "a"], "ERR idle is not an integer or out of range"),
             (&["idle", "0"], "ERR idle should be greater than 0"),
         ] {

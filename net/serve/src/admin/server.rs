@@ -146,10 +146,13 @@ fn check_timeout(text: &[u8]) -> Result<(), CommandError> {
 /// that nobody can want one written here.
 pub fn wait_aof(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
     const LOCAL: CommandError =
-        CommandError::Fixed("ERR value is out of range, must be between 0 and 1");
+        CommandError::Fixed("ERR value is out of range, value must between 0 and 1");
     const REPLICAS: CommandError =
         CommandError::Fixed("ERR value is out of range, must be positive");
-    let local = number::parse_integer(&args[1]).filter(|it| (0..=1).contains(it)).ok_or(LOCAL)?;
+    let local = parse::integer(&args[1])?;
+    if !(0..=1).contains(&local) {
+        return Err(LOCAL);
+    }
     number::parse_integer(&args[2]).filter(|it| *it >= 0).ok_or(REPLICAS)?;
     check_timeout(&args[3])?;
     if local > 0 {
