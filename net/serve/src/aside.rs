@@ -13,14 +13,14 @@ use crate::aside_helper::{AsideHelpers, Done, ORDERS_MAX, Order, Surroundings, W
 use crate::clock;
 use crate::core::Core;
 use crate::locks::SlotSet;
-use crate::parcel::{Errand, Mail, Named, Parcel, Release, Request, ReturnTo};
+use crate::parcel::{Errand, Named, Parcel, Release, Request, ReturnTo, Returned};
 use crate::pause::Held;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Ran, Slices};
 
 /// What one slice of a transaction should take, in microseconds.
-pub const SLICE_US: u64 = 150;
+const SLICE_US: u64 = 150;
 
 /// Where the answer goes.
 enum Origin {
@@ -111,12 +111,6 @@ impl Aside {
         matches!(self.origin, Origin::Request)
     }
 
-    /// Whose commands they are, if he tracks.
-    fn writer(&self) -> Option<(LaneId, ConnectionId)> {
-        let mark = self.commands.requests.first()?.mark?;
-        Some((self.from, mark.connection))
-    }
-
     fn push_reply(&mut self, return_to: ReturnTo, reply: &ReplyBuffer) {
         let from = self.replies.mark();
         self.replies.append(reply, reply.whole());
@@ -131,6 +125,15 @@ fn visit_keys(commands: &Parcel, request: &Request, databases: u8, visit: &mut d
     request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
         visit((database, key.into()));
     });
+}
+
+/// What was lent comes back whole, and with it what has made it so, for those who listen.
+pub fn give_back_all(store: &mut Store, values: Vec<Returned>, effects: &[OwnedEffect]) {
+    for (named, state) in values {
+        let key = store.key(named.0, &named.1);
+        store.give_back(&key, state);
+    }
+    store.tell(effects);
 }
 
 /// A command that goes to the helpers.
@@ -287,6 +290,11 @@ impl Core {
         self.run_slice(index, aside);
     }
 
+    /// The ticks that one slice of a transaction should take.
+    pub fn slice_ticks(&self) -> u64 {
+        SLICE_US * self.ticks_per_us
+    }
+
     fn go_on_aside(&mut self, index: u32, aside: Box<Aside>, slice: Slice) {
         match slice {
             Slice::Ended => {
@@ -315,7 +323,7 @@ impl Core {
             let Some(request) = aside.commands.requests.get(aside.next).copied() else {
                 break Slice::Ended;
             };
-            if clock::ticks().wrapping_sub(begun) > SLICE_US * self.ticks_per_us {
+            if clock::ticks().wrapping_sub(begun) > self.slice_ticks() {
                 break Slice::More;
             }
             let Aside { commands, replies, from, .. } = &mut *aside;
@@ -341,9 +349,7 @@ impl Core {
         };
         self.store.set_passes_limit(false);
         self.interest.release();
-        self.tracking.writer = aside.writer();
-        self.hand_out_touches();
-        self.tracking.writer = None;
+        self.hand_out_touches_of(aside.commands.writer(aside.from));
         self.go_on_aside(index, aside, slice);
     }
 
@@ -417,11 +423,7 @@ impl Core {
     fn take_back(&mut self, index: u32, done: Done) {
         let mut aside = self.asides.take(index);
         aside.commands = done.commands;
-        for (named, state) in done.back {
-            let key = self.store.key(named.0, &named.1);
-            self.store.give_back(&key, state);
-        }
-        self.store.tell(&done.effects);
+        give_back_all(&mut self.store, done.back, &done.effects);
         self.free_aside(done.effects);
         self.store.add_notices(done.notices);
         let request = aside.commands.requests[aside.next];
@@ -455,17 +457,13 @@ impl Core {
 
     /// Answers, frees the slots, and lets the connection go on.
     fn end_aside(&mut self, aside: Aside) {
-        let writer = aside.writer();
+        let writer = aside.commands.writer(aside.from);
         let Aside { origin, from, mut commands, slots, replies, answers, waits, .. } = aside;
         match origin {
             Origin::Request => {
                 commands.clear_requests();
                 (commands.replies, commands.answers) = (replies, answers);
-                if from == self.lane {
-                    self.take_answers(commands);
-                } else {
-                    self.outbox.post_answers(from, commands);
-                }
+                self.deliver(from, commands);
             }
             Origin::Rest { connection, sequence } => {
                 self.fill_place(connection, sequence, &replies, replies.whole());
@@ -473,11 +471,7 @@ impl Core {
             Origin::Errand(mut errand) => {
                 (commands.replies, commands.answers) = (replies, answers);
                 errand.commands = commands;
-                if from == self.lane {
-                    self.errand_done(*errand);
-                } else {
-                    self.outbox.post(from, Mail::ErrandDone(errand));
-                }
+                self.return_errand(from, errand);
             }
         }
         if !slots.is_empty() {

@@ -15,7 +15,7 @@ use crate::blocked::{Attempt, Waited, run_waiting};
 use crate::clock;
 use crate::parcel::{Named, Parcel};
 use crate::reply_buffer::ReplyBuffer;
-use crate::run::{Manner, Ran, Slices, run_here};
+use crate::run::{Ran, Slices, run_here};
 use crate::shared::Shared;
 
 /// Helpers of a server: as many as there are lanes, but not more. One very long command leaves the
@@ -194,13 +194,7 @@ fn run(scratch: &mut Store, order: Order) -> Done {
     let mut slices = Slices::new();
     commands.slices(request, &mut slices);
     let args = Args::new(&slices, &commands.blobs);
-    let manner = Manner {
-        database: request.database,
-        version: request.version,
-        no_touch: request.no_touch,
-        mark: request.mark,
-        limits: surroundings.limits.unbounded(),
-    };
+    let manner = request.manner(surroundings.limits.unbounded());
     let mut reply = ReplyBuffer::default();
     let failed = if may_wait {
         let manner = (manner, Attempt::Last);

@@ -12,7 +12,6 @@ use ringlane_store::{OwnedKey, Store};
 use crate::aside::Aside;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::alone;
 use crate::interest::Party;
 use crate::parcel::{Mail, Parcel, Request, ReturnTo, Waits};
 use crate::reply::RespReply;
@@ -201,8 +200,8 @@ impl Core {
 
     /// Runs a command that may wait, of a parcel from another lane or of this lane's own client.
     pub fn run_blocking(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
-        let parcel = alone(request, args);
-        if let Some((parcel, wait)) = self.attempt(from, parcel, Attempt::First) {
+        let alone = Parcel::of_one(*request, args);
+        if let Some((parcel, wait)) = self.attempt(from, alone, Attempt::First) {
             self.block(from, parcel, &wait);
         }
     }
@@ -220,54 +219,33 @@ impl Core {
         let start = replies.mark();
         let mut slices = Slices::new();
         parcel.slices(&request, &mut slices);
-        let manner = Manner {
-            database: request.database,
-            version: request.version,
-            no_touch: request.no_touch,
-            limits: self.handler_limits,
-            mark: request.mark,
-        };
         let args = Args::new(&slices, &parcel.blobs);
-        let manner = (manner, attempt);
-        self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
-        match run_waiting(&mut self.store, &request, args, manner, &mut replies) {
-            Waited::Answered => {}
-            Waited::Waits(wait) => {
-                drop(slices);
-                parcel.replies = replies;
-                self.tracking.writer = None;
-                return Some((parcel, wait));
+        let manner = (request.manner(self.handler_limits), attempt);
+        let waited = run_waiting(&mut self.store, &request, args, manner, &mut replies);
+        if let Waited::Answered = waited {
+            let answer = &replies.bytes[start.bytes_before()..];
+            if answer.first() == Some(&b'-') {
+                self.stats.failed(request.spec.id, answer);
+            } else if let Some(mark) = request.mark {
+                self.remember_reads(from, mark, request.database, request.spec, args);
             }
-            Waited::Aside => {
-                drop(slices);
-                parcel.replies = replies;
-                self.tracking.writer = None;
-                self.begin_aside(Aside::of_request(from, parcel, None));
-                return None;
-            }
-        }
-        let answer = &replies.bytes[start.bytes_before()..];
-        if answer.first() == Some(&b'-') {
-            self.stats.failed(request.spec.id, answer);
-        } else if let Some(mark) = request.mark {
-            self.remember_reads(from, mark, request.database, request.spec, args);
         }
         drop(slices);
-        parcel.answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
         parcel.replies = replies;
-        parcel.clear_requests();
-        self.deliver(from, parcel);
-        self.hand_out_touches();
-        self.tracking.writer = None;
-        None
-    }
-
-    /// Sends an answered parcel home.
-    fn deliver(&mut self, from: LaneId, parcel: Box<Parcel>) {
-        if from == self.lane {
-            self.take_answers(parcel);
-        } else {
-            self.outbox.post_answers(from, parcel);
+        match waited {
+            Waited::Answered => {
+                let to = parcel.replies.mark();
+                parcel.answers.push((request.return_to, Stretch { from: start, to }));
+                parcel.clear_requests();
+                self.deliver(from, parcel);
+                self.hand_out_touches_of(request.mark.map(|mark| (from, mark.connection)));
+                None
+            }
+            Waited::Waits(wait) => Some((parcel, wait)),
+            Waited::Aside => {
+                self.begin_aside(Aside::of_request(from, parcel, None));
+                None
+            }
         }
     }
 
@@ -281,9 +259,8 @@ impl Core {
         let parcel = match &wait.arguments {
             None => parcel,
             Some(arguments) => {
-                let request = parcel.requests[0];
                 let slices: Slices<'_> = arguments.iter().map(|argument| &argument[..]).collect();
-                alone(&request, Args::new(&slices, &[]))
+                Parcel::of_one(parcel.requests[0], Args::new(&slices, &[]))
             }
         };
         let request = parcel.requests[0];
@@ -405,7 +382,7 @@ impl Core {
         let (mut times, needs_keys) = (Times::of(&wait), wait.needs_keys);
         if let Some(arguments) = wait.arguments {
             let slices: Slices<'_> = arguments.iter().map(|argument| &argument[..]).collect();
-            commands = alone(&commands.requests[0], Args::new(&slices, &[]));
+            commands = Parcel::of_one(commands.requests[0], Args::new(&slices, &[]));
         }
         let before = self.blocked.leaders.remove(&number);
         let expired = before.is_some_and(|leader| {

@@ -1,6 +1,8 @@
 //! Runs planned commands: here, on the lane that owns the key, or on several. The parent branches;
 //! what a command does is its handler's matter, how answers merge its row's.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use ringlane_base::LaneId;
 use ringlane_command::{
@@ -11,10 +13,10 @@ use crate::admin;
 use crate::aside::Aside;
 use crate::ask::Step;
 use crate::clock;
-use crate::connection::Phase;
+use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::gather::{Gather, Kind, Recipient};
-use crate::parcel::{Mail, Parcel, Request, RequestHead, ReturnTo};
+use crate::parcel::{Mail, Parcel, Request, ReturnTo};
 use crate::plan::{Action, Batch, Target};
 use crate::refusals::forbidden;
 use crate::reply::RespReply;
@@ -23,6 +25,17 @@ use crate::ring::{ConnectionId, Ring};
 use crate::run::{Manner, Ran, Slices, run_handler, run_here};
 use crate::session::{Door, ReplyMode};
 use crate::transaction::is_queued;
+
+/// A command of a connection: what it is, where it runs, and the words that it was said in.
+#[derive(Clone, Copy)]
+pub struct Call<'a> {
+    pub connection: ConnectionId,
+    pub spec: &'static CommandSpec,
+    pub target: Target,
+    /// Its first key, hashed, if all its keys are of one lane.
+    pub routed: Option<RoutedKey>,
+    pub args: Args<'a>,
+}
 
 impl Core {
     /// Runs the commands of a batch in order.
@@ -56,7 +69,8 @@ impl Core {
             match command.action {
                 Action::Command { spec, target, routed } => {
                     let queued = connection.session.transaction.is_some() && is_queued(spec);
-                    self.execute(command.connection, spec, target, routed, args);
+                    let id = command.connection;
+                    self.execute(&Call { connection: id, spec, target, routed, args });
                     let now = clock::ticks();
                     let later = self.asides.take_begun();
                     if (later || matches!(spec.run, Run::Serve(ServeCommand::Exec)))
@@ -89,58 +103,38 @@ impl Core {
 
     /// Runs one command of a connection.
     #[inline]
-    fn execute(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        target: Target,
-        routed: Option<RoutedKey>,
-        args: Args<'_>,
-    ) {
-        let connection = self.connections.get(id).expect("looked up by the caller");
+    fn execute(&mut self, call: &Call<'_>) {
+        let connection = self.connections.get(call.connection).expect("looked up by the caller");
         let waits = connection.barrier;
         let session = &mut connection.session;
         session.commands += 1;
-        session.last_command = Some(spec.id);
+        session.last_command = Some(call.spec.id);
         // Behind a command that is held back, of the same batch, the others of its connection wait.
-        if self.pause.is_some() && (waits || self.is_paused(id, spec)) {
-            self.hold_for_pause(id, spec, target, routed, args);
+        if self.pause.is_some() && (waits || self.is_paused(call.connection, call.spec)) {
+            self.hold_for_pause(call);
         } else {
-            self.execute_now(id, spec, target, routed, args);
+            self.execute_now(call);
         }
     }
 
     /// Runs one command that no pause holds back.
     #[inline]
-    pub fn execute_now(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        target: Target,
-        routed: Option<RoutedKey>,
-        args: Args<'_>,
-    ) {
-        let connection = self.connections.get(id).expect("looked up by the caller");
+    pub fn execute_now(&mut self, call: &Call<'_>) {
+        let connection = self.connections.get(call.connection).expect("looked up by the caller");
         let mode = connection.session.reply_mode;
-        let runs = self.dispatch(id, spec, target, routed, args);
+        let runs = self.dispatch(call);
         if self.monitors.any() && runs {
-            self.show_command(id, spec, args);
+            self.show_command(call.connection, call.spec, call.args);
         }
-        if mode != ReplyMode::On && !confirms_by_push(spec) {
-            self.muffle(id);
+        if mode != ReplyMode::On && !confirms_by_push(call.spec) {
+            self.muffle(call.connection);
         }
     }
 
     /// Chooses how and where a command runs. False if it was refused, or waits for EXEC.
     #[inline]
-    fn dispatch(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        target: Target,
-        routed: Option<RoutedKey>,
-        args: Args<'_>,
-    ) -> bool {
+    fn dispatch(&mut self, call: &Call<'_>) -> bool {
+        let Call { connection: id, spec, target, args, .. } = *call;
         let connection = self.connections.get(id).expect("looked up by the caller");
         if connection.is_restricted()
             && let Some(error) = forbidden(connection, spec)
@@ -182,7 +176,7 @@ impl Core {
             return false;
         }
         if in_transaction && is_queued(spec) {
-            self.queue_command(id, spec, target, routed, args);
+            self.queue_command(call, manner);
             return false;
         }
         let may_wait = spec.flags.has(Flags::BLOCKING);
@@ -197,17 +191,13 @@ impl Core {
             (Run::Serve(command), _) => self.serve(id, spec, command, args),
             (Run::Store(_), Target::Here) => {
                 if may_wait || (self.locks.any() && self.touches_held_slot(spec, args)) {
-                    self.execute_here_later(id, spec, routed, manner, args);
-                } else if self.execute_here(id, spec, routed, manner, args) == Ran::Aside {
-                    self.execute_aside(id, spec, routed, manner, args);
+                    self.execute_here_later(call, manner);
+                } else if self.execute_here(call, manner) == Ran::Aside {
+                    self.execute_aside(call, manner);
                 }
             }
-            (Run::Store(_), Target::Lane(lane)) => {
-                self.forward(id, spec, lane, routed, manner, args);
-            }
-            (Run::Store(_), Target::Several) => {
-                self.execute_on_several(id, spec, manner, args);
-            }
+            (Run::Store(_), Target::Lane(lane)) => self.forward(call, lane, manner),
+            (Run::Store(_), Target::Several) => self.execute_on_several(call, manner),
             (Run::Store(_), Target::Slices) => self.begin_long(id, spec, manner),
         }
         true
@@ -215,14 +205,8 @@ impl Core {
 
     /// On this lane's store, the reply straight into the connection's output.
     #[inline]
-    pub fn execute_here(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        routed: Option<RoutedKey>,
-        manner: Manner,
-        args: Args<'_>,
-    ) -> Ran {
+    pub fn execute_here(&mut self, call: &Call<'_>, manner: Manner) -> Ran {
+        let Call { connection: id, spec, routed, args, .. } = *call;
         self.tracking.writer = manner.mark.map(|mark| (self.lane, mark.connection));
         let connection = self.connections.get(id).expect("looked up by the caller");
         let out = connection.reply_target();
@@ -256,86 +240,56 @@ impl Core {
 
     /// The command would hold the lane for too long: its connection waits while it runs aside.
     #[cold]
-    fn execute_aside(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        routed: Option<RoutedKey>,
-        manner: Manner,
-        args: Args<'_>,
-    ) {
-        let connection = self.connections.get(id).expect("looked up by the caller");
+    fn execute_aside(&mut self, call: &Call<'_>, manner: Manner) {
+        let connection = self.connections.get(call.connection).expect("looked up by the caller");
         (connection.barrier, connection.aside) = (true, true);
-        let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
-        let mut parcel = Box::<Parcel>::default();
-        parcel.push(head(return_to, spec, routed, manner), args.from(1), args.blobs());
+        let alone = alone(connection, call, manner);
         self.asides.note_begun();
-        self.begin_aside(Aside::of_request(self.lane, parcel, Some(id)));
+        self.begin_aside(Aside::of_request(self.lane, alone, Some(call.connection)));
     }
 
     /// A key's slot is held by a command over several lanes, or the command may wait by itself: it
     /// goes the way of other lanes' requests.
     #[cold]
-    fn execute_here_later(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        routed: Option<RoutedKey>,
-        manner: Manner,
-        args: Args<'_>,
-    ) {
-        let connection = self.connections.get(id).expect("looked up by the caller");
-        let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
-        let mut parcel = Box::<Parcel>::default();
-        parcel.push(head(return_to, spec, routed, manner), args.from(1), args.blobs());
-        self.park_or_run(self.lane, parcel);
+    fn execute_here_later(&mut self, call: &Call<'_>, manner: Manner) {
+        let connection = self.connections.get(call.connection).expect("looked up by the caller");
+        let alone = alone(connection, call, manner);
+        self.park_or_run(self.lane, alone);
     }
 
     /// To the lane that owns the key; the reply gets a reserved place.
     #[inline]
-    fn forward(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        lane: LaneId,
-        routed: Option<RoutedKey>,
-        manner: Manner,
-        args: Args<'_>,
-    ) {
+    fn forward(&mut self, call: &Call<'_>, lane: LaneId, manner: Manner) {
+        let Call { connection: id, spec, routed, args, .. } = *call;
         let connection = self.connections.get(id).expect("looked up by the caller");
         let return_to = ReturnTo::Place { connection: id, sequence: connection.reserve_place() };
         let bytes = args.blobs().iter().map(Bytes::len).sum();
         connection.forwarded += bytes;
         self.intake.forward(bytes);
-        let head = head(return_to, spec, routed, manner);
-        self.outbox.request(lane, head, args.from(1), args.blobs());
+        let request = Request::new(return_to, spec, routed, manner);
+        self.outbox.request(lane, request, args.from(1), args.blobs());
     }
 
     /// As the row's `merge` says.
-    fn execute_on_several(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        manner: Manner,
-        args: Args<'_>,
-    ) {
+    fn execute_on_several(&mut self, call: &Call<'_>, manner: Manner) {
+        let Call { connection: id, spec, args, .. } = *call;
         let connection = self.connections.get(id).expect("looked up by the caller");
         let lane_alone = connection.session.door == Door::Lane || self.shared.lanes() == 1;
         match spec.merge {
-            Merge::Ordered | Merge::Sum => self.scatter_keys(id, spec, manner, args),
+            Merge::Ordered | Merge::Sum => self.scatter_keys(call, manner),
             Merge::SpreadSum | Merge::Pick | Merge::Cursor if lane_alone => {
-                self.execute_here(id, spec, None, manner, args);
+                self.execute_here(call, manner);
             }
             // What changes whole databases must not fall between the parts of what holds slots.
             Merge::SpreadOk if lane_alone && !self.locks.any() => {
-                self.execute_here(id, spec, None, manner, args);
+                self.execute_here(call, manner);
             }
             Merge::Together | Merge::SpreadOk => {
-                self.begin_together(id, spec, manner, args, lane_alone);
+                self.begin_together(call, manner, lane_alone);
             }
             Merge::SpreadJoin => {
                 let to = self.reserve(id, true);
-                self.begin_join(to, spec, manner, args, lane_alone);
+                self.spread(to, spec, manner, args, self.lanes_concerned(lane_alone));
             }
             Merge::Cursor => {
                 let to = self.reserve(id, true);
@@ -343,20 +297,15 @@ impl Core {
             }
             Merge::SpreadSum | Merge::Pick => {
                 let to = self.reserve(id, spec.merge == Merge::Pick);
-                self.spread(to, spec, manner, args);
+                self.spread(to, spec, manner, args, self.lanes_concerned(false));
             }
             Merge::Single => unreachable!("a command of one key has one lane"),
         }
     }
 
     /// One request a key, to the lane of each.
-    fn scatter_keys(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        manner: Manner,
-        args: Args<'_>,
-    ) {
+    fn scatter_keys(&mut self, call: &Call<'_>, manner: Manner) {
+        let Call { connection: id, spec, args, .. } = *call;
         let keys = args.len() - 1;
         let to = self.reserve(id, false);
         let gather = self.begin_gather(to, spec.merge, manner.version, keys);
@@ -365,36 +314,39 @@ impl Core {
             let key_of = self.store.key(manner.database, key);
             let routed = RoutedKey { index: 1, slot: key_of.slot, hash: key_of.hash };
             let return_to = ReturnTo::Part { gather, part: part as u32 };
-            let head = head(return_to, spec, Some(routed), manner);
+            let request = Request::new(return_to, spec, Some(routed), manner);
             let lane = self.shared.lane_of(key_of.slot);
             if lane == self.lane {
-                local.push(head, &[key], &[]);
+                local.push(request, &[key], &[]);
             } else {
-                self.outbox.request(lane, head, &[key], &[]);
+                self.outbox.request(lane, request, &[key], &[]);
             }
         }
         self.run_parcel(self.lane, local);
     }
 
-    /// The same request to every lane, of which there are several.
+    /// The lanes that a command on whole databases is about: this one alone, or all.
+    pub fn lanes_concerned(&self, lane_alone: bool) -> Range<u16> {
+        if lane_alone { self.lane.0..self.lane.0 + 1 } else { 0..self.shared.lanes() as u16 }
+    }
+
+    /// The same request to each of these lanes.
     pub fn spread(
         &mut self,
         to: Recipient,
         spec: &'static CommandSpec,
         manner: Manner,
         args: Args<'_>,
+        lanes: Range<u16>,
     ) {
-        let lanes = self.shared.lanes();
-        let gather = self.begin_gather(to, spec.merge, manner.version, lanes);
-        for part in 0..lanes as u16 {
-            let return_to = ReturnTo::Part { gather, part: u32::from(part) };
-            let head = head(return_to, spec, None, manner);
-            if LaneId(part) == self.lane {
-                let mut local = Box::<Parcel>::default();
-                local.push(head, args.from(1), args.blobs());
-                self.run_parcel(self.lane, local);
+        let gather = self.begin_gather(to, spec.merge, manner.version, lanes.len());
+        for (part, lane) in lanes.map(LaneId).enumerate() {
+            let return_to = ReturnTo::Part { gather, part: part as u32 };
+            let request = Request::new(return_to, spec, None, manner);
+            if lane == self.lane {
+                self.run_parcel(self.lane, Parcel::of_one(request, args));
             } else {
-                self.outbox.request(LaneId(part), head, args.from(1), args.blobs());
+                self.outbox.request(lane, request, args.from(1), args.blobs());
             }
         }
     }
@@ -477,7 +429,7 @@ impl Core {
             }
             let start = replies.mark();
             if self.run_request(from, request, args, &mut replies) == Ran::Aside {
-                let alone = alone(request, args);
+                let alone = Parcel::of_one(*request, args);
                 self.begin_aside(Aside::of_request(from, alone, None));
                 continue;
             }
@@ -507,13 +459,7 @@ impl Core {
         let Run::Store(handler) = request.spec.run else {
             unreachable!("only commands on data travel");
         };
-        let manner = Manner {
-            database: request.database,
-            version: request.version,
-            no_touch: request.no_touch,
-            mark: request.mark,
-            limits: self.handler_limits,
-        };
+        let manner = request.manner(self.handler_limits);
         let spec = request.spec;
         let begun = clock::ticks();
         let part = matches!(request.return_to, ReturnTo::Part { .. } | ReturnTo::Slice { .. });
@@ -558,7 +504,16 @@ impl Core {
     /// Parks a request whose slot is held.
     #[cold]
     fn park_copy(&mut self, from: LaneId, request: &Request, args: Args<'_>) {
-        self.park_or_run(from, alone(request, args));
+        self.park_or_run(from, Parcel::of_one(*request, args));
+    }
+
+    /// Sends an answered parcel to the lane whose requests it had.
+    pub fn deliver(&mut self, from: LaneId, parcel: Box<Parcel>) {
+        if from == self.lane {
+            self.take_answers(parcel);
+        } else {
+            self.outbox.post_answers(from, parcel);
+        }
     }
 
     /// Answers to requests of this lane have come.
@@ -640,35 +595,9 @@ pub fn confirms_by_push(spec: &CommandSpec) -> bool {
     )
 }
 
-/// The request, alone in a parcel of its own.
-pub fn alone(request: &Request, args: Args<'_>) -> Box<Parcel> {
-    let mut alone = Box::<Parcel>::default();
-    let head = RequestHead {
-        return_to: request.return_to,
-        spec: request.spec,
-        routed: request.routed,
-        database: request.database,
-        version: request.version,
-        no_touch: request.no_touch,
-        mark: request.mark,
-    };
-    alone.push(head, args.from(1), args.blobs());
-    alone
-}
-
-pub fn head(
-    return_to: ReturnTo,
-    spec: &'static CommandSpec,
-    routed: Option<RoutedKey>,
-    manner: Manner,
-) -> RequestHead {
-    RequestHead {
-        return_to,
-        spec,
-        routed,
-        database: manner.database,
-        version: manner.version,
-        no_touch: manner.no_touch,
-        mark: manner.mark,
-    }
+/// The command in a parcel of its own, with a reserved place for its reply.
+fn alone(connection: &mut Connection, call: &Call<'_>, manner: Manner) -> Box<Parcel> {
+    let sequence = connection.reserve_place();
+    let return_to = ReturnTo::Place { connection: call.connection, sequence };
+    Parcel::of_one(Request::new(return_to, call.spec, call.routed, manner), call.args)
 }

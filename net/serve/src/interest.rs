@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use hashbrown::HashTable;
+use ringlane_base::LaneId;
 use ringlane_store::{Effect, EffectSink, Key, OwnedKey, Store, Sweep};
 
 use crate::core::Core;
+use crate::ring::ConnectionId;
 
 /// Touches kept of keys that only those care for who care for all keys; beyond, `Touch::Many`.
 const UNNAMED_MAX: usize = 1 << 16;
@@ -328,6 +330,13 @@ impl Core {
         if self.interest.is_touched() {
             self.hand_out();
         }
+    }
+
+    /// The same for what the commands of this connection have touched, if it tracks.
+    pub fn hand_out_touches_of(&mut self, writer: Option<(LaneId, ConnectionId)>) {
+        self.tracking.writer = writer;
+        self.hand_out_touches();
+        self.tracking.writer = None;
     }
 
     #[cold]

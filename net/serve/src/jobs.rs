@@ -6,7 +6,6 @@ use ringlane_resp::Version;
 
 use crate::connection::Phase;
 use crate::core::Core;
-use crate::execute::head;
 use crate::gather::Recipient;
 use crate::parcel::{Parcel, Request, ReturnTo};
 use crate::reply::RespReply;
@@ -30,30 +29,6 @@ pub struct Job {
 }
 
 impl Core {
-    /// Starts a command whose arrays are joined, on every lane or on this one alone.
-    pub fn begin_join(
-        &mut self,
-        to: Recipient,
-        spec: &'static CommandSpec,
-        manner: Manner,
-        args: Args<'_>,
-        lane_alone: bool,
-    ) {
-        let lanes = if lane_alone { 1 } else { self.shared.lanes() };
-        let gather = self.begin_gather(to, spec.merge, manner.version, lanes);
-        for part in 0..lanes as u16 {
-            let return_to = ReturnTo::Part { gather, part: u32::from(part) };
-            let head = head(return_to, spec, None, manner);
-            if lane_alone || LaneId(part) == self.lane {
-                let mut local = Box::<Parcel>::default();
-                local.push(head, args.from(1), &[]);
-                self.run_parcel(self.lane, local);
-            } else {
-                self.outbox.request(LaneId(part), head, args.from(1), &[]);
-            }
-        }
-    }
-
     /// The lane that a cursor's walk has come to.
     pub fn cursor_lane(&self, args: Args<'_>, lane_alone: bool) -> LaneId {
         let cursor = keyspace::scan_cursor(&args[1]).ok();
@@ -72,15 +47,7 @@ impl Core {
         args: Args<'_>,
     ) {
         let lane = self.cursor_lane(args, false);
-        let gather = self.begin_gather(to, spec.merge, manner.version, 1);
-        let head = head(ReturnTo::Part { gather, part: 0 }, spec, None, manner);
-        if lane == self.lane {
-            let mut local = Box::<Parcel>::default();
-            local.push(head, args.from(1), &[]);
-            self.run_parcel(self.lane, local);
-        } else {
-            self.outbox.request(lane, head, args.from(1), &[]);
-        }
+        self.spread(to, spec, manner, args, lane.0..lane.0 + 1);
     }
 
     /// A scan of this lane that has ended goes on at the next lane.
@@ -145,11 +112,7 @@ impl Core {
         parcel.replies.append_all(&mut job.keys);
         let stretch = Stretch { from: ReplyBuffer::default().mark(), to: parcel.replies.mark() };
         parcel.answers.push((job.return_to, stretch));
-        if job.from == self.lane {
-            self.take_answers(parcel);
-        } else {
-            self.outbox.post_answers(job.from, parcel);
-        }
+        self.deliver(job.from, parcel);
     }
 
     /// Whether a connection is still being served.

@@ -14,10 +14,9 @@ use ringlane_store::KEY_BYTES_MAX;
 use crate::admin::slowlog::FIRST_ARGS;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::head;
 use crate::gather::header_number;
 use crate::locks::SlotSet;
-use crate::parcel::{Holder, LockRequest, Mail, Parcel, Release, ReturnTo};
+use crate::parcel::{Holder, LockRequest, Mail, Parcel, Release, Request, ReturnTo};
 use crate::refusals::CROSS_SLOT;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
@@ -412,12 +411,12 @@ impl Core {
             let key_of = self.store.key(long.manner.database, key);
             let routed = RoutedKey { index: 1, slot: key_of.slot, hash: key_of.hash };
             let return_to = ReturnTo::Slice { long: index, part: part as u32, holds: false };
-            let head = head(return_to, long.spec, Some(routed), long.manner);
+            let request = Request::new(return_to, long.spec, Some(routed), long.manner);
             let lane = self.shared.lane_of(key_of.slot);
             if lane == self.lane {
-                local.push(head, &[key], &[]);
+                local.push(request, &[key], &[]);
             } else {
-                self.outbox.request(lane, head, &[key], &[]);
+                self.outbox.request(lane, request, &[key], &[]);
             }
         }
         self.longs.places[index as usize] = Some(long);
@@ -441,7 +440,7 @@ impl Core {
         let mut local = Box::<Parcel>::default();
         for (part, (lane, numbers)) in lanes.iter().enumerate() {
             let return_to = ReturnTo::Slice { long: index, part: part as u32, holds: true };
-            let head = head(return_to, long.spec, None, long.manner);
+            let request = Request::new(return_to, long.spec, None, long.manner);
             let (mut args, mut blobs): (Vec<&[u8]>, Vec<Bytes>) = (Vec::new(), Vec::new());
             for &number in numbers {
                 for at in [1 + 2 * number, 2 + 2 * number] {
@@ -452,9 +451,9 @@ impl Core {
                 }
             }
             if *lane == self.lane {
-                local.push(head, &args, &blobs);
+                local.push(request, &args, &blobs);
             } else {
-                self.outbox.request(*lane, head, &args, &blobs);
+                self.outbox.request(*lane, request, &args, &blobs);
             }
         }
         self.longs.places[index as usize] = Some(long);

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ringlane_base::LaneId;
 
 use crate::mailbox::{Receiver, Sender};
-use crate::parcel::{Letter, Mail, Parcel, RequestHead};
+use crate::parcel::{Letter, Mail, Parcel, Request};
 use crate::pubsub::{NOTES_A_LETTER_MAX, Note};
 
 /// Letters that fit between two lanes before the sender keeps them.
@@ -56,7 +56,7 @@ impl Outbox {
     }
 
     /// Adds a request for another lane to this turn's parcel.
-    pub fn request(&mut self, to: LaneId, head: RequestHead, args: &[&[u8]], blobs: &[Bytes]) {
+    pub fn request(&mut self, to: LaneId, request: Request, args: &[&[u8]], blobs: &[Bytes]) {
         debug_assert_ne!(to, self.me, "a lane does not post to itself");
         let pending = &mut self.pending[to.index()];
         let full = pending.requests.requests.len() >= PARCEL_REQUESTS_MAX
@@ -66,7 +66,7 @@ impl Outbox {
             let parcel = std::mem::replace(&mut pending.requests, fresh);
             pending.letters.push_back(Mail::Requests(parcel));
         }
-        pending.requests.push(head, args, blobs);
+        pending.requests.push(request, args, blobs);
         self.requests_sent += 1;
     }
 

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Slot};
-use ringlane_command::{CommandSpec, Keys, RoutedKey};
+use ringlane_command::{Args, CommandSpec, HandlerLimits, Keys, RoutedKey};
 use ringlane_resp::Version;
 use ringlane_store::{Exported, OwnedEffect};
 
@@ -16,6 +16,7 @@ use crate::blocked::{Number, Unblock};
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::run::Manner;
 use crate::session::Session;
 use crate::tracking::Mark;
 use crate::watch::WatchId;
@@ -36,12 +37,12 @@ pub enum ReturnTo {
     Slice { long: u32, part: u32, holds: bool },
 }
 
-/// One command for another lane.
+/// One command for another lane, or for later.
 #[derive(Clone, Copy)]
 pub struct Request {
     pub return_to: ReturnTo,
     pub spec: &'static CommandSpec,
-    /// Of `Parcel::args`: the arguments after the name.
+    /// Of `Parcel::args`: the arguments after the name. None before it stands in a parcel.
     args: (u32, u32),
     pub routed: Option<RoutedKey>,
     pub database: Database,
@@ -53,22 +54,29 @@ pub struct Request {
 }
 
 impl Request {
+    /// One that gets its arguments in its parcel.
+    #[inline]
+    pub fn new(
+        return_to: ReturnTo,
+        spec: &'static CommandSpec,
+        routed: Option<RoutedKey>,
+        manner: Manner,
+    ) -> Self {
+        let Manner { database, version, no_touch, mark, limits: _ } = manner;
+        Self { return_to, spec, args: (0, 0), routed, database, version, no_touch, mark }
+    }
+
+    /// How its handler is to run, within the limits of where it runs.
+    #[inline]
+    pub fn manner(&self, limits: HandlerLimits) -> Manner {
+        let Self { database, version, no_touch, mark, .. } = *self;
+        Manner { database, version, no_touch, mark, limits }
+    }
+
     /// The slot of its key, if it is a command of one.
     pub fn only_slot(&self) -> Option<Slot> {
         self.routed.filter(|_| self.spec.keys == Keys::First).map(|routed| routed.slot)
     }
-}
-
-/// What a request carries beside its arguments.
-#[derive(Clone, Copy)]
-pub struct RequestHead {
-    pub return_to: ReturnTo,
-    pub spec: &'static CommandSpec,
-    pub routed: Option<RoutedKey>,
-    pub database: Database,
-    pub version: Version,
-    pub no_touch: bool,
-    pub mark: Option<Mark>,
 }
 
 /// Where an argument of a request lies.
@@ -90,8 +98,15 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    /// One with this request alone.
+    pub fn of_one(request: Request, args: Args<'_>) -> Box<Self> {
+        let mut parcel = Box::<Self>::default();
+        parcel.push(request, args.from(1), args.blobs());
+        parcel
+    }
+
     /// Adds a request; `args` without the name. An argument that is one of `blobs` is shared.
-    pub fn push(&mut self, head: RequestHead, args: &[&[u8]], blobs: &[Bytes]) {
+    pub fn push(&mut self, request: Request, args: &[&[u8]], blobs: &[Bytes]) {
         let first = self.args.len() as u32;
         for arg in args {
             let place = match blobs.iter().find(|blob| blob.as_ptr() == arg.as_ptr()) {
@@ -107,16 +122,13 @@ impl Parcel {
             };
             self.args.push(place);
         }
-        self.requests.push(Request {
-            return_to: head.return_to,
-            spec: head.spec,
-            args: (first, self.args.len() as u32),
-            routed: head.routed,
-            database: head.database,
-            version: head.version,
-            no_touch: head.no_touch,
-            mark: head.mark,
-        });
+        self.requests.push(Request { args: (first, self.args.len() as u32), ..request });
+    }
+
+    /// Whose commands these are, if that connection tracks; `lane` is its lane.
+    pub fn writer(&self, lane: LaneId) -> Option<(LaneId, ConnectionId)> {
+        let mark = self.requests.first()?.mark?;
+        Some((lane, mark.connection))
     }
 
     /// The arguments of a request, its name first.

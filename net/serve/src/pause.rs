@@ -7,6 +7,7 @@ use ringlane_command::{Access, Args, CommandSpec, RoutedKey, Run, ServeCommand};
 
 use crate::clock;
 use crate::core::Core;
+use crate::execute::Call;
 use crate::plan::Target;
 use crate::ring::ConnectionId;
 use crate::run::Slices;
@@ -43,14 +44,8 @@ impl Core {
 
     /// Keeps a command until the pause is over; the connection waits.
     #[cold]
-    pub fn hold_for_pause(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        target: Target,
-        routed: Option<RoutedKey>,
-        args: Args<'_>,
-    ) {
+    pub fn hold_for_pause(&mut self, call: &Call<'_>) {
+        let Call { connection: id, spec, target, routed, args } = *call;
         let Some(connection) = self.connections.get(id) else { return };
         connection.barrier = true;
         let held = Held { connection: id, spec, target, routed, args: args.to_shared() };
@@ -92,22 +87,22 @@ impl Core {
 
     /// Runs a command that was held back.
     pub fn run_held(&mut self, held: &Held) {
-        if !self.is_open(held.connection) {
+        let Held { connection: id, spec, target, routed, .. } = *held;
+        if !self.is_open(id) {
             return;
         }
         let slices: Slices<'_> = held.args.iter().map(|arg| &arg[..]).collect();
-        let connection = self.connections.get(held.connection).expect("is open");
+        let connection = self.connections.get(id).expect("is open");
         connection.barrier = false;
         let args = Args::new(&slices, &held.args);
         let begun = clock::ticks();
-        let queued = connection.session.transaction.is_some() && is_queued(held.spec);
-        self.execute_now(held.connection, held.spec, held.target, held.routed, args);
+        let queued = connection.session.transaction.is_some() && is_queued(spec);
+        self.execute_now(&Call { connection: id, spec, target, routed, args });
         self.own_begun_long(args);
         let later = self.asides.take_begun();
-        if !matches!(held.target, Target::Lane(_) | Target::Slices) && !queued && !later {
-            let ticks = clock::ticks().wrapping_sub(begun);
-            self.observe(held.connection, held.spec, ticks, &slices);
+        if !matches!(target, Target::Lane(_) | Target::Slices) && !queued && !later {
+            self.observe(id, spec, clock::ticks().wrapping_sub(begun), &slices);
         }
-        self.mark_ready(held.connection);
+        self.mark_ready(id);
     }
 }

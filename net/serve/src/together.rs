@@ -11,18 +11,19 @@ use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 
 use ringlane_base::{Database, LaneId, Slot};
-use ringlane_command::{Args, CommandSpec, Flags, Merge, Run, Wait};
+use ringlane_command::{Args, Flags, Merge, Run, Wait};
 use ringlane_store::{Exported, OwnedEffect, Store};
 
+use crate::aside::give_back_all;
 use crate::blocked::Number;
 use crate::clock;
 use crate::core::Core;
-use crate::execute::head;
+use crate::execute::Call;
 use crate::gather::Recipient;
 use crate::locks::Waiter;
 use crate::parcel::{
-    Attempted, Grant, Holder, LockRequest, Mail, Named, Parcel, Release, ReturnTo, Returned, Waits,
-    Wanted,
+    Attempted, Grant, Holder, LockRequest, Mail, Named, Parcel, Release, Request, ReturnTo,
+    Returned, Waits, Wanted,
 };
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
@@ -117,12 +118,6 @@ impl Together {
     /// Whether it leaves what has changed to an older one. It is told when that one has tried.
     fn steps_back(&self) -> bool {
         self.behind && !self.expired
-    }
-
-    /// Whose commands they are, if he tracks.
-    fn writer(&self, lane: LaneId) -> Option<(LaneId, ConnectionId)> {
-        let mark = self.commands.requests.first()?.mark?;
-        Some((lane, mark.connection))
     }
 
     /// Whether it is a command that may wait.
@@ -228,20 +223,14 @@ fn slot_of(effect: &OwnedEffect) -> Slot {
 
 impl Core {
     /// Starts a single command whose keys live on several lanes, or that changes whole databases.
-    pub fn begin_together(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        manner: Manner,
-        args: Args<'_>,
-        lane_alone: bool,
-    ) {
+    pub fn begin_together(&mut self, call: &Call<'_>, manner: Manner, lane_alone: bool) {
+        let id = call.connection;
         let connection = self.connections.get(id).expect("looked up by the caller");
         connection.barrier = true;
         let sequence = connection.reserve_place();
-        let mut commands = Box::<Parcel>::default();
         let return_to = ReturnTo::Place { connection: id, sequence };
-        commands.push(head(return_to, spec, None, manner), args.from(1), args.blobs());
+        let request = Request::new(return_to, call.spec, None, manner);
+        let commands = Parcel::of_one(request, call.args);
         self.lock_and_run(Together::new(id, sequence, commands), &[], lane_alone);
     }
 
@@ -250,12 +239,7 @@ impl Core {
     pub fn lock_and_run(&mut self, mut together: Together, watched: &[Slot], lane_alone: bool) {
         let all = 0..together.commands.requests.len();
         if all.clone().any(|position| together.is_on_databases(position)) {
-            let lanes = if lane_alone {
-                self.lane.0..self.lane.0 + 1
-            } else {
-                0..self.shared.lanes() as u16
-            };
-            for lane in lanes.map(LaneId) {
+            for lane in self.lanes_concerned(lane_alone).map(LaneId) {
                 let slots = self.shared.slots_of(lane).map(|slot| Slot::new(slot).expect("is one"));
                 together.groups.push(Group { lane, slots: slots.collect() });
             }
@@ -387,7 +371,7 @@ impl Core {
             self.release(together);
             return Progress::Ended;
         }
-        let writer = together.writer(self.lane);
+        let writer = together.commands.writer(self.lane);
         let changes = self.by_group(together);
         for (group, (values, effects)) in together.groups.iter().zip(changes) {
             let release = Release { values, effects, writer, ..Release::default() };
@@ -441,7 +425,7 @@ impl Core {
     /// Frees all slots, with the last changes.
     fn release(&mut self, together: &mut Together) {
         let changes = self.by_group(together);
-        let writer = together.writer(self.lane);
+        let writer = together.commands.writer(self.lane);
         self.remember_together(together);
         let groups = std::mem::take(&mut together.groups);
         for (group, (values, effects)) in groups.into_iter().zip(changes) {
@@ -460,7 +444,7 @@ impl Core {
     ) {
         let leader = self.lane;
         let changes = self.by_group(together);
-        let writer = together.writer(self.lane);
+        let writer = together.commands.writer(self.lane);
         let groups = std::mem::take(&mut together.groups);
         for (group, (values, effects)) in groups.into_iter().zip(changes) {
             let here = keys.iter().filter(|(slot, _)| self.shared.lane_of(*slot) == group.lane);
@@ -543,13 +527,7 @@ impl Core {
         let mut slices = Slices::new();
         together.commands.slices(&request, &mut slices);
         let args = Args::new(&slices, &together.commands.blobs);
-        let manner = Manner {
-            database: request.database,
-            version: request.version,
-            no_touch: request.no_touch,
-            mark: request.mark,
-            limits: self.handler_limits,
-        };
+        let manner = request.manner(self.handler_limits);
         let alone = together.groups.len() == 1;
         let here = match spec.merge {
             Merge::SpreadJoin => false, // A walk over all keys, in slices.
@@ -581,15 +559,17 @@ impl Core {
         let to = Recipient::Step { together: index };
         // None of them is answered before this returns: another lane has a part, or KEYS walks.
         match spec.merge {
-            Merge::SpreadJoin => self.begin_join(to, spec, manner, args, alone),
             Merge::Cursor => self.begin_cursor(to, spec, manner, args),
-            Merge::SpreadSum
+            Merge::SpreadJoin
+            | Merge::SpreadSum
             | Merge::SpreadOk
             | Merge::Pick
             | Merge::Single
             | Merge::Ordered
             | Merge::Sum
-            | Merge::Together => self.spread(to, spec, manner, args),
+            | Merge::Together => {
+                self.spread(to, spec, manner, args, self.lanes_concerned(alone));
+            }
         }
         if together.is_transaction {
             self.observe(together.connection, spec, 0, &slices);
@@ -632,11 +612,7 @@ impl Core {
 
     /// Commands have run: their changes to this lane come back, and, after the last, its slots are free.
     pub fn take_release(&mut self, release: Release) {
-        for (named, state) in release.values {
-            let key = self.store.key(named.0, &named.1);
-            self.store.give_back(&key, state);
-        }
-        self.store.tell(&release.effects);
+        give_back_all(&mut self.store, release.values, &release.effects);
         self.free_aside(release.effects);
         if release.slots.is_empty() {
             // Who waits for these keys hears of them when all is done.
@@ -652,9 +628,7 @@ impl Core {
             self.locks.release(*slot, &mut free);
         }
         let walks = release.attempted.map(|attempted| self.end_attempt(&attempted));
-        self.tracking.writer = release.writer;
-        self.hand_out_touches();
-        self.tracking.writer = None;
+        self.hand_out_touches_of(release.writer);
         // Before what was parked: who waits came earlier.
         self.walk_on(walks.unwrap_or_default());
         for waiter in free {

@@ -6,17 +6,17 @@
 
 use ringlane_base::{Database, LaneId, Slot, number};
 use ringlane_command::{
-    Access, Args, CommandError, CommandSpec, Merge, Reply, RoutedKey, Run, ServeCommand, parse,
-    table,
+    Access, Args, CommandError, CommandSpec, Flags, Merge, Reply, Run, ServeCommand, parse, table,
 };
 use ringlane_resp::Version;
 
-use crate::aside::{Aside, SLICE_US};
+use crate::aside::Aside;
 use crate::clock;
 use crate::core::Core;
+use crate::execute::Call;
 use crate::gather::{Gather, Kind, Recipient};
 use crate::locks::Waiter;
-use crate::parcel::{Errand, Mail, Parcel, RequestHead, ReturnTo, WatchRequest};
+use crate::parcel::{Errand, Mail, Parcel, Request, ReturnTo, WatchRequest};
 use crate::plan::Target;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
@@ -138,12 +138,6 @@ impl Transaction {
     }
 }
 
-/// Whose commands these are, if he tracks; `lane` is his.
-fn writer_of(commands: &Parcel, lane: LaneId) -> Option<(LaneId, ConnectionId)> {
-    let mark = commands.requests.first()?.mark?;
-    Some((lane, mark.connection))
-}
-
 /// Whether the command waits for EXEC when it is said after MULTI.
 pub fn is_queued(spec: &CommandSpec) -> bool {
     !matches!(
@@ -162,22 +156,15 @@ pub fn is_queued(spec: &CommandSpec) -> bool {
 impl Core {
     /// Keeps a command until EXEC.
     #[cold]
-    pub fn queue_command(
-        &mut self,
-        id: ConnectionId,
-        spec: &'static CommandSpec,
-        target: Target,
-        routed: Option<RoutedKey>,
-        args: Args<'_>,
-    ) {
-        if spec.flags.has(ringlane_command::Flags::NO_MULTI) {
+    pub fn queue_command(&mut self, call: &Call<'_>, manner: Manner) {
+        let Call { connection: id, spec, target, routed, args } = *call;
+        if spec.flags.has(Flags::NO_MULTI) {
             self.spoil_transaction(id);
             return self.refuse(id, &CommandError::Fixed(NOT_ALLOWED));
         }
         let databases = self.live.databases;
         let connection = self.connections.get(id).expect("looked up by the caller");
-        let (no_touch, door) = (connection.session.no_touch, connection.session.door);
-        let mark = connection.tracking.as_mut().map(|tracking| tracking.mark(id, spec, true));
+        let door = connection.session.door;
         let transaction = connection.session.transaction.as_mut().expect("asked by the caller");
         if !transaction.spoiled {
             let bytes: usize = args.from(1).iter().map(|arg| arg.len()).sum();
@@ -188,19 +175,15 @@ impl Core {
                 self.stats.transactions_too_long += 1;
                 return self.refuse(id, &CommandError::Fixed(TOO_LONG));
             }
-            let head = RequestHead {
-                return_to: ReturnTo::Place { connection: id, sequence: 0 },
-                spec,
-                routed,
-                database: transaction.database,
-                version: transaction.version,
-                no_touch,
-                mark,
-            };
-            transaction.commands.push(head, args.from(1), args.blobs());
+            // As it will be then, after those before it.
+            let Transaction { database, version, .. } = **transaction;
+            let manner = Manner { database, version, ..manner };
+            let return_to = ReturnTo::Place { connection: id, sequence: 0 };
+            let request = Request::new(return_to, spec, routed, manner);
+            transaction.commands.push(request, args.from(1), args.blobs());
             transaction.foresee(spec, args, databases);
             transaction.writes |= spec.access == Access::Write;
-            transaction.needs_memory |= spec.flags.has(ringlane_command::Flags::DENYOOM);
+            transaction.needs_memory |= spec.flags.has(Flags::DENYOOM);
             match spec.run {
                 Run::Serve(_) => transaction.serves = true,
                 Run::Store(_) if spec.is_on_databases() => {
@@ -348,46 +331,39 @@ impl Core {
             connection.reply_written(from);
             Self::mark_dirty(&mut self.dirty, connection);
         }
-        let slice_ends = clock::ticks().wrapping_add(SLICE_US * self.ticks_per_us);
+        let (slice_begun, slice_ticks) = (clock::ticks(), self.slice_ticks());
         let mut left = None;
         self.interest.hold();
         // Checked at EXEC as a whole: from there on nothing is refused for want of memory.
         self.store.set_passes_limit(true);
         for (position, request) in commands.requests.iter().enumerate() {
             let begun = clock::ticks();
-            if begun.wrapping_sub(slice_ends) < u64::MAX / 2 {
+            if begun.wrapping_sub(slice_begun) > slice_ticks {
                 left = Some(position);
                 break;
             }
             let mut slices = Slices::new();
             commands.slices(request, &mut slices);
             let args = Args::new(&slices, &commands.blobs);
-            let manner = Manner {
-                database: request.database,
-                version: request.version,
-                no_touch: request.no_touch,
-                mark: request.mark,
-                limits: self.handler_limits,
-            };
-            if self.execute_here(id, request.spec, request.routed, manner, args) == Ran::Aside {
+            let Request { spec, routed, .. } = *request;
+            let call = Call { connection: id, spec, target: Target::Here, routed, args };
+            if self.execute_here(&call, request.manner(self.handler_limits)) == Ran::Aside {
                 left = Some(position);
                 break;
             }
             if muted && let Some(connection) = self.connections.get(id) {
                 connection.muffle_last();
             }
-            self.observe(id, request.spec, clock::ticks().wrapping_sub(begun), &slices);
+            self.observe(id, spec, clock::ticks().wrapping_sub(begun), &slices);
         }
         self.store.set_passes_limit(false);
         self.interest.release();
-        let writer = writer_of(&commands, self.lane);
+        let writer = commands.writer(self.lane);
         match left {
             Some(next) => self.leave_the_rest(id, commands, next, muted),
             None => self.outbox.recycle(commands),
         }
-        self.tracking.writer = writer;
-        self.hand_out_touches();
-        self.tracking.writer = None;
+        self.hand_out_touches_of(writer);
     }
 
     /// A transaction has run for as long as a turn may take, or a command of it wants more: the
@@ -445,7 +421,7 @@ impl Core {
             let mut replies = std::mem::take(&mut errand.commands.replies);
             let mut answers = std::mem::take(&mut errand.commands.answers);
             self.interest.hold();
-            let slice_ends = clock::ticks().wrapping_add(SLICE_US * self.ticks_per_us);
+            let slice_begun = clock::ticks();
             let mut left = None;
             self.store.set_passes_limit(true);
             for (position, request) in errand.commands.requests.iter().enumerate() {
@@ -456,7 +432,7 @@ impl Core {
                 errand.commands.slices(request, &mut slices);
                 let args = Args::new(&slices, &errand.commands.blobs);
                 let start = replies.mark();
-                if clock::ticks().wrapping_sub(slice_ends) < u64::MAX / 2
+                if clock::ticks().wrapping_sub(slice_begun) > self.slice_ticks()
                     || self.run_request(from, request, args, &mut replies) == Ran::Aside
                 {
                     left = Some(position);
@@ -466,7 +442,7 @@ impl Core {
             }
             self.store.set_passes_limit(false);
             self.interest.release();
-            let writer = writer_of(&errand.commands, from);
+            let writer = errand.commands.writer(from);
             errand.commands.replies = replies;
             errand.commands.answers = answers;
             let done = match left {
@@ -477,12 +453,15 @@ impl Core {
                 }
                 None => Some(errand),
             };
-            self.tracking.writer = writer;
-            self.hand_out_touches();
-            self.tracking.writer = None;
+            self.hand_out_touches_of(writer);
             let Some(done) = done else { return };
             errand = done;
         }
+        self.return_errand(from, errand);
+    }
+
+    /// Sends a transaction that has run, or not, back to its client's lane.
+    pub fn return_errand(&mut self, from: LaneId, errand: Box<Errand>) {
         if from == self.lane {
             self.errand_done(*errand);
         } else {

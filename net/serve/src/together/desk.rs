@@ -10,14 +10,14 @@ use ringlane_script::Place;
 use ringlane_store::{NoticeClasses, Options, Store};
 
 use super::Together;
-use crate::aside::{Ordered, SLICE_US};
+use crate::aside::{Ordered, give_back_all};
 use crate::aside_helper::{Done, Recorder, Surroundings, Whose};
 use crate::blocked::{Attempt, Waited, run_waiting};
 use crate::clock;
 use crate::core::Core;
 use crate::parcel::{Named, Wanted};
 use crate::reply_buffer::Stretch;
-use crate::run::{Manner, Ran, Slices, run_here};
+use crate::run::{Ran, Slices, run_here};
 
 /// A scratch store at work.
 pub(super) struct Desk {
@@ -71,7 +71,7 @@ impl Core {
             if desk.position == desk.end {
                 break Segment::Ended;
             }
-            if clock::ticks().wrapping_sub(begun) > SLICE_US * self.ticks_per_us {
+            if clock::ticks().wrapping_sub(begun) > self.slice_ticks() {
                 self.stats.transaction_slices += 1;
                 self.togethers.due.push_back(index);
                 break Segment::Waits;
@@ -100,13 +100,7 @@ impl Core {
         let mut slices = Slices::new();
         together.commands.slices(&request, &mut slices);
         let args = Args::new(&slices, &together.commands.blobs);
-        let manner = Manner {
-            database: request.database,
-            version: request.version,
-            no_touch: request.no_touch,
-            mark: request.mark,
-            limits: self.handler_limits,
-        };
+        let manner = request.manner(self.handler_limits);
         let from = together.replies.mark();
         let may_wait = together.may_wait();
         let (scratch, out) = (&mut desk.scratch, &mut together.replies);
@@ -163,11 +157,7 @@ impl Core {
         let mut together = self.togethers.places[index as usize].take().expect("under way");
         together.commands = done.commands;
         let desk = together.desk.as_mut().expect("it waits for this");
-        for (named, state) in done.back {
-            let key = desk.scratch.key(named.0, &named.1);
-            desk.scratch.give_back(&key, state);
-        }
-        desk.scratch.tell(&done.effects);
+        give_back_all(&mut desk.scratch, done.back, &done.effects);
         self.free_aside(done.effects);
         self.store.add_notices(done.notices);
         let request = together.commands.requests[desk.position];
