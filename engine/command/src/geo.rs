@@ -66,30 +66,31 @@ pub fn geoadd(context: &mut Context<'_>) -> Result<(), CommandError> {
 
 /// `GEOPOS key [member …]`
 pub fn geopos(context: &mut Context<'_>) -> Result<(), CommandError> {
-    let key = context.key(1);
-    let view = context.store.view::<SortedSet>(&key)?;
-    let members = context.args.from(2);
-    context.reply.array(members.len());
-    for member in members {
-        match view.and_then(|set| place_of(set, member)) {
-            Some(place) => write_place(context.reply, place),
-            None => context.reply.null_array(),
-        }
-    }
-    Ok(())
+    reply_places(context, |reply, place| match place {
+        Some(place) => write_place(reply, place),
+        None => reply.null_array(),
+    })
 }
 
 /// `GEOHASH key [member …]`
 pub fn geohash(context: &mut Context<'_>) -> Result<(), CommandError> {
+    reply_places(context, |reply, place| match place {
+        Some(place) => reply.bulk(&place.to_text()),
+        None => reply.null(),
+    })
+}
+
+/// An array with an element for each member that is named: where it is, if it is there.
+fn reply_places(
+    context: &mut Context<'_>,
+    write: impl Fn(&mut dyn Reply, Option<Place>),
+) -> Result<(), CommandError> {
     let key = context.key(1);
     let view = context.store.view::<SortedSet>(&key)?;
     let members = context.args.from(2);
     context.reply.array(members.len());
     for member in members {
-        match view.and_then(|set| place_of(set, member)) {
-            Some(place) => context.reply.bulk(&place.to_text()),
-            None => context.reply.null(),
-        }
+        write(context.reply, view.and_then(|set| place_of(set, member)));
     }
     Ok(())
 }

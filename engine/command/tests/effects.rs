@@ -4,24 +4,13 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_store::types::{Hash, List, Set, SortedSet};
 use ringlane_store::{
-    Budget, CollectionType, Effect, EffectSink, Exported, Limits, Options, OwnedCollection,
-    OwnedEffect, OwnedValue, PackLimits, Policy, Stats, Store, TypeName,
+    Budget, CollectionType, Exported, Limits, Options, OwnedCollection, OwnedValue, PackLimits,
+    Policy, Recorder, Stats, Store, TypeName,
 };
 use support::{Lane, NOW, words};
-
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().unwrap().push(effect.to_owned());
-    }
-}
 
 const DATABASES: u8 = 3;
 const KEYS: [&str; 8] = ["a", "b", "c", "d", "{a}1", "{a}2", "\"\"", "long:key:with:a:name"];
@@ -225,10 +214,9 @@ fn assert_equal(leader: &mut Store, follower: &mut Store, context: &str) {
 /// Runs a workload and applies its effects after every command. Returns what the leader counted.
 fn replay(seed: u64, limits: Limits) -> Stats {
     let mut random = fastrand::Rng::with_seed(seed);
-    let recorder = Recorder::default();
     let mut lane = Lane::default();
     lane.store.set_limits(limits);
-    lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+    let recorder = Recorder::attach(&mut lane.store);
     let mut copy = follower();
     // Collections of both forms.
     let packed = PackLimits {
@@ -243,7 +231,7 @@ fn replay(seed: u64, limits: Limits) -> Stats {
     copy.set_pack_limits(packed);
     let mut applied = 0;
     let mut apply = |copy: &mut Store| {
-        for effect in recorder.0.lock().unwrap().drain(..) {
+        for effect in recorder.take() {
             copy.apply(&effect).expect("no limit is set");
             applied += 1;
         }
@@ -288,12 +276,11 @@ fn effects_make_the_same_store_while_keys_are_evicted() {
 
 #[test]
 fn reading_and_refused_commands_have_no_effect() {
-    let recorder = Recorder::default();
     let mut lane = Lane::default();
     lane.say("MSET a 1 b x");
     lane.say("SET e v EX 100");
     lane.say("ZADD z 1 m 2 n");
-    lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+    let recorder = Recorder::attach(&mut lane.store);
     for line in [
         "GET a",
         "MGET a b none",
@@ -352,10 +339,10 @@ fn reading_and_refused_commands_have_no_effect() {
         "GEOADD z XX 1 1 new",
     ] {
         lane.say(line);
-        let effects = std::mem::take(&mut *recorder.0.lock().unwrap());
+        let effects = recorder.take();
         assert!(effects.is_empty(), "{line}: {effects:?}");
     }
     // The sink does listen.
     lane.say("SET a 2");
-    assert_eq!(recorder.0.lock().unwrap().len(), 1);
+    assert_eq!(recorder.take().len(), 1);
 }

@@ -6,22 +6,12 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex};
 
 use ringlane_base::{Database, Millis};
 use ringlane_command::spec::{Access, Group};
 use ringlane_command::{Run, table};
-use ringlane_store::{Budget, Effect, EffectSink, OwnedEffect};
+use ringlane_store::{Budget, Recorder};
 use support::{Lane, elements, words};
-
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().unwrap().push(effect.to_owned());
-    }
-}
 
 /// What must be there first, commands parted by semicolons, and the command. Where it is there twice,
 /// the second is of a large collection or of another option.
@@ -185,7 +175,6 @@ struct Followed {
 impl Followed {
     /// With collections that are large from this many elements on.
     fn with(elements: usize) -> Self {
-        let recorder = Recorder::default();
         let (mut lane, mut copy) = (Lane::default(), Lane::default());
         for store in [&mut lane.store, &mut copy.store] {
             let mut limits = *store.pack_limits();
@@ -196,14 +185,14 @@ impl Followed {
             limits.list_max_listpack_size = i32::try_from(elements).unwrap();
             store.set_pack_limits(limits);
         }
-        lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+        let recorder = Recorder::attach(&mut lane.store);
         Self { lane, copy, recorder }
     }
 
     /// How many effects it had.
     fn run(&mut self, args: &[&[u8]]) -> usize {
         self.lane.run(args);
-        let effects = std::mem::take(&mut *self.recorder.0.lock().unwrap());
+        let effects = self.recorder.take();
         for effect in &effects {
             self.copy.store.apply(effect).unwrap();
         }

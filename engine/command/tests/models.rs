@@ -6,19 +6,9 @@
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::sync::{Arc, Mutex};
 
-use ringlane_store::{Effect, EffectSink, Limits, OwnedEffect, Policy, Removal};
+use ringlane_store::{Limits, OwnedEffect, Policy, Recorder, Removal};
 use support::{Lane, NOW, elements};
-
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().unwrap().push(effect.to_owned());
-    }
-}
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value";
 const KEYS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -81,7 +71,7 @@ macro_rules! of_type {
 
 impl Run {
     fn new(seed: u64, limits: Limits) -> Self {
-        let (mut lane, recorder) = (Lane::default(), Recorder::default());
+        let mut lane = Lane::default();
         let mut packed = *lane.store.pack_limits();
         packed.hash_max_listpack_entries = 4;
         packed.set_max_listpack_entries = 4;
@@ -91,7 +81,7 @@ impl Run {
         packed.stream_node_max_entries = 3;
         lane.store.set_pack_limits(packed);
         lane.store.set_limits(limits);
-        lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+        let recorder = Recorder::attach(&mut lane.store);
         let dice = fastrand::Rng::with_seed(seed);
         let model = HashMap::new();
         Self { lane, recorder, dice, model, case: format!("seed {seed}"), evicted: 0, large: 0 }
@@ -157,7 +147,7 @@ impl Run {
 
     /// What was evicted is gone from the model as well; a collection without elements is no key.
     fn settle(&mut self) {
-        for effect in self.recorder.0.lock().unwrap().drain(..) {
+        for effect in self.recorder.take() {
             if let OwnedEffect::Remove { key, cause: Removal::Evicted } = effect {
                 let gone = self.model.remove(std::str::from_utf8(&key.bytes).unwrap());
                 assert!(gone.is_some(), "{}: only what is there goes", self.case);

@@ -4,12 +4,10 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_command::Wait;
 use ringlane_store::types::{Stream, StreamId};
-use ringlane_store::{Effect, EffectSink, Options, OwnedEffect, Store};
+use ringlane_store::{Options, Recorder, Store};
 use support::{Lane, NOW, check_said, script, wait_of};
 
 #[test]
@@ -176,10 +174,9 @@ fn reads_wait_for_what_comes_after_now() {
     assert_eq!(wait, Wait { until: Some(NOW.plus(30)), ..Wait::default() });
     lane.say("XGROUP CREATE s g $");
     lane.say("XGROUP CREATECONSUMER s g alice");
-    let recorder = Recorder::default();
-    lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+    let recorder = Recorder::attach(&mut lane.store);
     assert!(wait_of(&mut lane, "XREADGROUP GROUP g alice BLOCK 10 STREAMS s >").is_some());
-    assert!(recorder.0.lock().unwrap().is_empty(), "waiting wakes nobody else");
+    assert!(recorder.take().is_empty(), "waiting wakes nobody else");
     lane.say("XADD s 6-1 a 1");
     assert!(wait_of(&mut lane, "XREADGROUP GROUP g alice BLOCK 10 STREAMS s >").is_none());
     assert!(lane.say("XREAD BLOCK 10 STREAMS s $").starts_with("nil"));
@@ -287,15 +284,6 @@ fn a_malformed_claim_is_refused() {
     }
 }
 
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().unwrap().push(effect.to_owned());
-    }
-}
-
 /// Everything that is in the stream, in a form that compares.
 fn contents(store: &mut Store, name: &str) -> String {
     let key = store.key(Database(0), name.as_bytes());
@@ -357,9 +345,8 @@ fn random_line(random: &mut fastrand::Rng) -> String {
 fn effects_make_the_same_streams() {
     for seed in 1..=4 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let recorder = Recorder::default();
         let mut lane = Lane::default();
-        lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+        let recorder = Recorder::attach(&mut lane.store);
         let mut follower = Store::new(Options {
             hash_seed: HashSeed(7),
             random_seed: 5,
@@ -372,7 +359,7 @@ fn effects_make_the_same_streams() {
             lane.wait(random.u64(..3));
             follower.begin_turn(Millis(lane.store.now().0));
             lane.say(&command);
-            for effect in recorder.0.lock().unwrap().drain(..) {
+            for effect in recorder.take() {
                 follower.apply(&effect).expect("no limit is set");
                 applied += 1;
             }

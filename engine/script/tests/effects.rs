@@ -5,19 +5,8 @@
 
 mod support;
 
-use std::sync::{Arc, Mutex};
-
-use ringlane_store::{Effect, EffectSink, OwnedEffect};
+use ringlane_store::Recorder;
 use support::Lane;
-
-#[derive(Clone, Default)]
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().unwrap().push(effect.to_owned());
-    }
-}
 
 const SCRIPTS: [&str; 9] = [
     "redis.call('SET', KEYS[1], ARGV[1]) return redis.call('INCRBY', KEYS[2], ARGV[1])",
@@ -52,9 +41,8 @@ fn all(lane: &mut Lane) -> String {
 fn effects_of_scripts_make_the_same_store() {
     for seed in 1..=6 {
         let mut random = fastrand::Rng::with_seed(seed);
-        let recorder = Recorder::default();
         let (mut lane, mut copy) = (Lane::new(), Lane::new());
-        lane.store.set_effect_sink(Some(Box::new(recorder.clone())));
+        let recorder = Recorder::attach(&mut lane.store);
         let mut applied = 0;
         for step in 0..400 {
             let script = SCRIPTS[random.usize(..SCRIPTS.len())];
@@ -65,7 +53,7 @@ fn effects_of_scripts_make_the_same_store() {
             copy.store.begin_turn(now);
             lane.eval(script, &keys, &[&arguments[0], &arguments[1]]);
             let ours = all(&mut lane);
-            for effect in recorder.0.lock().unwrap().drain(..) {
+            for effect in recorder.take() {
                 copy.store.apply(&effect).unwrap();
                 applied += 1;
             }

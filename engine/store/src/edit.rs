@@ -348,32 +348,12 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
-
-    use ringlane_base::{Database, HashSeed};
+    use ringlane_base::Database;
 
     use super::*;
+    use crate::tests::small_store as store;
     use crate::types::{End, ListChange};
-    use crate::{Budget, EffectSink, NewValue, Options, OwnedEffect};
-
-    struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-    impl EffectSink for Recorder {
-        fn effect(&mut self, effect: &Effect<'_>) {
-            self.0.lock().expect("not poisoned").push(effect.to_owned());
-        }
-    }
-
-    fn store() -> Store {
-        let mut store = Store::new(Options {
-            hash_seed: HashSeed(1),
-            random_seed: 1,
-            databases: 1,
-            slots: 0..16384,
-        });
-        store.begin_turn(Millis(1000));
-        store
-    }
+    use crate::{Budget, NewValue, Recorder};
 
     fn elements(store: &mut Store, name: &[u8]) -> Vec<Vec<u8>> {
         let key = store.key(Database(0), name);
@@ -384,8 +364,7 @@ mod tests {
     #[test]
     fn lists_grow_shrink_and_go_and_their_effects_repeat_it() {
         let (mut store, mut follower) = (store(), store());
-        let effects = Arc::new(Mutex::new(Vec::new()));
-        store.set_effect_sink(Some(Box::new(Recorder(Arc::clone(&effects)))));
+        let recorder = Recorder::attach(&mut store);
         let key = store.key(Database(0), b"list");
         let mut model = std::collections::VecDeque::new();
         let mut dice = fastrand::Rng::with_seed(7);
@@ -404,9 +383,8 @@ mod tests {
                 .expect("no limit");
             assert_eq!(store.peek(&key).is_some(), !model.is_empty());
             if round % 997 == 0 {
-                let repeated: Vec<_> = effects.lock().expect("ours").drain(..).collect();
-                for effect in &repeated {
-                    follower.apply(effect).expect("no limit");
+                for effect in recorder.take() {
+                    follower.apply(&effect).expect("no limit");
                 }
                 let expected: Vec<_> = model.iter().cloned().collect();
                 assert_eq!(elements(&mut store, b"list"), expected);

@@ -1,10 +1,12 @@
 //! What a store says of every change: absolute, deterministic, in order. Replication, migration,
 //! snapshots and invalidation live on it.
 
+use std::sync::{Arc, Mutex};
+
 use ringlane_base::{Database, KeyHash, Millis, Slot};
 
 use crate::types::Change;
-use crate::{Key, OwnedValue, Removal, TypeName, Value};
+use crate::{Key, OwnedValue, Removal, Store, TypeName, Value};
 
 /// One change that has just been made.
 #[derive(Clone, Copy, Debug)]
@@ -63,6 +65,29 @@ pub trait EffectSink: Send {
     /// `exists` says whether a key is there, be it due or not.
     fn before_sweep(&mut self, sweep: Sweep, exists: &dyn Fn(&Key<'_>) -> bool) {
         let _ = (sweep, exists); // Most listeners repeat the change itself.
+    }
+}
+
+/// Keeps what a store says until it is taken.
+pub struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
+
+impl Recorder {
+    /// Listens to the store, in place of who did before.
+    pub fn attach(store: &mut Store) -> Self {
+        let said = Arc::default();
+        store.set_effect_sink(Some(Box::new(Self(Arc::clone(&said)))));
+        Self(said)
+    }
+
+    /// What was said since the last call.
+    pub fn take(&self) -> Vec<OwnedEffect> {
+        std::mem::take(&mut *self.0.lock().expect("nobody panics with it"))
+    }
+}
+
+impl EffectSink for Recorder {
+    fn effect(&mut self, effect: &Effect<'_>) {
+        self.0.lock().expect("nobody panics with it").push(effect.to_owned());
     }
 }
 

@@ -117,22 +117,12 @@ impl Store {
 mod tests {
     use std::sync::Mutex;
 
-    use ringlane_base::{Database, HashSeed, Millis};
+    use ringlane_base::{Database, Millis};
 
     use super::*;
+    use crate::tests::small_store as store;
     use crate::types::{Hash, List, Set, SortedSet};
-    use crate::{Budget, Effect, EffectSink, End, Expiry, NewValue, Options, TypeName};
-
-    fn store() -> Store {
-        let mut store = Store::new(Options {
-            hash_seed: HashSeed(1),
-            random_seed: 1,
-            databases: 1,
-            slots: 0..16384,
-        });
-        store.begin_turn(Millis(1000));
-        store
-    }
+    use crate::{Budget, Effect, EffectSink, End, Expiry, NewValue, TypeName};
 
     /// A large collection of each type, and a long string.
     fn fill(store: &mut Store) -> Vec<&'static [u8]> {

@@ -30,7 +30,7 @@ mod upkeep;
 mod value;
 mod wheel;
 
-pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Sweep};
+pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Recorder, Sweep};
 pub use memory::{CountingAllocator, Memory, UsableSize, set_size_class, thread_bytes};
 pub use notices::{NOTICE_BYTES_MAX, NOTICES_MAX, Notice, NoticeClasses};
 pub use options::{Budget, Limits, Options, Policy, Work};

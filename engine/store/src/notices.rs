@@ -223,19 +223,13 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::{HashSeed, Millis, SLOT_COUNT};
+    use ringlane_base::Millis;
 
     use super::*;
-    use crate::{Expiry, NewValue, Options, Removal};
+    use crate::{Expiry, NewValue, Removal};
 
     fn store(letters: &str) -> Store {
-        let mut store = Store::new(Options {
-            hash_seed: HashSeed(7),
-            random_seed: 7,
-            databases: 1,
-            slots: 0..SLOT_COUNT as u16,
-        });
-        store.begin_turn(Millis(1000));
+        let mut store = crate::tests::small_store();
         store.set_notice_mask(NoticeClasses::parse(letters).unwrap());
         store
     }

@@ -125,24 +125,12 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::{HashSeed, Millis, SLOT_COUNT};
-
     use super::*;
+    use crate::tests::small_store as store;
     use crate::types::{Hash, Set, SortedSet, member_hash};
-    use crate::{Expiry, Key, NewValue, Options};
+    use crate::{Expiry, Key, NewValue};
 
     const MEMBERS: u32 = 1000;
-
-    fn store() -> Store {
-        let mut store = Store::new(Options {
-            hash_seed: HashSeed(1),
-            random_seed: 1,
-            databases: 1,
-            slots: 0..SLOT_COUNT as u16,
-        });
-        store.begin_turn(Millis(1000));
-        store
-    }
 
     /// How many steps a member's trace takes to its end, and whether it came to the member's leaf.
     fn follow(store: &Store, key: &Key<'_>, member: &[u8]) -> (usize, bool) {

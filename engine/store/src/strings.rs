@@ -206,19 +206,11 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::{Database, HashSeed, SLOT_COUNT};
+    use ringlane_base::Database;
 
     use super::*;
-    use crate::{NewValue, Options};
-
-    fn store() -> Store {
-        Store::new(Options {
-            hash_seed: HashSeed(1),
-            random_seed: 2,
-            databases: 1,
-            slots: 0..SLOT_COUNT as u16,
-        })
-    }
+    use crate::NewValue;
+    use crate::tests::small_store as store;
 
     #[test]
     fn a_write_far_beyond_the_end_takes_what_it_needs_and_no_more() {

@@ -12,6 +12,14 @@ use crate::{
 
 const NOW: Millis = Millis(1_700_000_000_000);
 
+/// A store of one database, a second after its beginning: for tests that ask for nothing else.
+pub fn small_store() -> Store {
+    let options = Options { hash_seed: HashSeed(1), random_seed: 1, databases: 1, slots: 0..16384 };
+    let mut store = Store::new(options);
+    store.begin_turn(Millis(1000));
+    store
+}
+
 fn store() -> Store {
     let options =
         Options { hash_seed: HashSeed(5), random_seed: 5, databases: 16, slots: 0..16384 };
@@ -23,6 +31,19 @@ fn store() -> Store {
 fn set(store: &mut Store, bytes: &[u8], value: &[u8], expiry: Expiry) {
     let key = store.key(Database(0), bytes);
     store.set(&key, NewValue::Text(value), expiry).expect("it fits");
+}
+
+/// A set of 100,000 members.
+fn add_large_set(store: &mut Store) -> Key<'static> {
+    let key = store.key(Database(0), b"set");
+    let members: Vec<Vec<u8>> =
+        (0..100_000u32).map(|number| format!("member:{number}").into_bytes()).collect();
+    store
+        .edit::<crate::types::set::Set, _>(&key, 0, |set| {
+            assert!(members.iter().all(|member| set.insert(member)));
+        })
+        .expect("there is no limit");
+    key
 }
 
 fn has(store: &mut Store, bytes: &[u8]) -> bool {
@@ -379,14 +400,7 @@ fn what_belongs_to_something_that_has_begun_passes_the_limit() {
 #[test]
 fn a_collection_counts_until_it_has_been_freed() {
     let mut store = store();
-    let key = store.key(Database(0), b"set");
-    let members: Vec<Vec<u8>> =
-        (0..100_000u32).map(|number| format!("member:{number}").into_bytes()).collect();
-    store
-        .edit::<crate::types::set::Set, _>(&key, 0, |set| {
-            assert!(members.iter().all(|member| set.insert(member)));
-        })
-        .expect("there is no limit");
+    let key = add_large_set(&mut store);
     let full = store.memory().blobs;
     assert!(full > 2_000_000, "{full}");
     assert!(store.remove(&key, Removal::Deleted));
@@ -403,14 +417,7 @@ fn a_collection_counts_until_it_has_been_freed() {
 #[test]
 fn what_is_about_to_be_freed_is_not_made_good_by_eviction() {
     let mut store = store();
-    let key = store.key(Database(0), b"set");
-    let members: Vec<Vec<u8>> =
-        (0..100_000u32).map(|number| format!("member:{number}").into_bytes()).collect();
-    store
-        .edit::<crate::types::set::Set, _>(&key, 0, |set| {
-            assert!(members.iter().all(|member| set.insert(member)));
-        })
-        .expect("there is no limit");
+    let key = add_large_set(&mut store);
     for number in 0..10_000u32 {
         set(&mut store, &number.to_be_bytes(), b"some value", Expiry::Never);
     }

@@ -2,13 +2,12 @@
 //! `RINGLANE_MODEL_OPERATIONS` scales it; a failure prints the seed that repeats it.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis};
 use ringlane_store::{
-    Budget, Effect, EffectSink, Expiry, Key, Limits, NewValue, Options, OwnedEffect, OwnedValue,
-    Policy, Removal, Store, Value,
+    Budget, Expiry, Key, Limits, NewValue, Options, OwnedEffect, OwnedValue, Policy, Recorder,
+    Removal, Store, Value,
 };
 
 const DATABASES: u8 = 4;
@@ -35,15 +34,6 @@ struct Held {
 }
 
 type Model = HashMap<(u8, Vec<u8>), Held>;
-
-#[derive(Default)]
-struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().expect("not poisoned").push(effect.to_owned());
-    }
-}
 
 fn text_of(value: &Value<'_>) -> Vec<u8> {
     match value {
@@ -110,7 +100,7 @@ struct Run {
     /// Follows the store by its effects.
     replica: Store,
     model: Model,
-    effects: Arc<Mutex<Vec<OwnedEffect>>>,
+    recorder: Recorder,
     now: Millis,
     evicted: u64,
 }
@@ -118,16 +108,14 @@ struct Run {
 impl Run {
     fn new(world: World) -> Self {
         let mut store = Store::new(options(world.seed));
-        let recorder = Recorder::default();
-        let effects = recorder.0.clone();
-        store.set_effect_sink(Some(Box::new(recorder)));
+        let recorder = Recorder::attach(&mut store);
         store.set_limits(world.limits);
         let now = Millis(1_700_000_000_000);
         store.begin_turn(now);
         let mut replica = Store::new(options(world.seed ^ 1));
         replica.begin_turn(Millis(0));
         let dice = fastrand::Rng::with_seed(world.seed);
-        Self { world, dice, store, replica, model: Model::new(), effects, now, evicted: 0 }
+        Self { world, dice, store, replica, model: Model::new(), recorder, now, evicted: 0 }
     }
 
     fn key_bytes(&mut self) -> Vec<u8> {
@@ -169,7 +157,7 @@ impl Run {
 
     /// Takes the effects since the last time into model and replica.
     fn follow(&mut self) {
-        let effects = std::mem::take(&mut *self.effects.lock().expect("not poisoned"));
+        let effects = self.recorder.take();
         for effect in effects {
             if let OwnedEffect::Remove { cause: Removal::Evicted, .. } = effect {
                 self.evicted += 1;
