@@ -18,6 +18,7 @@ use crate::pause::Held;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Ran, Slices};
+use crate::under_way::UnderWay;
 
 /// What one slice of a transaction should take, in microseconds.
 const SLICE_US: u64 = 150;
@@ -99,8 +100,8 @@ impl Aside {
         for request in &self.commands.requests {
             match request.only_slot() {
                 Some(slot) => set.add(slot),
-                None => visit_keys(&self.commands, request, databases, &mut |named| {
-                    set.add(Slot::of(&named.1));
+                None => self.commands.visit_keys(request, databases, &mut |_, key| {
+                    set.add(Slot::of(key));
                 }),
             }
         }
@@ -116,15 +117,6 @@ impl Aside {
         self.replies.append(reply, reply.whole());
         self.answers.push((return_to, Stretch { from, to: self.replies.mark() }));
     }
-}
-
-fn visit_keys(commands: &Parcel, request: &Request, databases: u8, visit: &mut dyn FnMut(Named)) {
-    let mut slices = Slices::new();
-    commands.slices(request, &mut slices);
-    let args = Args::new(&slices, &commands.blobs);
-    request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
-        visit((database, key.into()));
-    });
 }
 
 /// What was lent comes back whole, and with it what has made it so, for those who listen.
@@ -147,8 +139,9 @@ pub struct Ordered {
 }
 
 impl Ordered {
-    /// With what its keys hold: lent if it may change them, else shared.
-    fn with_values(
+    /// With what its keys hold in this store: lent if it may change them, else shared. `lane` gets what
+    /// it makes of them, by `done`.
+    pub fn with_values(
         self,
         (lane, done): (LaneId, flume::Sender<Done>),
         commands: Box<Parcel>,
@@ -180,8 +173,7 @@ impl Ordered {
 
 /// What of this is under way at this lane.
 pub struct Asides {
-    places: Vec<Option<Box<Aside>>>,
-    free: Vec<u32>,
+    under_way: UnderWay<Box<Aside>>,
     /// Whose next slice is due.
     due: VecDeque<u32>,
     helpers: Option<AsideHelpers>,
@@ -202,8 +194,7 @@ impl Asides {
         // More are never under way with the helpers: those that wait, and one each.
         let (sender, done) = flume::bounded(2 * ORDERS_MAX);
         Self {
-            places: Vec::new(),
-            free: Vec::new(),
+            under_way: UnderWay::default(),
             due: VecDeque::new(),
             helpers,
             waiting: VecDeque::new(),
@@ -224,7 +215,7 @@ impl Asides {
 
     /// How many are under way.
     pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.under_way.len()
     }
 
     /// Whether the command that was just executed has gone aside.
@@ -239,18 +230,6 @@ impl Asides {
 
     pub fn hold_back(&mut self, held: Held) {
         self.held_back.push_back(held);
-    }
-
-    /// A place for one more.
-    fn insert(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() as u32 - 1
-        })
-    }
-
-    fn take(&mut self, index: u32) -> Box<Aside> {
-        self.places[index as usize].take().expect("under way")
     }
 }
 
@@ -275,7 +254,7 @@ impl Core {
             self.locks.take(*slot);
             self.store.pin(*slot);
         }
-        let index = self.asides.insert();
+        let index = self.asides.under_way.reserve();
         let slice = match aside.origin {
             Origin::Request => Slice::Lent(self.lend(index, &mut aside)),
             Origin::Rest { .. } | Origin::Errand(_) => Slice::More,
@@ -286,7 +265,7 @@ impl Core {
     /// One slice of the transaction whose turn it is.
     pub fn work_on_asides(&mut self) {
         let Some(index) = self.asides.due.pop_front() else { return };
-        let aside = self.asides.take(index);
+        let aside = self.asides.under_way.take(index);
         self.run_slice(index, aside);
     }
 
@@ -298,15 +277,15 @@ impl Core {
     fn go_on_aside(&mut self, index: u32, aside: Box<Aside>, slice: Slice) {
         match slice {
             Slice::Ended => {
-                self.asides.free.push(index);
+                self.asides.under_way.end(index);
                 self.end_aside(*aside);
             }
             Slice::More => {
-                self.asides.places[index as usize] = Some(aside);
+                self.asides.under_way.put(index, aside);
                 self.asides.due.push_back(index);
             }
             Slice::Lent(order) => {
-                self.asides.places[index as usize] = Some(aside);
+                self.asides.under_way.put(index, aside);
                 self.order(order);
             }
         }
@@ -357,7 +336,9 @@ impl Core {
     fn lend(&mut self, index: u32, aside: &mut Aside) -> Box<Order> {
         let request = aside.commands.requests[aside.next];
         let mut keys: Vec<Named> = Vec::new();
-        visit_keys(&aside.commands, &request, self.live.databases, &mut |named| keys.push(named));
+        aside.commands.visit_keys(&request, self.live.databases, &mut |database, key| {
+            keys.push((database, key.into()));
+        });
         keys.sort_unstable();
         keys.dedup();
         let surroundings = self.surroundings(self.store.now());
@@ -365,8 +346,12 @@ impl Core {
         let may_wait = aside.is_request() && request.spec.flags.has(Flags::BLOCKING);
         let whose = Whose::Aside(index);
         let order = Ordered { whose, request, position: aside.next, may_wait, keys };
-        let (lane, done) = (self.lane, self.asides.sender.clone());
-        order.with_values((lane, done), commands, surroundings, &mut self.store)
+        order.with_values(self.home_of_orders(), commands, surroundings, &mut self.store)
+    }
+
+    /// Where helpers send what they have done for this lane.
+    pub fn home_of_orders(&self) -> (LaneId, flume::Sender<Done>) {
+        (self.lane, self.asides.sender.clone())
     }
 
     /// What a helper needs to know of this lane.
@@ -378,18 +363,6 @@ impl Core {
             notices: self.store.notice_mask(),
             listens: self.store.has_sink(),
         }
-    }
-
-    /// The order for a command whose keys are in this store.
-    pub fn order_of(
-        &self,
-        order: Ordered,
-        commands: Box<Parcel>,
-        surroundings: Surroundings,
-        store: &mut Store,
-    ) -> Box<Order> {
-        let home = (self.lane, self.asides.sender.clone());
-        order.with_values(home, commands, surroundings, store)
     }
 
     /// Sends an order to the helpers, or keeps it until they have a place for it.
@@ -421,7 +394,7 @@ impl Core {
     }
 
     fn take_back(&mut self, index: u32, done: Done) {
-        let mut aside = self.asides.take(index);
+        let mut aside = self.asides.under_way.take(index);
         aside.commands = done.commands;
         give_back_all(&mut self.store, done.back, &done.effects);
         self.free_aside(done.effects);

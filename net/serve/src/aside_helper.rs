@@ -2,13 +2,12 @@
 //! scratch store that holds the keys of one command and nothing else. Touches no lane, no connection;
 //! a lane lends it values and gets them back whole.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use ringlane_base::{LaneId, Millis, SLOT_COUNT};
 use ringlane_command::{Args, HandlerLimits};
 use ringlane_store::{
-    Budget, Effect, EffectSink, Exported, Notice, NoticeClasses, Options, OwnedEffect, PackLimits,
-    Store,
+    Budget, Exported, Notice, NoticeClasses, Options, OwnedEffect, PackLimits, Recorder, Store,
 };
 
 use crate::blocked::{Attempt, Waited, run_waiting};
@@ -148,30 +147,6 @@ fn work(shared: &Shared, databases: u8, jobs: &flume::Receiver<Job>) {
         shared.ring_doorbell(lane);
         scratch.flush(None);
         while scratch.work(Budget { units: UPKEEP_UNITS }).more {}
-    }
-}
-
-/// Keeps the effects of a command.
-#[derive(Default)]
-pub struct Recorder(Arc<Mutex<Vec<OwnedEffect>>>);
-
-impl Recorder {
-    /// Listens to the store.
-    pub fn attach(store: &mut Store) -> Self {
-        let recorder = Self::default();
-        store.set_effect_sink(Some(Box::new(Self(Arc::clone(&recorder.0)))));
-        recorder
-    }
-
-    /// What was said since the last call.
-    pub fn take(&self) -> Vec<OwnedEffect> {
-        std::mem::take(&mut *self.0.lock().expect("one thread has it"))
-    }
-}
-
-impl EffectSink for Recorder {
-    fn effect(&mut self, effect: &Effect<'_>) {
-        self.0.lock().expect("one thread has it").push(effect.to_owned());
     }
 }
 

@@ -154,6 +154,19 @@ impl Blocked {
         self.last << LANE_BITS | u64::from(lane.0)
     }
 
+    /// A command is to run at the next of these times.
+    fn set_timer(&mut self, times: Times, number: Number) {
+        if let Some(next) = times.next() {
+            self.timeouts.insert((next, number));
+        }
+    }
+
+    fn end_timer(&mut self, times: Times, number: Number) {
+        if let Some(next) = times.next() {
+            self.timeouts.remove(&(next, number));
+        }
+    }
+
     /// The command of this place of a connection.
     fn find(&self, from: LaneId, place: ReturnTo) -> Option<Number> {
         let is_it = |waiter: &Waiter| match &waiter.who {
@@ -221,6 +234,8 @@ impl Core {
         parcel.slices(&request, &mut slices);
         let args = Args::new(&slices, &parcel.blobs);
         let manner = (request.manner(self.handler_limits), attempt);
+        // What it touches is not the doing of whoever has woken it.
+        self.tracking.writer = None;
         let waited = run_waiting(&mut self.store, &request, args, manner, &mut replies);
         if let Waited::Answered = waited {
             let answer = &replies.bytes[start.bytes_before()..];
@@ -288,9 +303,7 @@ impl Core {
             }
             self.interest.want(&mut self.store, Party::Blocked, &key.as_key());
         }
-        if let Some(next) = waiter.times.next() {
-            self.blocked.timeouts.insert((next, number));
-        }
+        self.blocked.set_timer(waiter.times, number);
         self.blocked.waiters.insert(number, waiter);
     }
 
@@ -306,9 +319,7 @@ impl Core {
                 self.interest.forget(&mut self.store, Party::Blocked, &key.as_key());
             }
         }
-        if let Some(next) = waiter.times.next() {
-            self.blocked.timeouts.remove(&(next, number));
-        }
+        self.blocked.end_timer(waiter.times, number);
         Some(waiter)
     }
 
@@ -375,9 +386,7 @@ impl Core {
             connection.blocked.is_some_and(|(place, _)| place == sequence)
         });
         let keys = together.keys(0..1, self.live.databases);
-        let mut lanes: Vec<LaneId> =
-            keys.iter().map(|(slot, _)| self.shared.lane_of(*slot)).collect();
-        lanes.dedup();
+        let lanes = self.shared.lanes_of(keys.iter().map(|(slot, _)| slot));
         let mut commands = std::mem::take(&mut together.commands);
         let (mut times, needs_keys) = (Times::of(&wait), wait.needs_keys);
         if let Some(arguments) = wait.arguments {
@@ -388,14 +397,10 @@ impl Core {
         let expired = before.is_some_and(|leader| {
             // Its time began when it came.
             times.until = leader.times.until;
-            if let Some(next) = leader.times.next() {
-                self.blocked.timeouts.remove(&(next, number));
-            }
+            self.blocked.end_timer(leader.times, number);
             leader.expired
         });
-        if let Some(next) = times.next() {
-            self.blocked.timeouts.insert((next, number));
-        }
+        self.blocked.set_timer(times, number);
         let commands = Some(commands);
         let leader = Leader { connection, sequence, commands, lanes, times, needs_keys, expired };
         // First: with the slots free, a lane may say at once that a key has changed.
@@ -434,9 +439,7 @@ impl Core {
     /// A command of several lanes has got what it waited for, or has been refused.
     pub fn leader_served(&mut self, number: Number) {
         let Some(leader) = self.blocked.leaders.remove(&number) else { return };
-        if let Some(next) = leader.times.next() {
-            self.blocked.timeouts.remove(&(next, number));
-        }
+        self.blocked.end_timer(leader.times, number);
         for lane in leader.lanes {
             if lane == self.lane {
                 self.forget_waiter(number);

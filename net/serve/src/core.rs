@@ -301,6 +301,11 @@ impl Core {
         self.reply(id, |reply| reply.error_line(error));
     }
 
+    /// Whether a connection is still being served.
+    pub fn is_open(&mut self, id: ConnectionId) -> bool {
+        self.connections.get(id).is_some_and(|connection| connection.phase == Phase::Open)
+    }
+
     /// Nothing more is read from a connection; it closes when its output has left.
     pub fn drain(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get(id)

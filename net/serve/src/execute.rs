@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use ringlane_base::LaneId;
+use ringlane_base::{LaneId, Slot};
 use ringlane_command::{
     Args, CommandError, CommandSpec, Flags, Merge, RoutedKey, Run, ServeCommand,
 };
@@ -356,7 +356,7 @@ impl Core {
         &mut self,
         id: ConnectionId,
         spec: &'static CommandSpec,
-        command: ringlane_command::ServeCommand,
+        command: ServeCommand,
         args: Args<'_>,
     ) {
         if !publishes(spec) {
@@ -560,9 +560,8 @@ impl Core {
     /// Whether any key of the command lies in a held slot.
     #[cold]
     pub fn touches_held_slot(&self, spec: &CommandSpec, args: Args<'_>) -> bool {
-        spec.keys_of(args).any(|index| {
-            args.get(index).is_some_and(|key| self.locks.holds(ringlane_base::Slot::of(key)))
-        })
+        spec.keys_of(args)
+            .any(|index| args.get(index).is_some_and(|key| self.locks.holds(Slot::of(key))))
     }
 }
 

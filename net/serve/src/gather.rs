@@ -15,6 +15,7 @@ use crate::parcel::Mail;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
+use crate::under_way::UnderWay;
 use crate::watch::WatchId;
 
 /// What the parts are and how they become one.
@@ -132,40 +133,7 @@ pub fn header_number(reply: &[u8]) -> (i64, usize) {
 }
 
 /// The answers a lane is waiting for. An index is reused once its answer is complete.
-#[derive(Default)]
-pub struct Gathers {
-    places: Vec<Option<Gather>>,
-    free: Vec<u32>,
-}
-
-impl Gathers {
-    pub fn insert(&mut self, gather: Gather) -> u32 {
-        if let Some(index) = self.free.pop() {
-            self.places[index as usize] = Some(gather);
-            return index;
-        }
-        self.places.push(Some(gather));
-        self.places.len() as u32 - 1
-    }
-
-    pub fn get(&mut self, index: u32) -> &mut Gather {
-        self.places[index as usize].as_mut().expect("parts come back only while they are awaited")
-    }
-
-    /// Takes it out if all its parts are there.
-    pub fn take_complete(&mut self, index: u32) -> Option<Gather> {
-        if self.get(index).remaining > 0 {
-            return None;
-        }
-        self.free.push(index);
-        self.places[index as usize].take()
-    }
-
-    /// How many answers are in the making.
-    pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
-    }
-}
+pub type Gathers = UnderWay<Gather>;
 
 impl Core {
     /// Reserves the place of an answer that comes in parts; with `barrier` the connection's later
@@ -210,9 +178,12 @@ impl Core {
         self.take_answer(gather, u32::from(self.lane.0), answer);
     }
 
-    /// Delivers an answer whose parts are all there.
+    /// Delivers an answer if its parts are all there.
     pub fn finish_gather(&mut self, index: u32) {
-        let Some(gather) = self.gathers.take_complete(index) else { return };
+        if self.gathers.get(index).remaining > 0 {
+            return;
+        }
+        let gather = self.gathers.remove(index);
         let mut out = std::mem::take(&mut self.scratch);
         let from = out.mark();
         match gather.kind {

@@ -4,13 +4,11 @@ use ringlane_base::{Database, LaneId};
 use ringlane_command::{Args, CommandSpec, keyspace};
 use ringlane_resp::Version;
 
-use crate::connection::Phase;
 use crate::core::Core;
 use crate::gather::Recipient;
 use crate::parcel::{Parcel, Request, ReturnTo};
 use crate::reply::RespReply;
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
-use crate::ring::ConnectionId;
 use crate::run::Manner;
 
 /// Entries that a slice of a job looks at, some 100 ns each.
@@ -113,10 +111,5 @@ impl Core {
         let stretch = Stretch { from: ReplyBuffer::default().mark(), to: parcel.replies.mark() };
         parcel.answers.push((job.return_to, stretch));
         self.deliver(job.from, parcel);
-    }
-
-    /// Whether a connection is still being served.
-    pub fn is_open(&mut self, id: ConnectionId) -> bool {
-        self.connections.get(id).is_some_and(|connection| connection.phase == Phase::Open)
     }
 }

@@ -43,6 +43,7 @@ mod server;
 mod together;
 mod tracking;
 mod transaction;
+mod under_way;
 mod walks;
 mod watch;
 mod web_guard;

@@ -23,6 +23,7 @@ use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::Manner;
 use crate::session::Door;
+use crate::under_way::UnderWay;
 
 /// A command of more keys than this runs in slices.
 pub const KEYS_AT_ONCE_MAX: usize = 256;
@@ -180,8 +181,7 @@ pub struct Begun {
 /// The long commands of a lane.
 #[derive(Default)]
 pub struct Longs {
-    places: Vec<Option<Box<Long>>>,
-    free: Vec<u32>,
+    under_way: UnderWay<Box<Long>>,
     /// Those that can go on.
     due: VecDeque<u32>,
     /// What the command that is being executed has begun.
@@ -197,7 +197,7 @@ impl Longs {
 
     /// How many are under way.
     pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.under_way.len()
     }
 
     /// Keeps what the command at `index` of the batch has begun, if it has, for `Core::settle`.
@@ -206,19 +206,6 @@ impl Longs {
         if let Some(begun) = self.begun.take() {
             self.of_batch.push((index, begun));
         }
-    }
-
-    fn insert(&mut self, long: Box<Long>) -> u32 {
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() as u32 - 1
-        });
-        self.places[index as usize] = Some(long);
-        index
-    }
-
-    fn get(&mut self, index: u32) -> &mut Long {
-        self.places[index as usize].as_mut().expect("under way")
     }
 }
 
@@ -278,7 +265,7 @@ impl Core {
             let keys = long.keys();
             RespReply::new(&mut long.reply, manner.version).array_header(keys);
         }
-        let index = self.longs.insert(long);
+        let index = self.longs.under_way.insert(long);
         self.longs.due.push_back(index);
     }
 
@@ -286,8 +273,7 @@ impl Core {
     pub fn work_on_longs(&mut self) {
         let Some(index) = self.longs.due.pop_front() else { return };
         let begun = clock::ticks();
-        let long = self.longs.places[index as usize].take();
-        let mut long = long.expect("what is due is under way");
+        let mut long = self.longs.under_way.take(index);
         self.stats.long_slices += 1;
         let reads = long.spec.access == Access::Read;
         if reads && !self.is_open(long.connection) {
@@ -309,7 +295,7 @@ impl Core {
         }
         // If it has not ended within that slice, it learns how many keys the next may have.
         let taken = clock::ticks().wrapping_sub(begun);
-        if let Some(long) = &mut self.longs.places[index as usize] {
+        if let Some(long) = self.longs.under_way.find(index) {
             long.ticks += taken;
             let microseconds = taken / self.ticks_per_us;
             if microseconds > SLICE_US {
@@ -355,11 +341,11 @@ impl Core {
                 let shared = std::sync::Arc::clone(&self.shared);
                 long.group(&set, |slot| shared.lane_of(slot));
                 long.stage = Stage::Locking;
-                self.longs.places[index as usize] = Some(long);
+                self.longs.under_way.put(index, long);
                 return self.lock_for_long(index);
             }
         }
-        self.longs.places[index as usize] = Some(long);
+        self.longs.under_way.put(index, long);
         self.longs.due.push_back(index);
     }
 
@@ -373,7 +359,7 @@ impl Core {
 
     /// Asks the next lane for its slots.
     fn lock_for_long(&mut self, index: u32) {
-        let long = self.longs.get(index);
+        let long = self.longs.under_way.get(index);
         let (lane, slots) = &long.groups[long.granted];
         let (lane, slots) = (*lane, slots.clone());
         let request = Box::new(LockRequest {
@@ -392,7 +378,7 @@ impl Core {
 
     /// A lane has granted its slots; when all have, the pairs are written.
     pub fn take_long_grant(&mut self, index: u32) {
-        let long = self.longs.get(index);
+        let long = self.longs.under_way.get(index);
         long.granted += 1;
         if long.granted < long.groups.len() {
             return self.lock_for_long(index);
@@ -419,7 +405,7 @@ impl Core {
                 self.outbox.request(lane, request, &[key], &[]);
             }
         }
-        self.longs.places[index as usize] = Some(long);
+        self.longs.under_way.put(index, long);
         if !local.is_empty() {
             self.run_parcel(self.lane, local);
         }
@@ -456,7 +442,7 @@ impl Core {
                 self.outbox.request(*lane, request, &args, &blobs);
             }
         }
-        self.longs.places[index as usize] = Some(long);
+        self.longs.under_way.put(index, long);
         if !local.is_empty() {
             self.run_parcel(self.lane, local);
         }
@@ -470,7 +456,7 @@ impl Core {
         replies: &ReplyBuffer,
         stretch: Stretch,
     ) {
-        let long = self.longs.get(index);
+        let long = self.longs.under_way.get(index);
         let from = long.parts.mark();
         long.parts.append(replies, stretch);
         long.stretches[part as usize] = Some(Stretch { from, to: long.parts.mark() });
@@ -491,7 +477,7 @@ impl Core {
             long.reply.clear();
             RespReply::new(&mut long.reply, version).integer_line(sum);
         }
-        let long = self.longs.places[index as usize].take().expect("just looked up");
+        let long = self.longs.under_way.take(index);
         self.end_long(index, long);
     }
 
@@ -501,22 +487,18 @@ impl Core {
         let to = (from + RELEASE_SLOTS).min(slots.len());
         let release = Release { slots: slots[from..to].to_vec(), ..Release::default() };
         let (lane, all) = (*lane, to == slots.len());
-        if lane == self.lane {
-            self.take_release(release);
-        } else {
-            self.outbox.post(lane, Mail::Release(Box::new(release)));
-        }
+        self.post_release(lane, release);
         if all && group + 1 == long.groups.len() {
             return self.end_long(index, long);
         }
         long.stage = if all { Stage::Releasing(group + 1, 0) } else { Stage::Releasing(group, to) };
-        self.longs.places[index as usize] = Some(long);
+        self.longs.under_way.put(index, long);
         self.longs.due.push_back(index);
     }
 
     /// Answers, and lets the connection go on.
     fn end_long(&mut self, index: u32, mut long: Box<Long>) {
-        self.longs.free.push(index);
+        self.longs.under_way.end(index);
         let first: Vec<&[u8]> = (0..FIRST_ARGS).map(|at| long.command.arg(at)).collect();
         let arguments = (&first[..], long.command.args.len());
         self.observe_long(long.connection, long.spec, long.ticks, arguments);

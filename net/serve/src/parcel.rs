@@ -16,7 +16,7 @@ use crate::blocked::{Number, Unblock};
 use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
-use crate::run::Manner;
+use crate::run::{Manner, Slices};
 use crate::session::Session;
 use crate::tracking::Mark;
 use crate::watch::WatchId;
@@ -142,6 +142,19 @@ impl Parcel {
             Place::Bytes(start, end) => &self.bytes[start as usize..end as usize],
             Place::Blob(index) => &self.blobs[index as usize][..],
         }));
+    }
+
+    /// Every key that a request names, with the database in which it is meant; a key may come twice.
+    pub fn visit_keys(
+        &self,
+        request: &Request,
+        databases: u8,
+        visit: &mut dyn FnMut(Database, &[u8]),
+    ) {
+        let mut slices = Slices::new();
+        self.slices(request, &mut slices);
+        let args = Args::new(&slices, &self.blobs);
+        request.spec.visit_keys(args, request.database, databases, visit);
     }
 
     /// Bytes of requests it carries, shared values not counted.

@@ -240,17 +240,16 @@ impl Ring {
 
     /// Ends a connection's receiving; its last completion comes with `more` unset.
     pub fn cancel_receive(&mut self, id: ConnectionId) {
-        let entry = opcode::AsyncCancel::new(Token::Receive(id).pack())
-            .build()
-            .user_data(Token::Ignore.pack());
-        self.push(&entry);
+        self.cancel(Token::Receive(id));
     }
 
     /// Ends a connection's send that waits.
     pub fn cancel_send(&mut self, id: ConnectionId) {
-        let entry = opcode::AsyncCancel::new(Token::Send(id).pack())
-            .build()
-            .user_data(Token::Ignore.pack());
+        self.cancel(Token::Send(id));
+    }
+
+    fn cancel(&mut self, what: Token) {
+        let entry = opcode::AsyncCancel::new(what.pack()).build().user_data(Token::Ignore.pack());
         self.push(&entry);
     }
 

@@ -125,6 +125,13 @@ impl Shared {
         LaneId((slot.index() * self.lines.len() / SLOT_COUNT) as u16)
     }
 
+    /// The lanes of slots in ascending order, each once.
+    pub fn lanes_of<'a>(&self, slots: impl IntoIterator<Item = &'a Slot>) -> Vec<LaneId> {
+        let mut lanes: Vec<LaneId> = slots.into_iter().map(|slot| self.lane_of(*slot)).collect();
+        lanes.dedup(); // The slots ascend, so their lanes do.
+        lanes
+    }
+
     /// The slots of a lane: those that `lane_of` gives to it.
     pub fn slots_of(&self, lane: LaneId) -> std::ops::Range<u16> {
         let bound = |index: usize| (index * SLOT_COUNT).div_ceil(self.lanes()) as u16;

@@ -10,7 +10,7 @@ mod desk;
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
 
-use ringlane_base::{Database, LaneId, Slot};
+use ringlane_base::{LaneId, Slot};
 use ringlane_command::{Args, Flags, Merge, Run, Wait};
 use ringlane_store::{Exported, OwnedEffect, Store};
 
@@ -29,6 +29,7 @@ use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Manner, Ran, Slices, run_here};
+use crate::under_way::UnderWay;
 use crate::watch::WatchId;
 
 use self::desk::{Desk, Segment};
@@ -148,11 +149,8 @@ impl Together {
     fn wanted(&self, positions: Range<usize>, databases: u8) -> Vec<(Slot, Wanted)> {
         let mut keys: Vec<(Slot, Named, bool)> = Vec::new();
         for request in &self.commands.requests[positions] {
-            let mut slices = Slices::new();
-            self.commands.slices(request, &mut slices);
-            let args = Args::new(&slices, &self.commands.blobs);
             let writes = request.spec.may_change_keys();
-            request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
+            self.commands.visit_keys(request, databases, &mut |database, key| {
                 keys.push((Slot::of(key), (database, key.into()), writes));
             });
         }
@@ -170,8 +168,7 @@ impl Together {
 /// What is under way at this lane's initiative.
 #[derive(Default)]
 pub struct Togethers {
-    places: Vec<Option<Together>>,
-    free: Vec<u32>,
+    pub under_way: UnderWay<Together>,
     /// Whose next slice is due.
     due: VecDeque<u32>,
     /// Empty, for the next.
@@ -179,32 +176,13 @@ pub struct Togethers {
 }
 
 impl Togethers {
-    pub fn insert(&mut self, together: Together) -> u32 {
-        if let Some(index) = self.free.pop() {
-            self.places[index as usize] = Some(together);
-            return index;
-        }
-        self.places.push(Some(together));
-        self.places.len() as u32 - 1
-    }
-
-    fn get(&mut self, index: u32) -> &mut Together {
-        self.places[index as usize].as_mut().expect("under way")
-    }
-
-    /// Takes it out for good.
-    pub fn remove(&mut self, index: u32) -> Together {
-        self.free.push(index);
-        self.places[index as usize].take().expect("under way")
-    }
-
     pub fn is_due(&self) -> bool {
         !self.due.is_empty()
     }
 
     /// How many are under way.
     pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.under_way.len()
     }
 }
 
@@ -256,7 +234,7 @@ impl Core {
             keys.sort_unstable_by_key(|(slot, _)| *slot);
             self.group(&mut together, keys);
         }
-        let index = self.togethers.insert(together);
+        let index = self.togethers.under_way.insert(together);
         self.go_on(index);
     }
 
@@ -284,7 +262,7 @@ impl Core {
     /// Does what comes next, as far as nobody must be waited for.
     fn go_on(&mut self, index: u32) {
         loop {
-            let together = self.togethers.get(index);
+            let together = self.togethers.under_way.get(index);
             if let Some((lane, mut request)) = together.requests.pop_front() {
                 request.holder = Holder::Together(index);
                 let held_already = request.slots.is_empty();
@@ -297,27 +275,24 @@ impl Core {
                 }
                 let entries = self.export(request.keys);
                 let listens = self.store.has_sink();
-                let together = self.togethers.get(index);
+                let together = self.togethers.under_way.get(index);
                 together.entries.extend(entries);
                 together.listens |= listens;
                 continue;
             }
-            let mut together = self.togethers.places[index as usize].take().expect("under way");
+            let mut together = self.togethers.under_way.take(index);
             match self.step(index, &mut together) {
-                Progress::On => self.togethers.places[index as usize] = Some(together),
-                Progress::Waits => {
-                    self.togethers.places[index as usize] = Some(together);
-                    return;
-                }
+                Progress::On => self.togethers.under_way.put(index, together),
+                Progress::Waits => return self.togethers.under_way.put(index, together),
                 Progress::Ended => {
-                    self.togethers.free.push(index);
+                    self.togethers.under_way.end(index);
                     if let Some(number) = together.number {
                         self.leader_served(number);
                     }
                     return self.answer_together(together);
                 }
                 Progress::Blocked => {
-                    self.togethers.free.push(index);
+                    self.togethers.under_way.end(index);
                     return self.lead(together);
                 }
             }
@@ -460,7 +435,8 @@ impl Core {
         }
     }
 
-    fn post_release(&mut self, lane: LaneId, release: Release) {
+    /// Sends a lane what has become of its keys, and the slots that are free.
+    pub fn post_release(&mut self, lane: LaneId, release: Release) {
         if lane == self.lane {
             self.take_release(release);
         } else if !release.slots.is_empty() || !release.values.is_empty() {
@@ -505,7 +481,7 @@ impl Core {
             Holder::Together(index) => index,
             Holder::Long(index) => return self.take_long_grant(index),
         };
-        let together = self.togethers.get(index);
+        let together = self.togethers.under_way.get(index);
         together.entries.extend(grant.entries);
         together.behind |= grant.behind;
         together.listens |= grant.listens;
@@ -579,7 +555,7 @@ impl Core {
 
     /// The lanes have answered a command on whole databases.
     pub fn take_step(&mut self, index: u32, reply: &ReplyBuffer, stretch: Stretch) {
-        let together = self.togethers.get(index);
+        let together = self.togethers.under_way.get(index);
         let from = together.replies.mark();
         together.replies.append(reply, stretch);
         together.stretches.push(Stretch { from, to: together.replies.mark() });
@@ -591,22 +567,15 @@ impl Core {
     fn remember_together(&mut self, together: &Together) {
         for request in &together.commands.requests[..together.next] {
             let Some(mark) = request.mark.filter(|mark| mark.remember) else { continue };
-            let mut slices = Slices::new();
-            together.commands.slices(request, &mut slices);
-            let args = Args::new(&slices, &together.commands.blobs);
-            let mut keys: Vec<(Database, Vec<u8>)> = Vec::new();
-            let databases = self.live.databases;
-            request.spec.visit_keys(args, request.database, databases, &mut |database, key| {
-                keys.push((database, key.to_vec()));
-            });
-            for (database, key) in keys {
-                let lane = self.home_of(&key);
+            together.commands.visit_keys(request, self.live.databases, &mut |database, key| {
+                let lane = self.home_of(key);
                 if lane == self.lane {
-                    self.remember_read(lane, mark, database, &key);
+                    self.remember_read(lane, mark, database, key);
                 } else {
-                    self.post_note(lane, Note::Remember { mark, keys: vec![(database, key)] });
+                    let keys = vec![(database, key.to_vec())];
+                    self.post_note(lane, Note::Remember { mark, keys });
                 }
-            }
+            });
         }
     }
 
@@ -668,11 +637,8 @@ impl Core {
             if request.only_slot().is_some_and(|slot| !self.locks.holds(slot)) {
                 continue;
             }
-            let mut slices = Slices::new();
-            commands.slices(request, &mut slices);
-            let args = Args::new(&slices, &commands.blobs);
             let mut held = None;
-            request.spec.visit_keys(args, Database(0), 1, &mut |_, key| {
+            commands.visit_keys(request, self.live.databases, &mut |_, key| {
                 held = held.or(Some(Slot::of(key)).filter(|slot| self.locks.holds(*slot)));
             });
             if held.is_some() {

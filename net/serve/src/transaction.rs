@@ -122,6 +122,31 @@ impl Transaction {
         *self.commands = Parcel::default();
     }
 
+    /// What the command, queued at lane `here`, asks of where and how the whole will run.
+    fn add(&mut self, call: &Call<'_>, here: LaneId, lane_of: impl Fn(Slot) -> LaneId) {
+        let Call { spec, target, routed, args, .. } = *call;
+        self.writes |= spec.access == Access::Write;
+        self.needs_memory |= spec.flags.has(Flags::DENYOOM);
+        match spec.run {
+            Run::Serve(_) => self.serves = true,
+            Run::Store(_) if spec.is_on_databases() => {
+                self.on_databases = true;
+                self.walks |= spec.merge == Merge::SpreadJoin;
+            }
+            Run::Store(_) => match target {
+                Target::Here if routed.is_none() && spec.merge == Merge::Single => {}
+                Target::Here => self.lanes.add(here),
+                Target::Lane(lane) => self.lanes.add(lane),
+                Target::Several => self.lanes = Lanes::Several,
+                Target::Slices => {
+                    for index in spec.keys_of(args) {
+                        self.lanes.add(lane_of(Slot::of(&args[index])));
+                    }
+                }
+            },
+        }
+    }
+
     /// What the command changes for those that are queued after it.
     fn foresee(&mut self, spec: &CommandSpec, args: Args<'_>, databases: u8) {
         match spec.run {
@@ -157,7 +182,7 @@ impl Core {
     /// Keeps a command until EXEC.
     #[cold]
     pub fn queue_command(&mut self, call: &Call<'_>, manner: Manner) {
-        let Call { connection: id, spec, target, routed, args } = *call;
+        let Call { connection: id, spec, routed, args, .. } = *call;
         if spec.flags.has(Flags::NO_MULTI) {
             self.spoil_transaction(id);
             return self.refuse(id, &CommandError::Fixed(NOT_ALLOWED));
@@ -182,26 +207,7 @@ impl Core {
             let request = Request::new(return_to, spec, routed, manner);
             transaction.commands.push(request, args.from(1), args.blobs());
             transaction.foresee(spec, args, databases);
-            transaction.writes |= spec.access == Access::Write;
-            transaction.needs_memory |= spec.flags.has(Flags::DENYOOM);
-            match spec.run {
-                Run::Serve(_) => transaction.serves = true,
-                Run::Store(_) if spec.is_on_databases() => {
-                    transaction.on_databases = true;
-                    transaction.walks |= spec.merge == Merge::SpreadJoin;
-                }
-                Run::Store(_) => match target {
-                    Target::Here if routed.is_none() && spec.merge == Merge::Single => {}
-                    Target::Here => transaction.lanes.add(self.lane),
-                    Target::Lane(lane) => transaction.lanes.add(lane),
-                    Target::Several => transaction.lanes = Lanes::Several,
-                    Target::Slices => {
-                        for index in spec.keys_of(args) {
-                            transaction.lanes.add(self.shared.lane_of(Slot::of(&args[index])));
-                        }
-                    }
-                },
-            }
+            transaction.add(call, self.lane, |slot| self.shared.lane_of(slot));
             if door == Door::Lane
                 && let Some(index) = spec.keys_of(args).next()
             {
@@ -298,7 +304,7 @@ impl Core {
             return self.lock_and_run(together, slots, lane_alone);
         }
         let commands = std::mem::take(&mut together.commands);
-        let together = self.togethers.insert(together);
+        let together = self.togethers.under_way.insert(together);
         let errand = Box::new(Errand { together, commands, watch, touched: false });
         if lane == self.lane {
             self.take_errand(lane, errand);
@@ -417,47 +423,48 @@ impl Core {
             }
         }
         errand.touched = errand.watch.is_some_and(|watch| self.unwatch(watch));
-        if !errand.touched {
-            let mut replies = std::mem::take(&mut errand.commands.replies);
-            let mut answers = std::mem::take(&mut errand.commands.answers);
-            self.interest.hold();
-            let slice_begun = clock::ticks();
-            let mut left = None;
-            self.store.set_passes_limit(true);
-            for (position, request) in errand.commands.requests.iter().enumerate() {
-                if matches!(request.spec.run, Run::Serve(_)) {
-                    continue;
-                }
-                let mut slices = Slices::new();
-                errand.commands.slices(request, &mut slices);
-                let args = Args::new(&slices, &errand.commands.blobs);
-                let start = replies.mark();
-                if clock::ticks().wrapping_sub(slice_begun) > self.slice_ticks()
-                    || self.run_request(from, request, args, &mut replies) == Ran::Aside
-                {
-                    left = Some(position);
-                    break;
-                }
-                answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
-            }
-            self.store.set_passes_limit(false);
-            self.interest.release();
-            let writer = errand.commands.writer(from);
-            errand.commands.replies = replies;
-            errand.commands.answers = answers;
-            let done = match left {
-                // Its slots are held before anybody hears of what it has changed so far.
-                Some(next) => {
-                    self.begin_aside(Aside::of_errand(from, errand, next));
-                    None
-                }
-                None => Some(errand),
-            };
-            self.hand_out_touches_of(writer);
-            let Some(done) = done else { return };
-            errand = done;
+        if errand.touched {
+            return self.return_errand(from, errand);
         }
-        self.return_errand(from, errand);
+        self.run_errand(from, errand);
+    }
+
+    /// Runs the commands on data of a transaction whose keys are all of this lane, and free.
+    fn run_errand(&mut self, from: LaneId, mut errand: Box<Errand>) {
+        let mut replies = std::mem::take(&mut errand.commands.replies);
+        let mut answers = std::mem::take(&mut errand.commands.answers);
+        self.interest.hold();
+        let slice_begun = clock::ticks();
+        let mut left = None;
+        self.store.set_passes_limit(true);
+        for (position, request) in errand.commands.requests.iter().enumerate() {
+            if matches!(request.spec.run, Run::Serve(_)) {
+                continue;
+            }
+            let mut slices = Slices::new();
+            errand.commands.slices(request, &mut slices);
+            let args = Args::new(&slices, &errand.commands.blobs);
+            let start = replies.mark();
+            if clock::ticks().wrapping_sub(slice_begun) > self.slice_ticks()
+                || self.run_request(from, request, args, &mut replies) == Ran::Aside
+            {
+                left = Some(position);
+                break;
+            }
+            answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
+        }
+        self.store.set_passes_limit(false);
+        self.interest.release();
+        let writer = errand.commands.writer(from);
+        errand.commands.replies = replies;
+        errand.commands.answers = answers;
+        let Some(next) = left else {
+            self.hand_out_touches_of(writer);
+            return self.return_errand(from, errand);
+        };
+        // Its slots are held before anybody hears of what it has changed so far.
+        self.begin_aside(Aside::of_errand(from, errand, next));
+        self.hand_out_touches_of(writer);
     }
 
     /// Sends a transaction that has run, or not, back to its client's lane.
@@ -471,7 +478,7 @@ impl Core {
 
     /// A transaction has run, or not, where its keys are.
     pub fn errand_done(&mut self, errand: Errand) {
-        let mut together = self.togethers.remove(errand.together);
+        let mut together = self.togethers.under_way.remove(errand.together);
         together.commands = errand.commands;
         together.touched = errand.touched;
         together.replies = std::mem::take(&mut together.commands.replies);
@@ -550,7 +557,7 @@ impl Core {
     }
 }
 
-/// The client's side of watching.
+/// The client's side of watching keys.
 impl Core {
     /// Has the keys' lanes watch them for the connection, which waits until they all do.
     pub fn begin_watching(&mut self, id: ConnectionId, keys: &[&[u8]]) {
@@ -626,9 +633,7 @@ impl Core {
     /// Ends the connection's watching.
     pub fn end_watching(&mut self, id: ConnectionId) {
         let Some((watch, slots)) = self.take_watched_slots(id) else { return };
-        let mut lanes: Vec<LaneId> = slots.iter().map(|slot| self.shared.lane_of(*slot)).collect();
-        lanes.dedup(); // The slots ascend, so their lanes do.
-        for lane in lanes {
+        for lane in self.shared.lanes_of(&slots) {
             self.post_unwatch(lane, watch);
         }
     }

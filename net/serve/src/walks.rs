@@ -51,7 +51,7 @@ impl Core {
     /// A key that somebody waits for has changed.
     pub fn tell_blocked(&mut self, touch: &Touch) {
         match touch {
-            Touch::Key { key, .. } => self.serve_blocked(&key.clone()),
+            Touch::Key { key, .. } => self.serve_blocked(key),
             // The keys that these touch are named before them.
             Touch::Sweep(_) | Touch::Many => {}
         }

@@ -7,11 +7,11 @@ use std::ops::Range;
 use ringlane_base::SLOT_COUNT;
 use ringlane_command::{Args, Run};
 use ringlane_script::Place;
-use ringlane_store::{NoticeClasses, Options, Store};
+use ringlane_store::{NoticeClasses, Options, Recorder, Store};
 
 use super::Together;
 use crate::aside::{Ordered, give_back_all};
-use crate::aside_helper::{Done, Recorder, Surroundings, Whose};
+use crate::aside_helper::{Done, Surroundings, Whose};
 use crate::blocked::{Attempt, Waited, run_waiting};
 use crate::clock;
 use crate::core::Core;
@@ -148,13 +148,13 @@ impl Core {
         let commands = std::mem::take(&mut together.commands);
         let whose = Whose::Together(index);
         let order = Ordered { whose, request, position, may_wait, keys };
-        let order = self.order_of(order, commands, surroundings, &mut desk.scratch);
-        self.order(order);
+        let home = self.home_of_orders();
+        self.order(order.with_values(home, commands, surroundings, &mut desk.scratch));
     }
 
     /// A helper has run a command of several lanes.
     pub fn take_back_to_desk(&mut self, index: u32, done: Done) {
-        let mut together = self.togethers.places[index as usize].take().expect("under way");
+        let mut together = self.togethers.under_way.take(index);
         together.commands = done.commands;
         let desk = together.desk.as_mut().expect("it waits for this");
         give_back_all(&mut desk.scratch, done.back, &done.effects);
@@ -173,7 +173,7 @@ impl Core {
             together.commands.slices(&request, &mut slices);
             self.observe(together.connection, request.spec, done.ticks, &slices);
         }
-        self.togethers.places[index as usize] = Some(together);
+        self.togethers.under_way.put(index, together);
         self.go_on(index);
     }
 

@@ -131,7 +131,7 @@ pub struct Trackings {
     prefixes: IndexMap<Bytes, Holders>,
     /// Who of this lane listens to a prefix.
     broadcasts: IndexMap<Bytes, IndexSet<ConnectionId>>,
-    /// Whose command is running, if he tracks.
+    /// The connection whose command is running, if it tracks.
     pub writer: Option<(LaneId, ConnectionId)>,
     /// Invalidations of this turn, by the lane they go to.
     out: Vec<(LaneId, Invalid)>,

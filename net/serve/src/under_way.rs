@@ -1,0 +1,87 @@
+//! What is under way at a lane, by the numbers that letters between lanes carry. Knows nothing of what
+//! it keeps; for each there is a place that a connection has reserved, which bounds them.
+
+/// A number stays the same until its end, and is then given again.
+pub struct UnderWay<T> {
+    places: Vec<Option<T>>,
+    free: Vec<u32>,
+}
+
+impl<T> Default for UnderWay<T> {
+    fn default() -> Self {
+        Self { places: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> UnderWay<T> {
+    /// A number for what is put there later.
+    pub fn reserve(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        })
+    }
+
+    pub fn insert(&mut self, it: T) -> u32 {
+        let number = self.reserve();
+        self.put(number, it);
+        number
+    }
+
+    /// What has this number, and is not taken out.
+    pub fn get(&mut self, number: u32) -> &mut T {
+        self.find(number).expect("under way")
+    }
+
+    /// The same, if it is there.
+    pub fn find(&mut self, number: u32) -> Option<&mut T> {
+        self.places[number as usize].as_mut()
+    }
+
+    /// Takes it out for a step; it keeps its number, until it is put back or has ended.
+    pub fn take(&mut self, number: u32) -> T {
+        self.places[number as usize].take().expect("under way")
+    }
+
+    pub fn put(&mut self, number: u32, it: T) {
+        self.places[number as usize] = Some(it);
+    }
+
+    /// What was taken out has ended.
+    pub fn end(&mut self, number: u32) {
+        self.free.push(number);
+    }
+
+    /// Takes it out for good.
+    pub fn remove(&mut self, number: u32) -> T {
+        let it = self.take(number);
+        self.end(number);
+        it
+    }
+
+    /// How many are under way.
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_out_keeps_its_number_until_its_end() {
+        let mut all = UnderWay::default();
+        let (first, second) = (all.insert("first"), all.insert("second"));
+        assert_eq!(all.take(first), "first");
+        assert!(all.find(first).is_none());
+        assert_eq!(all.len(), 2);
+        let third = all.insert("third");
+        assert_ne!(third, first);
+        all.put(first, "first again");
+        assert_eq!(*all.get(first), "first again");
+        assert_eq!((all.remove(first), all.len()), ("first again", 2));
+        assert_eq!(all.reserve(), first);
+        assert_eq!((*all.get(second), *all.get(third), all.len()), ("second", "third", 3));
+    }
+}
