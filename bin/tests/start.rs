@@ -1,6 +1,7 @@
 //! Starts that must fail with one line that says what to change, or be warned of.
 
 use std::io::Read;
+use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
 fn program() -> Command {
@@ -41,6 +42,31 @@ fn cpus_that_are_not_there_are_refused() {
 fn variables_that_are_no_settings_are_refused() {
     let line = refusal(program().env("RINGLANE_NOSUCH", "1"));
     assert!(line.contains("RINGLANE_NOSUCH is no setting"), "{line}");
+}
+
+#[test]
+fn ports_that_lanes_cannot_have_are_told_with_their_option() {
+    let line = refusal(program().args(["--lane-port-base", "65535", "--lanes", "2"]));
+    assert!(line.contains("2 lanes from port 65535 on would need ports up to 65536"), "{line}");
+    assert!(line.ends_with("choose 65534 or less with --lane-port-base"), "{line}");
+    let taken = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let base = address.port().to_string();
+    let line = refusal(program().args(["--lane-port-base", &base, "--lanes", "1"]));
+    assert!(line.contains(&format!("{address} is in use")), "{line}");
+    assert!(line.contains("with --lane-port-base"), "{line}");
+    let line = refusal(program().args(["--port", &base, "--lanes", "1"]));
+    assert!(line.contains(&format!("{address} is in use")), "{line}");
+    assert!(line.ends_with("choose another with --port"), "{line}");
+}
+
+#[test]
+fn sizes_that_are_none_are_told_with_examples() {
+    for given in ["", "1xb"] {
+        let line = refusal(program().args(["--maxmemory", given]));
+        assert!(line.contains(&format!("bad value '{given}' for maxmemory")), "{line}");
+        assert!(line.ends_with("write it like 100mb, 1gb or 80%"), "{line}");
+    }
 }
 
 /// What a start warns of, until it is ready.

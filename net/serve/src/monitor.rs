@@ -1,6 +1,6 @@
 //! MONITOR: every command that a connection of any lane has run, as a line to those who watch. The
 //! lane of the connection writes the line; the lanes that hold monitors hand it to them. Passwords
-//! are not shown, nor are commands whose row says so.
+//! are not shown, nor are commands of administration, nor what a script or function calls.
 
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -83,7 +83,8 @@ impl Core {
     /// Shows a command that a connection has just run.
     #[cold]
     pub fn show_command(&mut self, id: ConnectionId, spec: &CommandSpec, args: Args<'_>) {
-        if spec.flags.has(Flags::SKIP_MONITOR.and(Flags::ADMIN)) {
+        // `SKIP_MONITOR` is for COMMAND INFO: Redis shows scripts too, before what they call.
+        if spec.flags.has(Flags::ADMIN) {
             return;
         }
         let Some(connection) = self.connections.get(id) else { return };

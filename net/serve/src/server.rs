@@ -39,11 +39,16 @@ const TURNS_A_YIELD: u64 = 16;
 const EXECUTOR_RING_DEPTH: usize = 128;
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
 
+/// Numbers that a port can have, 0 included.
+const PORTS: usize = 1 << 16;
+
 /// Why the server did not start. Nothing is left behind.
 #[derive(Debug)]
 pub enum StartError {
-    /// No listening socket at this address.
-    Listen { address: SocketAddr, source: io::Error },
+    /// No listening socket at this address, for this door.
+    Listen { door: Door, address: SocketAddr, source: io::Error },
+    /// The doors of these lanes would need ports above the last there is.
+    LanePorts { base: u16, lanes: usize },
     /// A lane's ring could not be made.
     Ring(io::Error),
     /// A lane's executor could not be made.
@@ -53,14 +58,24 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen { address, source } => match source.kind() {
+            Self::Listen { door, address, source } => match source.kind() {
                 io::ErrorKind::AddrInUse => write!(
                     formatter,
-                    "{address} is in use: stop what listens there, or choose another with --port"
+                    "{address} is in use: stop what listens there, or choose {}",
+                    match door {
+                        Door::Front => "another with --port",
+                        Door::Lane =>
+                            "other ports for the lanes' doors with --lane-port-base: it names the \
+                             first, the others follow",
+                    }
                 ),
                 io::ErrorKind::PermissionDenied => write!(
                     formatter,
-                    "{address} may not be listened on: choose a port of 1024 or more with --port"
+                    "{address} may not be listened on: choose a port of 1024 or more with {}",
+                    match door {
+                        Door::Front => "--port",
+                        Door::Lane => "--lane-port-base",
+                    }
                 ),
                 io::ErrorKind::AddrNotAvailable => write!(
                     formatter,
@@ -68,6 +83,14 @@ impl fmt::Display for StartError {
                 ),
                 _ => write!(formatter, "cannot listen on {address}: {source}"),
             },
+            Self::LanePorts { base, lanes } => {
+                let (last, highest) = (usize::from(*base) + lanes - 1, PORTS - lanes);
+                write!(
+                    formatter,
+                    "{lanes} lanes from port {base} on would need ports up to {last}, and 65535 is \
+                     the last: choose {highest} or less with --lane-port-base"
+                )
+            }
             Self::Ring(source) => match source.raw_os_error() {
                 Some(libc::EPERM | libc::EACCES) => write!(
                     formatter,
@@ -215,6 +238,11 @@ impl Server {
 
 /// Opens the front door at every address and a lane door for every lane.
 fn open_doors(start: &StartSettings) -> Result<(Vec<Listener>, Vec<Vec<Listener>>), StartError> {
+    if let Some(base) = start.lane_port_base
+        && usize::from(base) + start.lanes > PORTS
+    {
+        return Err(StartError::LanePorts { base, lanes: start.lanes });
+    }
     let mut front: Vec<Listener> = Vec::new();
     for bind in &start.bind {
         // With port 0 the first address chooses, the others follow.
@@ -223,18 +251,18 @@ fn open_doors(start: &StartSettings) -> Result<(Vec<Listener>, Vec<Vec<Listener>
         match Listener::open(Door::Front, address, start.tcp_backlog) {
             Ok(listener) => front.push(listener),
             Err(error) if bind.optional => debug!(%address, %error, "left out"),
-            Err(source) => return Err(StartError::Listen { address, source }),
+            Err(source) => return Err(StartError::Listen { door: Door::Front, address, source }),
         }
     }
     let mut lanes = Vec::new();
     for lane in 0..start.lanes {
         let mut doors: Vec<Listener> = Vec::new();
         for first in &front {
-            let wanted = start.lane_port_base.map_or(0, |base| base.saturating_add(lane as u16));
+            let wanted = start.lane_port_base.map_or(0, |base| base + lane as u16);
             let port = doors.first().map_or(wanted, |door| door.address.port());
             let address = SocketAddr::new(first.address.ip(), port);
             let listener = Listener::open(Door::Lane, address, start.tcp_backlog)
-                .map_err(|source| StartError::Listen { address, source })?;
+                .map_err(|source| StartError::Listen { door: Door::Lane, address, source })?;
             doors.push(listener);
         }
         lanes.push(doors);

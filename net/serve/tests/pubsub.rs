@@ -448,6 +448,8 @@ fn keyspace_notices_are_published_as_the_setting_says() {
 
 #[test]
 fn monitors_see_the_commands_of_all_lanes_but_no_secret() {
+    const LIBRARY: &str = "#!lua name=l\nredis.register_function('one', \
+                           function(keys) return redis.call('get', keys[1]) end)";
     for lanes in [1, 2, 4] {
         let server = Running::with(lanes, &[]);
         let mut monitor = server.client();
@@ -477,6 +479,22 @@ fn monitors_see_the_commands_of_all_lanes_but_no_secret() {
             client.say("CONFIG GET port");
             client.say("PING");
             shown(r#""PING""#);
+            // Scripts and functions as they were asked for, what they call left out.
+            let set = "return redis.call('set', KEYS[1], 1)";
+            client.call(&["EVAL", set, "1", "a"]);
+            shown(r#""EVAL" "return redis.call('set', KEYS[1], 1)" "1" "a""#);
+            client.say("EVAL_RO return 0");
+            shown(r#""EVAL_RO" "return" "0""#);
+            client.say("EVALSHA 1fa3 0");
+            shown(r#""EVALSHA" "1fa3" "0""#);
+            client.say("EVALSHA_RO 1fa3 0");
+            shown(r#""EVALSHA_RO" "1fa3" "0""#);
+            client.call(&["FUNCTION", "LOAD", "REPLACE", LIBRARY]);
+            shown(&format!(r#""FUNCTION" "LOAD" "REPLACE" "{}""#, LIBRARY.replace('\n', "\\n")));
+            client.say("FCALL one 1 a");
+            shown(r#""FCALL" "one" "1" "a""#);
+            client.say("FCALL_RO one 1 a");
+            shown(r#""FCALL_RO" "one" "1" "a""#);
             for line in ["MULTI", "SET a 1", "DISCARD", "MULTI", "SET a 1", "SET b 2", "EXEC"] {
                 client.say(line);
             }

@@ -180,6 +180,23 @@ impl Kind {
         }
     }
 
+    /// Values to go by where a mistake is told, of kinds that are not plain.
+    pub fn example(self) -> Option<&'static str> {
+        match self {
+            Self::Memory { .. } => Some("64kb, 100mb or 1gb"),
+            Self::MemoryOrPercent => Some("100mb, 1gb or 80%"),
+            Self::Flag
+            | Self::Integer { .. }
+            | Self::Choice(_)
+            | Self::Text
+            | Self::Addresses
+            | Self::Cores
+            | Self::BufferLimits
+            | Self::Notices
+            | Self::Only { .. } => None,
+        }
+    }
+
     /// The range in words, for the help and the reference page.
     pub fn words(self) -> String {
         match self {

@@ -191,9 +191,12 @@ impl LiveSettings {
 impl StartSettings {
     pub(crate) fn of(values: &Values) -> Self {
         let port = values.integer(Id::Port) as u16;
+        let lanes = values.integer(Id::Lanes) as u16;
         let lane_port_base = match (values.integer(Id::LanePortBase) as u16, port) {
             (0, 0) => None,
-            (0, port) => port.checked_add(LANE_PORT_OFFSET),
+            (0, port) => port
+                .checked_add(LANE_PORT_OFFSET)
+                .filter(|base| base.checked_add(lanes - 1).is_some()),
             (base, _) => Some(base),
         };
         let logfile = values.text(Id::Logfile);

@@ -336,6 +336,10 @@ mod tests {
             ("0", "0", None),
             ("0", "9000", Some(9000)),
             ("6379", "9000", Some(9000)),
+            // Two lanes have their last door on 65535; above there is none.
+            ("64534", "0", Some(65534)),
+            ("64535", "0", None),
+            ("65000", "0", None),
         ] {
             let sources = Sources {
                 arguments: vec![

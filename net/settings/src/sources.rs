@@ -149,7 +149,10 @@ fn put(
         name: row.name,
         value: text.to_owned(),
         origin,
-        reason: invalid.0,
+        reason: match row.kind.example() {
+            Some(example) => format!("{}; write it like {example}", invalid.0),
+            None => invalid.0,
+        },
     })
 }
 
@@ -235,7 +238,14 @@ mod tests {
                 "port = 1\n\nmaxmemory = \"lots\"",
                 &[],
                 &[],
-                "bad value 'lots' for maxmemory (r.toml, line 3): argument must be a memory or percent value",
+                "bad value 'lots' for maxmemory (r.toml, line 3): argument must be a memory or percent value; write it like 100mb, 1gb or 80%",
+            ),
+            (
+                "",
+                &[],
+                &[("script-memory-limit", "1xb")],
+                "bad value '1xb' for script-memory-limit (command line, --script-memory-limit): \
+                 argument must be a memory value; write it like 64kb, 100mb or 1gb",
             ),
             ("port = 1\nport", &[], &[], "r.toml, line 2: "),
             ("[section]\nport = 1", &[], &[], "unknown setting 'section' (r.toml, line 1)"),
