@@ -113,7 +113,9 @@ fn import_command() -> Command {
         .after_help(
             "Keys keep their expiry. Writes that the source takes meanwhile may be missed: point \
              the application at the new server first and copy with --keep-existing, so that what \
-             it has written there stays.",
+             it has written there stays.\n\nFunctions are not copied: FUNCTION DUMP on the source and \
+             FUNCTION RESTORE on the target do that.\n\nInterrupted, the same command again goes on \
+             where it was if --state names a file; otherwise it copies all from the beginning.",
         )
         .arg(
             number("from", "URL", "Where the keys are: redis://[user:password@]host:port")

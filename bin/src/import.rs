@@ -11,10 +11,18 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use indicatif::{ProgressBar, ProgressStyle};
 use redis::{Client, Connection, ErrorKind, ServerErrorKind, Value};
 
+use crate::signals::Signals;
+
 /// Batches that have been read and not yet written.
 const BATCHES_AHEAD: usize = 4;
 /// Refusals that are told with their keys; the others are counted.
 const REFUSALS_TOLD: usize = 10;
+/// How the process ends when a signal ended the copy: what a shell makes of SIGINT.
+const INTERRUPTED: i32 = 130;
+
+/// Ends the line about what was copied.
+const FUNCTIONS_STAY: &str = "; functions are not copied: \
+     FUNCTION DUMP on the source and FUNCTION RESTORE on the target do that";
 
 /// What to copy, from where to where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,10 +80,19 @@ impl Import {
     /// Copies, and says what was copied.
     ///
     /// # Errors
-    /// One line: a server that does not answer, or keys that were refused.
+    /// One line: a server that does not answer, the same server twice, or keys that were refused.
     pub fn run(&self) -> Result<String, String> {
+        let bar = ProgressBar::new(0).with_style(style());
+        self.end_with_a_word(&bar)?;
         let mut source = connect(&self.from)?;
         let mut target = connect(&self.to)?;
+        if is_same(&mut source, &mut target) {
+            return Err(format!(
+                "--from {} and --to {} are the same server: there is nothing to copy",
+                without_password(&self.from),
+                without_password(&self.to)
+            ));
+        }
         let mut progress = self.load()?;
         let sizes = sizes(&mut source).map_err(|error| told(&self.from, &error))?;
         let wanted = |database: &i64| {
@@ -84,7 +101,7 @@ impl Import {
         };
         let databases: Vec<i64> = sizes.keys().copied().filter(wanted).collect();
         let total = databases.iter().filter_map(|database| sizes.get(database)).sum();
-        let bar = ProgressBar::new(total).with_style(style());
+        bar.set_length(total);
         let (sender, receiver) = sync_channel(BATCHES_AHEAD);
         let reader = {
             let (import, cursors) = (self.clone(), progress.cursors.clone());
@@ -98,6 +115,31 @@ impl Import {
         read?;
         self.forget()?;
         tally.report()
+    }
+
+    /// From now on a signal ends the process with a line that says how to go on. Before any other
+    /// thread starts, since threads inherit what is blocked.
+    fn end_with_a_word(&self, bar: &ProgressBar) -> Result<(), String> {
+        let signals = Signals::block();
+        let bar = bar.clone();
+        let word = if self.state.is_some() {
+            "interrupted; the same command again goes on from here"
+        } else {
+            "interrupted; the same command again copies all from the beginning, and with \
+             --state FILE it would go on where it was interrupted"
+        };
+        let end = move || {
+            if signals.wait(None).is_some() {
+                bar.finish_and_clear();
+                eprintln!("ringlane: {word}");
+                std::process::exit(INTERRUPTED);
+            }
+        };
+        std::thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(end)
+            .map(drop)
+            .map_err(|error| format!("no thread for signals could be started: {error}"))
     }
 
     /// Reads batch after batch until every database has been seen through.
@@ -151,16 +193,7 @@ impl Import {
                 selected = Some(batch.database);
             }
             tally.gone += batch.seen - batch.items.len() as u64;
-            let mut pipeline = redis::pipe();
-            for item in &batch.items {
-                let restore = pipeline.cmd("RESTORE");
-                restore.arg(&item.key).arg(item.ttl_ms).arg(&item.payload);
-                if !self.keep_existing {
-                    restore.arg("REPLACE");
-                }
-            }
-            pipeline.ignore_errors();
-            let answers: Vec<Value> = pipeline.query(target).map_err(told)?;
+            let answers = restore(target, &batch.items, self.keep_existing).map_err(told)?;
             for (item, answer) in batch.items.iter().zip(answers) {
                 tally.count(&item.key, answer);
             }
@@ -228,7 +261,7 @@ impl Tally {
             }
         }
         if self.refused == 0 {
-            return Ok(text + "\n");
+            return Ok(text + FUNCTIONS_STAY + "\n");
         }
         let refusals = self.refusals.join("; ");
         Err(format!("{text}; {} were refused, the first being {refusals}", self.refused))
@@ -282,6 +315,16 @@ fn connect(url: &str) -> Result<Connection, String> {
     client.get_connection().map_err(|error| told(url, &error))
 }
 
+/// Whether both are one server, under whichever names: every start of one draws an id of its own.
+fn is_same(source: &mut Connection, target: &mut Connection) -> bool {
+    let run_id = |server: &mut Connection| -> Option<String> {
+        // Who may not ask for it is told so where it matters.
+        let info: String = redis::cmd("INFO").arg("server").query(server).ok()?;
+        info.lines().find_map(|line| Some(line.trim().strip_prefix("run_id:")?.to_owned()))
+    };
+    run_id(source).is_some_and(|id| run_id(target) == Some(id))
+}
+
 /// An error with the server it came from.
 fn told(url: &str, error: &redis::RedisError) -> String {
     let hint = match error.kind() {
@@ -313,6 +356,10 @@ fn sizes(source: &mut Connection) -> redis::RedisResult<BTreeMap<i64, u64>> {
 
 /// The keys with what they hold and how long they live; those that have gone are left out.
 fn dump(source: &mut Connection, keys: &[Vec<u8>]) -> redis::RedisResult<Vec<Item>> {
+    // SCAN may find none, above all with a pattern; a pipeline of nothing is refused.
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut pipeline = redis::pipe();
     for key in keys {
         pipeline.cmd("PTTL").arg(key).cmd("DUMP").arg(key);
@@ -327,6 +374,28 @@ fn dump(source: &mut Connection, keys: &[Vec<u8>]) -> redis::RedisResult<Vec<Ite
         }
     }
     Ok(items)
+}
+
+/// Writes the keys; the answer to each.
+fn restore(
+    target: &mut Connection,
+    items: &[Item],
+    keep_existing: bool,
+) -> redis::RedisResult<Vec<Value>> {
+    // All may have gone meanwhile; a pipeline of nothing is refused.
+    if items.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut pipeline = redis::pipe();
+    for item in items {
+        let restore = pipeline.cmd("RESTORE");
+        restore.arg(&item.key).arg(item.ttl_ms).arg(&item.payload);
+        if !keep_existing {
+            restore.arg("REPLACE");
+        }
+    }
+    pipeline.ignore_errors();
+    pipeline.query(target)
 }
 
 fn style() -> ProgressStyle {
@@ -356,7 +425,10 @@ mod tests {
     fn what_was_refused_is_told_and_is_a_failure() {
         let mut tally = Tally { copied: 2, gone: 1, ..Tally::default() };
         let fine = std::mem::take(&mut tally).report();
-        assert_eq!(fine, Ok("2 keys copied, 1 went before they could be read\n".to_owned()));
+        assert_eq!(
+            fine,
+            Ok(format!("2 keys copied, 1 went before they could be read{FUNCTIONS_STAY}\n"))
+        );
         let tally =
             Tally { refused: 1, refusals: vec!["k: ERR no".to_owned()], ..Tally::default() };
         assert!(tally.report().is_err_and(|line| line.contains("k: ERR no")));

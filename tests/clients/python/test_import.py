@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -13,6 +14,9 @@ import redis
 from server import BINARY, PATIENCE_SECONDS, Server
 
 pytestmark = pytest.mark.skipif(not shutil.which("redis-server"), reason="no redis-server")
+
+
+FUNCTIONS_STAY = "; functions are not copied: FUNCTION DUMP on the source and FUNCTION RESTORE on the target do that\n"
 
 
 @contextlib.contextmanager
@@ -92,7 +96,7 @@ def test_every_type_arrives(tmp_path):
         count = fill(client)
         client.expire("text", 5000)
         done = copy(client, server)
-        assert (done.returncode, done.stdout) == (0, f"{count} keys copied\n"), done
+        assert (done.returncode, done.stdout) == (0, f"{count} keys copied{FUNCTIONS_STAY}"), done
         with redis.Redis(port=server.port) as target:
             assert content(target) == content(client)
             assert 4000 < target.ttl("text") <= 5000
@@ -108,10 +112,18 @@ def test_what_is_there_stays_or_is_replaced_as_wanted(tmp_path):
         client.mset({"a": "theirs", "b": "theirs", "other": "theirs"})
         target.set("a", "ours")
         done = copy(client, server, "--keep-existing", "--match", "[ab]")
-        assert done.stdout == "1 keys copied, 1 were there already and stay\n", done
+        assert done.stdout == "1 keys copied, 1 were there already and stay" + FUNCTIONS_STAY, done
         assert target.mget("a", "b", "other") == [b"ours", b"theirs", None]
         assert copy(client, server).returncode == 0
         assert target.mget("a", "b", "other") == [b"theirs"] * 3
+
+
+def test_scans_that_find_nothing_are_gone_through(tmp_path):
+    with source(tmp_path) as client, Server() as server, redis.Redis(port=server.port) as target:
+        client.mset({f"other:{at}": at for at in range(1000)} | {"wanted": 1})
+        done = copy(client, server, "--match", "wanted", "--batch", "10")
+        assert done.stdout == "1 keys copied" + FUNCTIONS_STAY, done
+        assert target.keys() == [b"wanted"]
 
 
 def test_databases(tmp_path):
@@ -120,7 +132,7 @@ def test_databases(tmp_path):
             with redis.Redis(port=port_of(client), db=database) as there:
                 there.set("k", database)
         done = copy(client, server, "--database", "3", "--database", "9")
-        assert done.stdout == "2 keys copied\n", done
+        assert done.stdout == "2 keys copied" + FUNCTIONS_STAY, done
         for database, expected in ((0, None), (3, b"3"), (9, b"9")):
             with redis.Redis(port=server.port, db=database) as there:
                 assert there.get("k") == expected
@@ -153,6 +165,38 @@ def test_a_copy_that_is_killed_goes_on(tmp_path):
         assert copied < count, f"it began anew with {before} of {count} keys there"
         assert content(target) == content(client)
         assert not os.path.exists(state), "a copy that is done keeps no state"
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [(True, "goes on from here"), (False, "with --state FILE it would go on")]
+)
+def test_a_copy_that_is_interrupted_says_how_to_go_on(tmp_path, state, expected):
+    with source(tmp_path) as client, Server() as server, redis.Redis(port=server.port) as target:
+        pipe = client.pipeline(transaction=False)
+        for at in range(20_000):
+            pipe.set(f"key:{at}", at)
+        pipe.execute()
+        arguments = ("--state", str(tmp_path / "state")) if state else ()
+        arguments = command(client, server, "--batch", "10", *arguments)
+        with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+            while target.dbsize() < 500:
+                assert process.poll() is None, "it ended before it could be interrupted"
+            process.send_signal(signal.SIGINT)
+            told = process.stderr.read()
+        assert process.returncode == 130, told
+        assert told.count("\n") == 1 and told.startswith("ringlane: interrupted; the same command again"), told
+        assert expected in told, told
+
+
+def test_a_server_is_not_copied_into_itself():
+    with Server() as server:
+        for host in ("127.0.0.1", "localhost"):
+            done = subprocess.run(
+                [BINARY, "import", "--from", f"redis://{host}:{server.port}", "--to", f"redis://127.0.0.1:{server.port}"],
+                capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+            )  # fmt: skip
+            assert done.returncode == 1
+            assert "are the same server" in done.stderr and done.stderr.count("\n") == 1, done
 
 
 def test_a_source_that_is_not_there_is_named(tmp_path):
