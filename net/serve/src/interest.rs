@@ -2,11 +2,12 @@
 //! store serves all parties: WATCH, blocked commands, client tracking. Knows no connection and
 //! answers nobody; each party keeps its own table of who waits for what.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use hashbrown::HashTable;
 use ringlane_base::LaneId;
+use ringlane_store::types::table::Segmented;
 use ringlane_store::{Effect, EffectSink, Key, OwnedKey, Store, Sweep};
 
 use crate::core::Core;
@@ -75,38 +76,41 @@ struct Wanted {
     key: OwnedKey,
     parties: Parties,
     /// It is among the touches that have not been taken yet.
-    noted: bool,
+    noted: Cell<bool>,
 }
 
-/// Keys that somebody waits for.
+impl Wanted {
+    fn hash(&self) -> u64 {
+        self.key.hash.0
+    }
+}
+
+/// Keys that somebody waits for: a million of them come and go without the lane standing still, and
+/// leave no room taken behind.
 #[derive(Default)]
-struct Wants(HashTable<Wanted>);
+struct Wants(Segmented<Wanted>);
 
 impl Wants {
     fn add(&mut self, party: Party, key: &Key<'_>) {
         let is_it = |wanted: &Wanted| wanted.key.as_key() == *key;
-        let wanted =
-            self.0.entry(key.hash.0, is_it, |wanted| wanted.key.hash.0).or_insert_with(|| Wanted {
-                key: (*key).into(),
-                parties: Parties::default(),
-                noted: false,
-            });
-        wanted.into_mut().parties.add(party);
+        let make =
+            || Wanted { key: (*key).into(), parties: Parties::default(), noted: Cell::new(false) };
+        let (wanted, _) = self.0.find_or_insert(key.hash.0, is_it, make, Wanted::hash);
+        wanted.parties.add(party);
     }
 
     fn remove(&mut self, party: Party, key: &Key<'_>) {
         let is_it = |wanted: &Wanted| wanted.key.as_key() == *key;
-        if let Ok(mut found) = self.0.find_entry(key.hash.0, is_it) {
-            found.get_mut().parties.remove(party);
-            if found.get().parties.is_none() {
-                found.remove();
-            }
+        let Some(wanted) = self.0.find_mut(key.hash.0, is_it) else { return };
+        wanted.parties.remove(party);
+        if wanted.parties.is_none() {
+            self.0.remove(key.hash.0, is_it, Wanted::hash);
         }
     }
 
     #[inline]
-    fn find(&mut self, key: &Key<'_>) -> Option<&mut Wanted> {
-        self.0.find_mut(key.hash.0, |wanted| wanted.key.as_key() == *key)
+    fn find(&self, key: &Key<'_>) -> Option<&Wanted> {
+        self.0.find(key.hash.0, |wanted| wanted.key.as_key() == *key)
     }
 }
 
@@ -139,12 +143,12 @@ impl Ledger {
     /// Notes that the key has been touched, once until the touches are taken. Whether it did.
     fn touch(&mut self, key: &Key<'_>) -> bool {
         let mut parties = Parties::default();
-        for table in [&mut self.waiting, &mut self.tracked] {
+        for table in [&self.waiting, &self.tracked] {
             if table.0.is_empty() {
                 continue;
             }
             if let Some(wanted) = table.find(key)
-                && !std::mem::replace(&mut wanted.noted, true)
+                && !wanted.noted.replace(true)
             {
                 parties.0 |= wanted.parties.0;
             }
@@ -176,7 +180,7 @@ impl Ledger {
     /// Notes those keys of the databases concerned that are there before the sweep.
     fn sweep(&mut self, sweep: Sweep, exists: &dyn Fn(&Key<'_>) -> bool) {
         let there = |key: &OwnedKey, database| exists(&Key { database, ..key.as_key() });
-        for wanted in &mut self.waiting.0 {
+        for wanted in &self.waiting.0 {
             let key = &wanted.key;
             let touched = match sweep {
                 Sweep::Flush { database } => {
@@ -187,7 +191,7 @@ impl Ledger {
                     [a, b].contains(&key.database) && a != b && (there(key, a) || there(key, b))
                 }
             };
-            if touched && !std::mem::replace(&mut wanted.noted, true) {
+            if touched && !wanted.noted.replace(true) {
                 self.touches.push(Touch::Key { key: key.clone(), parties: wanted.parties });
             }
         }
@@ -306,9 +310,9 @@ impl Interest {
         for touch in &touches {
             let Touch::Key { key, .. } = touch else { continue };
             let key = key.as_key();
-            let Ledger { waiting, tracked, .. } = &mut *ledger;
-            for wanted in [waiting, tracked].into_iter().filter_map(|table| table.find(&key)) {
-                wanted.noted = false;
+            let tables = [&ledger.waiting, &ledger.tracked];
+            for wanted in tables.into_iter().filter_map(|table| table.find(&key)) {
+                wanted.noted.set(false);
             }
         }
         touches
@@ -455,6 +459,29 @@ mod tests {
         lane.set(0, "a", Expiry::Never);
         assert!(!lane.interest.is_touched());
         assert_eq!(lane.interest.counts(), (0, 0));
+    }
+
+    #[test]
+    fn many_keys_come_in_small_steps_and_leave_no_room_taken() {
+        /// More than one step of growth of any part, less than a table of all keys takes.
+        const STEP_BYTES_MAX: usize = 256 << 10;
+        let mut lane = Lane::new();
+        let bytes = |lane: &Lane| lane.interest.book.open().tracked.0.bytes();
+        let empty = bytes(&lane);
+        let (mut before, mut step) = (empty, 0);
+        for number in 0..100_000 {
+            lane.want(Party::Tracked, 0, &number.to_string());
+            let after = bytes(&lane);
+            step = step.max(after.saturating_sub(before));
+            before = after;
+        }
+        assert!(before > 8 * STEP_BYTES_MAX, "{before} bytes");
+        assert!(step < STEP_BYTES_MAX, "{step} bytes more at once");
+        for number in 0..100_000 {
+            lane.forget(Party::Tracked, 0, &number.to_string());
+        }
+        assert_eq!(lane.interest.counts(), (0, 0));
+        assert!(bytes(&lane) < empty + 4096, "{} bytes are left", bytes(&lane));
     }
 
     #[test]

@@ -121,6 +121,7 @@ impl Lane {
             || self.core.longs.is_due()
             || self.core.asides.is_due()
             || self.core.togethers.is_due()
+            || self.core.tracking.table.has_slices()
     }
 
     /// One slice of background work: expiry, eviction ahead of need, draining, walks.
@@ -132,6 +133,7 @@ impl Lane {
         let took = Duration::from_micros(self.clock.wall_us());
         self.core.note_upkeep((expired, evicted), took);
         self.core.hand_out_touches();
+        self.core.tend_tracking();
         self.core.work_on_jobs();
         self.core.work_on_own_questions();
         self.core.work_on_longs();
@@ -676,7 +678,6 @@ impl Lane {
         self.core.refresh_pause();
         self.core.finish_errands();
         self.core.finish_asides();
-        self.core.tend_tracking();
         self.core.publish();
         self.core.sample_rates();
         for door in std::mem::take(&mut self.resting_doors) {

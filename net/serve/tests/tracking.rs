@@ -460,7 +460,7 @@ fn what_a_client_has_read_is_forgotten_when_it_leaves_though_others_track() {
         };
         while count(&mut client) != (KEYS_OF_ONE, KEYS_OF_ONE + 10) {}
         drop(leaves);
-        // In slices, with each tick.
+        // In slices.
         while count(&mut client) != (10, 10) {}
         client.say("SET key:3 x");
         assert_eq!(stays.reply(), invalidation("key:3"));

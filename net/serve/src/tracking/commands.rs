@@ -271,6 +271,9 @@ impl Core {
         let Some(connection) = self.connections.get(id) else { return };
         let Some(tracking) = connection.tracking.take() else { return };
         self.tracking.clients.swap_remove(&id);
+        if self.tracking.clients.is_empty() {
+            self.tracking.clients.shrink_to_fit();
+        }
         if connection.phase == Phase::Closing {
             self.tracking.table.leave(self.lane, id);
             for lane in (0..self.shared.lanes() as u16).map(LaneId) {
@@ -286,6 +289,9 @@ impl Core {
             if ids.is_empty() {
                 self.tracking.broadcasts.swap_remove(prefix);
             }
+        }
+        if self.tracking.broadcasts.is_empty() {
+            self.tracking.broadcasts.shrink_to_fit();
         }
         self.announce_prefixes(tracking.prefixes.into_iter().map(|prefix| (prefix, false)));
     }

@@ -252,7 +252,7 @@ impl Core {
     }
 
     /// Frees what is left of a table that was forgotten as a whole, and what clients have left behind
-    /// that are all gone; a slice, called with each tick.
+    /// that are all gone; a slice, called with each slice of upkeep.
     pub fn tend_tracking(&mut self) {
         if self.shared.trackings.load(std::sync::atomic::Ordering::Acquire) == 0
             && !self.tracking.table.is_empty()
@@ -262,11 +262,10 @@ impl Core {
         for key in self.tracking.table.search_slice() {
             self.interest.forget(&mut self.store, Party::Tracked, &key.as_key());
         }
-        for key in self.tracking.table.drain_slice() {
-            if !self.tracking.table.has(&key) {
-                self.interest.forget(&mut self.store, Party::Tracked, &key.as_key());
-            }
-        }
+        let (interest, store) = (&mut self.interest, &mut self.store);
+        self.tracking
+            .table
+            .drain_slice(|key| interest.forget(store, Party::Tracked, &key.as_key()));
     }
 
     /// Clients of `from` have begun or ceased to want to hear of prefixes.
@@ -281,6 +280,9 @@ impl Core {
             }
         }
         let after = tracking.prefixes.is_empty();
+        if after {
+            tracking.prefixes.shrink_to_fit();
+        }
         if before != after {
             self.interest.want_all(&mut self.store, Party::Tracked, !after);
         }

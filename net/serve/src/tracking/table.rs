@@ -1,10 +1,12 @@
-//! Which connections have read which keys of this lane. A connection that tracks no more stays until
-//! the key changes: telling it then tells nobody. One that is gone is taken out in slices.
+//! Which connections have read which keys of this lane. A connection that tracks no more stays
+//! until the key changes: telling it then tells nobody. One that is gone is taken out in slices.
+//! Growth moves a segment at most, and what is forgotten is freed in slices: no number of keys
+//! stops the lane.
 
 use std::collections::HashSet;
 
-use indexmap::IndexMap;
 use ringlane_base::LaneId;
+use ringlane_store::types::table::Segmented;
 use ringlane_store::{Key, OwnedKey};
 use smallvec::SmallVec;
 
@@ -12,10 +14,9 @@ use crate::ring::ConnectionId;
 
 /// Readers of one key that are kept in a list; more are kept in a set.
 const FEW_MAX: usize = 16;
-/// Keys that are searched for clients that are gone, or freed of a forgotten table, at a time.
-const KEYS_A_SLICE: usize = 1024;
-/// A table of so many keys at most is moved to a smaller place when it has shrunk.
-const MOVED_KEYS_MAX: usize = 16 << 10;
+/// Keys that are searched for clients that are gone, or freed of a forgotten table, at a time:
+/// some 400 ns each.
+const KEYS_A_SLICE: u32 = 256;
 
 /// Who has read a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,12 +49,25 @@ impl Trackers {
         }
     }
 
+    fn has_any(&self, gone: &HashSet<(LaneId, ConnectionId)>) -> bool {
+        let is_gone = |tracker: &Tracker| gone.contains(&(tracker.lane, tracker.connection));
+        match self {
+            Self::Few(few) => few.iter().any(is_gone),
+            Self::Many(many) => many.iter().any(is_gone),
+        }
+    }
+
     /// Takes out who is gone; how many are left.
     fn take_out(&mut self, gone: &HashSet<(LaneId, ConnectionId)>) -> usize {
         let stays = |tracker: &Tracker| !gone.contains(&(tracker.lane, tracker.connection));
         match self {
             Self::Few(few) => few.retain(|tracker| stays(tracker)),
-            Self::Many(many) => many.retain(stays),
+            Self::Many(many) => {
+                many.retain(stays);
+                if many.len() < many.capacity() / 4 {
+                    many.shrink_to_fit();
+                }
+            }
         }
         self.len()
     }
@@ -73,44 +87,57 @@ impl Trackers {
     }
 }
 
+/// A key and who has read it.
+struct Entry {
+    key: OwnedKey,
+    trackers: Trackers,
+}
+
+impl Entry {
+    fn hash(&self) -> u64 {
+        self.key.hash.0
+    }
+
+    fn is_of(&self, key: &Key<'_>) -> bool {
+        self.key.as_key() == *key
+    }
+}
+
 /// Keys with their readers.
 #[derive(Default)]
 pub struct Table {
-    keys: IndexMap<OwnedKey, Trackers>,
+    keys: Segmented<Entry>,
     readers: usize,
     /// Tables that were forgotten, not yet freed.
-    graves: Vec<IndexMap<OwnedKey, Trackers>>,
-    /// Who is being taken out; the keys from `unsearched` on have been searched for them.
+    graves: Vec<Segmented<Entry>>,
+    /// Who is being taken out; the keys before the cursor `searched` have been searched for them.
     gone: HashSet<(LaneId, ConnectionId)>,
-    unsearched: usize,
+    searched: u64,
     /// Who is taken out after them.
     leaving: HashSet<(LaneId, ConnectionId)>,
 }
 
 impl Table {
     pub fn add(&mut self, key: &Key<'_>, tracker: Tracker) {
-        let trackers =
-            self.keys.entry((*key).into()).or_insert_with(|| Trackers::Few(SmallVec::new()));
-        self.readers += usize::from(trackers.add(tracker));
+        let make = || Entry { key: (*key).into(), trackers: Trackers::Few(SmallVec::new()) };
+        let (entry, _) =
+            self.keys.find_or_insert(key.hash.0, |entry| entry.is_of(key), make, Entry::hash);
+        self.readers += usize::from(entry.trackers.add(tracker));
     }
 
     pub fn remove(&mut self, key: &Key<'_>) -> Option<Vec<Tracker>> {
         if self.keys.is_empty() {
             return None;
         }
-        let trackers = self.keys.swap_remove(&OwnedKey::from(*key))?.into_vec();
+        let entry = self.keys.remove(key.hash.0, |entry| entry.is_of(key), Entry::hash)?;
+        let trackers = entry.trackers.into_vec();
         self.readers -= trackers.len();
         Some(trackers)
     }
 
-    pub fn has(&self, key: &OwnedKey) -> bool {
-        self.keys.contains_key(key)
-    }
-
     /// One of its keys, each as likely as any other.
     pub fn any_key(&self, dice: &mut fastrand::Rng) -> Option<OwnedKey> {
-        let at = dice.usize(..self.keys.len().max(1));
-        self.keys.get_index(at).map(|(key, _)| key.clone())
+        self.keys.random(dice).map(|entry| entry.key.clone())
     }
 
     /// Forgets everything at once; it is freed by `drain_slice`.
@@ -130,6 +157,12 @@ impl Table {
         }
     }
 
+    /// Whether a slice of either kind is due.
+    #[inline]
+    pub fn has_slices(&self) -> bool {
+        !self.graves.is_empty() || !self.gone.is_empty() || !self.leaving.is_empty()
+    }
+
     /// Searches some keys for connections that have closed, and gives those that nobody else has read,
     /// which are forgotten.
     pub fn search_slice(&mut self) -> Vec<OwnedKey> {
@@ -138,42 +171,57 @@ impl Table {
                 return Vec::new();
             }
             self.gone = std::mem::take(&mut self.leaving);
-            self.unsearched = self.keys.len();
+            self.searched = 0;
         }
-        let mut unread = Vec::new();
-        // Downwards: what takes the place of a removed key has been searched, or comes again.
-        self.unsearched = self.unsearched.min(self.keys.len());
-        let until = self.unsearched.saturating_sub(KEYS_A_SLICE);
-        while self.unsearched > until {
-            self.unsearched -= 1;
-            let (_, trackers) = self.keys.get_index_mut(self.unsearched).expect("is below the end");
-            let before = trackers.len();
-            let left = trackers.take_out(&self.gone);
-            self.readers -= before - left;
-            if left == 0 {
-                let (key, _) = self.keys.swap_remove_index(self.unsearched).expect("just seen");
-                unread.push(key);
-            }
-        }
-        if until == 0 {
+        let (gone, mut found) = (&self.gone, Vec::new());
+        self.searched =
+            self.keys.scan(self.searched, KEYS_A_SLICE as usize, Entry::hash, |entry| {
+                if entry.trackers.has_any(gone) {
+                    found.push(entry.key.clone());
+                }
+            });
+        found.retain(|key| self.take_out(&key.as_key()));
+        if self.searched == 0 {
             self.gone = HashSet::new();
-            let keys = self.keys.len();
-            if keys <= MOVED_KEYS_MAX && self.keys.capacity() > 4 * keys {
-                self.keys.shrink_to(2 * keys);
-            }
         }
-        unread
+        found
     }
 
-    /// Frees some of what was forgotten and gives its keys.
-    pub fn drain_slice(&mut self) -> Vec<OwnedKey> {
-        let Some(grave) = self.graves.last_mut() else { return Vec::new() };
-        let from = grave.len().saturating_sub(KEYS_A_SLICE);
-        let keys = grave.drain(from..).map(|(key, _)| key).collect();
-        if grave.is_empty() {
+    /// Takes who is gone out of a key's readers. True: nobody else had read it, and it is forgotten.
+    fn take_out(&mut self, key: &Key<'_>) -> bool {
+        let entry = self.keys.find_mut(key.hash.0, |entry| entry.is_of(key)).expect("just seen");
+        let before = entry.trackers.len();
+        let left = entry.trackers.take_out(&self.gone);
+        self.readers -= before - left;
+        if left == 0 {
+            self.keys.remove(key.hash.0, |entry| entry.is_of(key), Entry::hash);
+        }
+        left == 0
+    }
+
+    /// Frees some of what was forgotten, and shows those of its keys that have not been read again.
+    pub fn drain_slice(&mut self, mut unread: impl FnMut(&OwnedKey)) {
+        let Some(grave) = self.graves.last_mut() else { return };
+        let keys = &self.keys;
+        let mut units = KEYS_A_SLICE;
+        let is_emptied = grave.free_some(&mut units, |entry| {
+            let key = entry.key.as_key();
+            if keys.find(key.hash.0, |entry| entry.is_of(&key)).is_none() {
+                unread(&entry.key);
+            }
+        });
+        if is_emptied {
             self.graves.pop();
         }
-        keys
+        if self.graves.is_empty() {
+            self.graves = Vec::new();
+        }
+    }
+
+    /// Bytes of the tables, those of the keys not counted.
+    #[cfg(test)]
+    fn bytes(&self) -> usize {
+        self.keys.bytes() + self.graves.iter().map(Segmented::bytes).sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -193,12 +241,13 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::{Database, KeyHash, Slot};
+    use ringlane_base::{Database, HashSeed, KeyHash, Slot};
 
     use super::*;
 
     fn key(bytes: &[u8]) -> Key<'_> {
-        Key { bytes, slot: Slot::of(bytes), hash: KeyHash(7), database: Database(0) }
+        let hash = KeyHash::of(HashSeed(7), bytes);
+        Key { bytes, slot: Slot::of(bytes), hash, database: Database(0) }
     }
 
     fn tracker(index: u32) -> Tracker {
@@ -225,41 +274,63 @@ mod tests {
     #[test]
     fn who_is_gone_is_taken_out_in_slices_and_the_memory_given_back() {
         let mut table = Table::default();
-        let count = 3 * KEYS_A_SLICE;
+        let count = 30 * KEYS_A_SLICE as usize;
         for number in 0..count {
             table.add(&key(&number.to_le_bytes()), tracker(1));
             if number % 100 == 0 {
                 (2..40).for_each(|other| table.add(&key(&number.to_le_bytes()), tracker(other)));
             }
         }
+        let full = table.bytes();
         let shared = count.div_ceil(100);
-        assert!(table.search_slice().is_empty());
+        assert!(table.search_slice().is_empty() && !table.has_slices());
         table.leave(LaneId(1), tracker(1).connection);
         table.leave(LaneId(0), tracker(1).connection);
-        assert_eq!(table.search_slice().len(), KEYS_A_SLICE - KEYS_A_SLICE.div_ceil(100) + 1);
+        let unread = table.search_slice().len();
+        assert!((1..=KEYS_A_SLICE as usize).contains(&unread), "{unread} keys");
+        assert_eq!(table.keys(), count - unread);
         // Keys come and go meanwhile, and another client leaves.
         table.add(&key(b"new"), tracker(7));
         table.remove(&key(&5_usize.to_le_bytes()));
         table.leave(LaneId(0), tracker(2).connection);
-        for _ in 0..8 {
+        let mut slices = 0;
+        while table.has_slices() {
             table.search_slice();
+            slices += 1;
         }
+        assert!((30..1000).contains(&slices), "{slices} slices");
         assert_eq!((table.keys(), table.readers()), (shared + 1, shared * 37 + 1));
-        assert!(table.keys.capacity() < count, "{} places", table.keys.capacity());
-        assert!(table.gone.is_empty() && table.leaving.is_empty());
+        assert!(table.bytes() < full / 8, "{} of {full} bytes are left", table.bytes());
     }
 
     #[test]
     fn what_is_forgotten_at_once_is_freed_in_slices() {
+        /// More than one step of growth of any part, less than a table of all keys takes.
+        const STEP_BYTES_MAX: usize = 256 << 10;
         let mut table = Table::default();
-        let count = KEYS_A_SLICE + 10;
+        let empty = table.bytes();
+        let (mut before, mut step) = (empty, 0);
+        let count = 100_000_usize;
         for number in 0..count {
             table.add(&key(&number.to_le_bytes()), tracker(1));
+            step = step.max(table.bytes().saturating_sub(before));
+            before = table.bytes();
         }
+        assert!(before > 8 * STEP_BYTES_MAX, "{before} bytes");
+        assert!(step < STEP_BYTES_MAX, "{step} bytes more at once");
         table.bury();
-        assert!(table.is_empty());
-        assert_eq!(table.drain_slice().len(), KEYS_A_SLICE);
-        assert_eq!(table.drain_slice().len(), 10);
-        assert!(table.drain_slice().is_empty());
+        assert!(table.is_empty() && table.has_slices());
+        // Read again, before it is freed.
+        table.add(&key(&5_usize.to_le_bytes()), tracker(1));
+        let mut freed = 0;
+        while table.has_slices() {
+            let mut slice = 0;
+            table.drain_slice(|_| slice += 1);
+            assert!(slice <= KEYS_A_SLICE, "{slice} keys at once");
+            freed += slice as usize;
+        }
+        assert_eq!((freed, table.keys()), (count - 1, 1));
+        table.remove(&key(&5_usize.to_le_bytes()));
+        assert!(table.bytes() < empty + 4096, "{} bytes are left", table.bytes());
     }
 }

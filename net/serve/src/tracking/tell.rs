@@ -155,6 +155,10 @@ impl Core {
                 self.owe_delivery(lane, cost);
             }
         }
+        if self.tracking.queue.is_empty() {
+            // One that was long has taken megabytes.
+            self.tracking.queue.shrink_to(TOLD_A_TURN);
+        }
     }
 
     /// Tells one client, or whom it has chosen.
