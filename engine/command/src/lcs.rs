@@ -15,6 +15,8 @@ use crate::{Args, CommandError, Context};
 const STEPS_MAX: usize = 1 << 17;
 const BYTES_MAX: usize = 1 << 14;
 
+const TOO_LONG: CommandError = CommandError::Fixed("ERR String too long for LCS");
+
 const WORD_BITS: usize = u64::BITS as usize;
 
 #[derive(Clone, Copy, Default)]
@@ -56,9 +58,9 @@ pub fn lcs(context: &mut Context<'_>) -> Result<(), CommandError> {
     let a = text_of(context, 1)?;
     let b = text_of(context, 2)?;
     let options = LcsOptions::parse(context.args)?;
-    let steps = a.len().saturating_mul(b.len().div_ceil(WORD_BITS));
-    if steps > STEPS_MAX || a.len().max(b.len()) > BYTES_MAX {
-        return Err(CommandError::Fixed("ERR String too long for LCS"));
+    let (Some(a), Some(b)) = (a, b) else { return Err(TOO_LONG) };
+    if a.len().saturating_mul(b.len().div_ceil(WORD_BITS)) > STEPS_MAX {
+        return Err(TOO_LONG);
     }
     let matrix = Matrix::compute(&a, &b, !options.length_only);
     if options.length_only {
@@ -92,13 +94,14 @@ pub fn lcs(context: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// A key that is not there is an empty string.
-fn text_of(context: &mut Context<'_>, index: usize) -> Result<Vec<u8>, CommandError> {
+/// A copy of the string, empty if there is no such key; None if it is too long.
+fn text_of(context: &mut Context<'_>, index: usize) -> Result<Option<Vec<u8>>, CommandError> {
     const NO_STRING: CommandError =
         CommandError::Fixed("ERR The specified keys must contain string values");
     let key = context.key(index);
-    let Some(value) = context.store.get(&key) else { return Ok(Vec::new()) };
-    with_bytes(value, <[u8]>::to_vec).map_err(|_| NO_STRING)
+    let Some(value) = context.store.get(&key) else { return Ok(Some(Vec::new())) };
+    let copied = |bytes: &[u8]| (bytes.len() <= BYTES_MAX).then(|| bytes.to_vec());
+    with_bytes(value, copied).map_err(|_| NO_STRING)
 }
 
 struct Matrix {

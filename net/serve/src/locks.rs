@@ -20,6 +20,12 @@ pub enum Waiter {
     Lock { from: LaneId, request: Box<LockRequest>, next: usize },
 }
 
+/// A command of at least so many slots of this lane takes them all at once, when nobody holds any:
+/// waiting for one of them it would keep the others from everybody.
+const WIDE_SLOTS_MIN: usize = 256;
+/// Times that slots are given back before such a command takes its slots one after another all the same.
+const PATIENCE: u32 = 256;
+
 const WORDS: usize = SLOT_COUNT / 64;
 const _: () = assert!(SLOT_COUNT.is_multiple_of(64));
 
@@ -47,6 +53,14 @@ impl SlotSet {
     }
 }
 
+/// A command of very many slots that waits until no slot is held.
+struct Wide {
+    from: LaneId,
+    request: Box<LockRequest>,
+    /// How often slots have been given back since it came.
+    given_back: u32,
+}
+
 /// The held slots and their queues.
 pub struct Locks {
     /// A bit a slot: a command of very many keys holds nearly all of them.
@@ -55,6 +69,8 @@ pub struct Locks {
     /// Of those held slots alone that somebody waits for.
     queues: HashMap<Slot, VecDeque<Waiter>>,
     waiting: usize,
+    /// In the order they came.
+    wide: VecDeque<Wide>,
     /// Effects taken so far of a transaction that holds all slots and goes on.
     pub unfinished: u32,
 }
@@ -66,6 +82,7 @@ impl Default for Locks {
             held_count: 0,
             queues: HashMap::new(),
             waiting: 0,
+            wide: VecDeque::new(),
             unfinished: 0,
         }
     }
@@ -99,9 +116,23 @@ impl Locks {
         self.waiting
     }
 
-    /// Takes the slots from `next` on; true when all are held. Otherwise the command waits in the
-    /// queue of the first that is not free.
+    /// Takes the slots from `next` on; gives the request back when all are held. Otherwise the command
+    /// waits in the queue of the first that is not free, or, if it wants very many, for `take_wide`.
     pub fn acquire(
+        &mut self,
+        from: LaneId,
+        request: Box<LockRequest>,
+        next: usize,
+    ) -> Option<Box<LockRequest>> {
+        if next == 0 && request.slots.len() >= WIDE_SLOTS_MIN && self.any() {
+            self.wide.push_back(Wide { from, request, given_back: 0 });
+            self.waiting += 1;
+            return None;
+        }
+        self.acquire_in_order(from, request, next)
+    }
+
+    fn acquire_in_order(
         &mut self,
         from: LaneId,
         request: Box<LockRequest>,
@@ -116,6 +147,20 @@ impl Locks {
             self.hold(slot);
         }
         Some(request)
+    }
+
+    /// Slots have been given back, and who waited for them has gone on: the next command that wants very
+    /// many, if it has got them.
+    pub fn take_wide(&mut self) -> Option<(LaneId, Box<LockRequest>)> {
+        let nobody_holds = !self.any();
+        let first = self.wide.front_mut()?;
+        first.given_back += 1;
+        if !nobody_holds && first.given_back < PATIENCE {
+            return None;
+        }
+        let Wide { from, request, .. } = self.wide.pop_front()?;
+        self.waiting -= 1;
+        Some((from, self.acquire_in_order(from, request, 0)?))
     }
 
     /// Queues what found the slot held.
@@ -205,5 +250,48 @@ mod tests {
         }
         assert!(!locks.any());
         assert_eq!((free.len(), locks.waiting()), (1, 0));
+    }
+
+    #[test]
+    fn who_wants_very_many_slots_holds_none_while_it_waits() {
+        let (mut locks, lane) = (Locks::default(), LaneId(0));
+        let slot = |number| Slot::new(number).expect("a slot");
+        let all: Vec<u16> = (0..SLOT_COUNT as u16).collect();
+        assert!(locks.acquire(lane, request(1, &[5]), 0).is_some());
+        assert!(locks.acquire(lane, request(2, &all), 0).is_none());
+        assert!(locks.acquire(lane, request(3, &all), 0).is_none());
+        assert_eq!(locks.waiting(), 2);
+        assert!(!locks.holds(slot(4)) && !locks.holds(slot(6)));
+        assert!(locks.take_wide().is_none(), "5 is held");
+
+        locks.release(slot(5), &mut Vec::new());
+        let (_, second) = locks.take_wide().expect("nobody holds a slot");
+        assert!(matches!(second.holder, crate::parcel::Holder::Together(2)));
+        assert!(all.iter().all(|&number| locks.holds(slot(number))));
+        assert!(locks.take_wide().is_none(), "the second holds them all");
+        for &number in &all {
+            locks.release(slot(number), &mut Vec::new());
+        }
+        assert!(locks.take_wide().is_some());
+        assert_eq!(locks.waiting(), 0);
+    }
+
+    #[test]
+    fn who_wants_very_many_slots_gets_them_though_some_are_always_held() {
+        let (mut locks, lane) = (Locks::default(), LaneId(0));
+        let slot = |number| Slot::new(number).expect("a slot");
+        let all: Vec<u16> = (0..SLOT_COUNT as u16).collect();
+        assert!(locks.acquire(lane, request(1, &[5]), 0).is_some());
+        assert!(locks.acquire(lane, request(2, &all), 0).is_none());
+        for _ in 0..PATIENCE {
+            assert!(locks.acquire(lane, request(3, &[7]), 0).is_some(), "others go on");
+            locks.release(slot(7), &mut Vec::new());
+            assert!(locks.take_wide().is_none(), "5 is held");
+        }
+        assert!(locks.holds(slot(4)), "it has begun to take them");
+        let mut free = Vec::new();
+        locks.release(slot(5), &mut free);
+        let Some(Waiter::Lock { request, next, .. }) = free.pop() else { panic!("it was next") };
+        assert!(locks.acquire(lane, request, next + 1).is_some());
     }
 }

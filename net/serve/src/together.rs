@@ -610,6 +610,10 @@ impl Core {
                 }
             }
         }
+        if let Some((from, request)) = self.locks.take_wide() {
+            let held = request.slots.len();
+            self.take_lock_request(from, request, held);
+        }
         self.serve_deferred();
     }
 
