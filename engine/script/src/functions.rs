@@ -52,7 +52,7 @@ impl LaneScripts {
         let callback = (function.callback, Style::Function);
         self.run(context, callback, function.flags, read_only)
             .map_err(|failure| told(failure, &function.name))?;
-        self.vm().result().replay(context.reply);
+        self.vm().answer(context.reply);
         Ok(())
     }
 

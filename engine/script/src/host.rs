@@ -248,7 +248,7 @@ impl LaneScripts {
             let sha1 = std::str::from_utf8(&sha1).expect("digits are ASCII");
             told(failure, sha1)
         })?;
-        self.vm().result().replay(context.reply);
+        self.vm().answer(context.reply);
         Ok(())
     }
 

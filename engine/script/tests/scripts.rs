@@ -2,6 +2,8 @@
 
 mod support;
 
+use ringlane_base::Database;
+use ringlane_store::Value;
 use support::Lane;
 
 #[test]
@@ -220,6 +222,23 @@ fn a_script_that_wants_too_much_memory_fails_alone() {
         assert!(answer.starts_with("-ERR"), "{script}: {}", &answer[..answer.len().min(100)]);
         lane.check("return string.len(string.rep('x',1000000))", ":1000000");
         assert!(lane.scripts.memory_bytes() < 80 << 20);
+    }
+}
+
+#[test]
+fn long_values_that_a_script_has_read_are_let_go() {
+    let mut lane = Lane::new();
+    lane.run(&[b"SETRANGE", b"k", b"999999", b"x"]);
+    let scripts = [
+        "return #redis.call('GET', KEYS[1])",
+        "return redis.call('GET', KEYS[1])",
+        "return nope(redis.call('GET', KEYS[1]))",
+    ];
+    for script in scripts {
+        lane.eval(script, &["k"], &[]);
+        let key = lane.store.key(Database(0), b"k");
+        let Some(Value::Blob(value)) = lane.store.peek(&key) else { panic!("it is long") };
+        assert!(value.is_unique(), "{script}");
     }
 }
 

@@ -18,6 +18,7 @@ use std::ffi::CStr;
 use std::ptr;
 
 use mlua::ffi::{self, lua_State};
+use ringlane_command::Reply;
 
 use crate::codec::Desk;
 use crate::run::Run;
@@ -202,9 +203,10 @@ impl Vm {
         self.bridge.watch.is_overdue()
     }
 
-    /// The values that the last script returned, as a reply.
-    pub fn result(&mut self) -> &mut Tape {
-        &mut self.bridge.result
+    /// Answers with the values that the last script returned, and lets go of them.
+    pub fn answer(&mut self, reply: &mut dyn Reply) {
+        self.bridge.result.replay(reply);
+        self.bridge.result.clear();
     }
 
     /// Turns a text into a function. `name` is how errors call it: `@user_script`.
@@ -259,6 +261,8 @@ impl Vm {
         self.begin_watch();
         self.protected(self.bridge.references.runner, &mut job);
         self.bridge.run = ptr::null_mut();
+        // A long value on it would live on, whatever becomes of its key.
+        self.bridge.reply.clear();
         match job.failure {
             None => Ok(()),
             Some(failure) => Err(failure),
