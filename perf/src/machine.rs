@@ -43,7 +43,7 @@ impl Machine {
 /// A saved result of one tool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Saved {
-    /// Name of the tool, as `compare`.
+    /// Name of the tool, as `compare`; behind a hyphen what it measured if it measures several things.
     pub tool: String,
     /// The command line that produced it.
     pub command: String,
@@ -60,9 +60,10 @@ impl Saved {
     /// Wraps the results of this process, which is `perf/TOOL`.
     pub fn new(tool: &str, markdown: String, results: &impl Serialize) -> Result<Self> {
         let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let script = tool.split('-').next().unwrap_or(tool);
         Ok(Self {
             tool: tool.to_owned(),
-            command: format!("perf/{tool} {}", arguments.join(" ")).trim_end().to_owned(),
+            command: format!("perf/{script} {}", arguments.join(" ")).trim_end().to_owned(),
             when: utc_now(),
             machine: Machine::here(),
             markdown,
