@@ -35,12 +35,8 @@ trait Number: Copy {
     /// By how much the number has grown since it was `before`.
     fn since(self, before: Self) -> Result<Self, CommandError>;
 
-    fn store(
-        self,
-        context: &mut Context<'_>,
-        key: &Key<'_>,
-        expiry: Expiry,
-    ) -> Result<(), CommandError>;
+    /// What is stored.
+    fn text(self) -> String;
 
     fn answer(self, context: &mut Context<'_>);
 }
@@ -74,14 +70,8 @@ impl Number for i64 {
         self.checked_sub(before).ok_or(CommandError::Fixed("ERR applied increment would overflow"))
     }
 
-    fn store(
-        self,
-        context: &mut Context<'_>,
-        key: &Key<'_>,
-        expiry: Expiry,
-    ) -> Result<(), CommandError> {
-        let text = itoa::Buffer::new().format(self).to_owned();
-        Ok(context.store.set(key, NewValue::Text(text.as_bytes()), expiry)?)
+    fn text(self) -> String {
+        self.to_string()
     }
 
     fn answer(self, context: &mut Context<'_>) {
@@ -124,13 +114,8 @@ impl Number for Extended {
         self.minus(before).ok_or(CommandError::Fixed("ERR applied increment would be Infinity"))
     }
 
-    fn store(
-        self,
-        context: &mut Context<'_>,
-        key: &Key<'_>,
-        expiry: Expiry,
-    ) -> Result<(), CommandError> {
-        Ok(context.store.set(key, NewValue::Text(self.to_text().as_bytes()), expiry)?)
+    fn text(self) -> String {
+        self.to_text()
     }
 
     fn answer(self, context: &mut Context<'_>) {
@@ -237,8 +222,9 @@ fn count<N: Number>(
     }
     let expiry = request.expiry(context.store.now())?;
     let key = context.new_key(1)?;
-    let before = N::stored(context.store.peek(&key))?;
-    let there = context.store.contains(&key);
+    let value = context.store.peek(&key);
+    let there = value.is_some();
+    let before = N::stored(value)?;
     let bound = match before.plus(increment) {
         Err(Ordering::Less) => Err(lower),
         Err(Ordering::Equal | Ordering::Greater) => Err(upper),
@@ -258,7 +244,7 @@ fn count<N: Number>(
     let grown = after.since(before)?;
     let expires = context.store.expiry(&key).flatten().is_some();
     let expiry = expiry.filter(|_| !(request.unless_expiring && expires));
-    put(context, &key, after, expiry)?;
+    put(context, &key, after, expiry, (there, expires))?;
     answer(context, after, grown);
     Ok(())
 }
@@ -269,16 +255,18 @@ fn answer<N: Number>(context: &mut Context<'_>, number: N, grown: N) {
     grown.answer(context);
 }
 
-/// Stores the number, or removes the key if its time is past; and says so.
+/// Stores the number, or removes the key if its time is past; and says so. `there`, `expires`: whether
+/// the key was there, and with an expiry.
 fn put<N: Number>(
     context: &mut Context<'_>,
     key: &Key<'_>,
     number: N,
     expiry: Option<Expiry>,
+    (there, expires): (bool, bool),
 ) -> Result<(), CommandError> {
-    let there = context.store.contains(key);
-    let expired_before = context.store.expiry(key).flatten().is_some();
-    number.store(context, key, expiry.unwrap_or(Expiry::Keep))?;
+    let text = number.text();
+    let expiry_now = expiry.unwrap_or(Expiry::Keep);
+    context.store.set(key, NewValue::Text(text.as_bytes()), expiry_now)?;
     let event = match expiry {
         Some(Expiry::At(at)) if at <= context.store.now() => {
             if there {
@@ -287,7 +275,7 @@ fn put<N: Number>(
             return Ok(());
         }
         Some(Expiry::At(_)) => Some("expire"),
-        Some(Expiry::Never) if expired_before => Some("persist"),
+        Some(Expiry::Never) if expires => Some("persist"),
         Some(Expiry::Never | Expiry::Keep) | None => None,
     };
     context.notify(NoticeClasses::STRING, N::EVENT, key);

@@ -201,7 +201,7 @@ mod tests {
 
     #[allow(clippy::unnecessary_box_returns, reason = "what a letter carries")]
     fn request(together: u32, slots: &[u16]) -> Box<LockRequest> {
-        let slots = slots.iter().map(|&slot| Slot::new(slot).expect("a slot")).collect();
+        let slots = slots.iter().map(|&number| slot(number)).collect();
         Box::new(LockRequest {
             holder: crate::parcel::Holder::Together(together),
             slots,
@@ -211,11 +211,15 @@ mod tests {
         })
     }
 
+    fn slot(number: u16) -> Slot {
+        Slot::new(number).expect("a slot")
+    }
+
     #[test]
     fn a_set_of_slots_gives_them_ascending_and_once() {
         let mut set = SlotSet::default();
         for number in [16383, 5, 64, 5, 0] {
-            set.add(Slot::new(number).expect("a slot"));
+            set.add(slot(number));
         }
         let found: Vec<u16> = set.iter().map(Slot::number).collect();
         assert_eq!(found, [0, 5, 64, 16383]);
@@ -225,28 +229,28 @@ mod tests {
     fn a_held_slot_queues_and_hands_over_in_order() {
         let mut locks = Locks::default();
         let lane = LaneId(0);
-        let slot = Slot::new(5).expect("a slot");
+        let five = slot(5);
         assert!(locks.acquire(lane, request(1, &[3, 5]), 0).is_some());
-        locks.park(slot, Waiter::Request(lane, Box::default()));
+        locks.park(five, Waiter::Request(lane, Box::default()));
         assert!(locks.acquire(lane, request(2, &[1, 5, 9]), 0).is_none());
-        locks.park(slot, Waiter::Request(lane, Box::default()));
+        locks.park(five, Waiter::Request(lane, Box::default()));
         assert_eq!(locks.waiting(), 3);
 
         let mut free = Vec::new();
-        locks.release(slot, &mut free);
+        locks.release(five, &mut free);
         assert!(matches!(free[0], Waiter::Request(..)));
         let Some(Waiter::Lock { request, next, .. }) = free.into_iter().nth(1) else {
             panic!("the second command was next");
         };
-        assert!(locks.holds(slot), "the slot goes over to the waiting command");
+        assert!(locks.holds(five), "the slot goes over to the waiting command");
         assert!(locks.acquire(lane, request, next + 1).is_some());
         let mut free = Vec::new();
-        locks.release(slot, &mut free);
+        locks.release(five, &mut free);
         assert!(matches!(free[..], [Waiter::Request(..)]));
-        assert!(!locks.holds(slot));
+        assert!(!locks.holds(five));
         for other in [1, 3, 9] {
             assert!(locks.any());
-            locks.release(Slot::new(other).expect("a slot"), &mut free);
+            locks.release(slot(other), &mut free);
         }
         assert!(!locks.any());
         assert_eq!((free.len(), locks.waiting()), (1, 0));
@@ -255,7 +259,6 @@ mod tests {
     #[test]
     fn who_wants_very_many_slots_holds_none_while_it_waits() {
         let (mut locks, lane) = (Locks::default(), LaneId(0));
-        let slot = |number| Slot::new(number).expect("a slot");
         let all: Vec<u16> = (0..SLOT_COUNT as u16).collect();
         assert!(locks.acquire(lane, request(1, &[5]), 0).is_some());
         assert!(locks.acquire(lane, request(2, &all), 0).is_none());
@@ -279,7 +282,6 @@ mod tests {
     #[test]
     fn who_wants_very_many_slots_gets_them_though_some_are_always_held() {
         let (mut locks, lane) = (Locks::default(), LaneId(0));
-        let slot = |number| Slot::new(number).expect("a slot");
         let all: Vec<u16> = (0..SLOT_COUNT as u16).collect();
         assert!(locks.acquire(lane, request(1, &[5]), 0).is_some());
         assert!(locks.acquire(lane, request(2, &all), 0).is_none());
