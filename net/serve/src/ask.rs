@@ -6,6 +6,7 @@ use ringlane_base::Slot;
 use crate::admin::client_filter::Filter;
 use crate::admin::latency_events::{Event, LatencyEvents};
 use crate::admin::report::LaneReport;
+use crate::admin::slowlog::Entry;
 use crate::blocked::Unblock;
 use crate::core::Core;
 use crate::pubsub::Kind;
@@ -67,7 +68,7 @@ pub enum Answer {
     Count(u64),
     Counts(Vec<u64>),
     Client(Option<ConnectionId>),
-    Slowlog(Vec<crate::admin::slowlog::Entry>),
+    Slowlog(Vec<Entry>),
     LatencyEvents(Box<LatencyEvents>),
     Keys(Vec<Vec<u8>>),
     Done,
@@ -90,6 +91,32 @@ impl Answer {
             | Self::Done => None,
         }
     }
+}
+
+/// What is in an answer, by the variant that the question has; any other is a bug of ours.
+macro_rules! contents {
+    ($($name:ident -> $content:ty: $variant:pat => $it:expr;)*) => {
+        impl Answer {
+            $(pub fn $name(self) -> $content {
+                let $variant = self else {
+                    unreachable!(concat!("the question asks for ", stringify!($name)));
+                };
+                $it
+            })*
+        }
+    };
+}
+
+contents! {
+    report -> LaneReport: Self::Report(report) => *report;
+    lines -> Bytes: Self::Lines { lines, .. } => lines;
+    count -> u64: (Self::Count(count) | Self::Killed { count, .. }) => count;
+    counts -> Vec<u64>: Self::Counts(counts) => counts;
+    names -> Vec<Vec<u8>>: Self::Names { names, .. } => names;
+    keys -> Vec<Vec<u8>>: Self::Keys(keys) => keys;
+    client -> Option<ConnectionId>: Self::Client(client) => client;
+    slow_commands -> Vec<Entry>: Self::Slowlog(entries) => entries;
+    latency_events -> LatencyEvents: Self::LatencyEvents(events) => *events;
 }
 
 /// What a finishing function is given: all lanes' answers, in the order of the lanes, and the

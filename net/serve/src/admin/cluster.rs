@@ -259,23 +259,7 @@ fn get_keys_in_slot(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcom
 }
 
 fn finish_slot_keys(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
-    let keys: Vec<Vec<u8>> = answers
-        .answers
-        .into_iter()
-        .flat_map(|answer| match answer {
-            Answer::Keys(keys) => keys,
-            Answer::Report(_)
-            | Answer::Lines { .. }
-            | Answer::Killed { .. }
-            | Answer::Count(_)
-            | Answer::Client(_)
-            | Answer::Slowlog(_)
-            | Answer::LatencyEvents(_)
-            | Answer::Names { .. }
-            | Answer::Counts(_)
-            | Answer::Done => unreachable!("the question asks for keys"),
-        })
-        .collect();
+    let keys: Vec<Vec<u8>> = answers.answers.into_iter().flat_map(Answer::keys).collect();
     write_keys(reply, &keys);
 }
 

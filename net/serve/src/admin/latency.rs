@@ -32,20 +32,8 @@ const TURN_US_MAX: u64 = 500;
 
 /// The events of all lanes as one.
 fn events(answers: Vec<Answer>) -> LatencyEvents {
-    let lanes = answers.into_iter().filter_map(|answer| match answer {
-        Answer::LatencyEvents(events) => Some(*events),
-        Answer::Report(_)
-        | Answer::Lines { .. }
-        | Answer::Killed { .. }
-        | Answer::Names { .. }
-        | Answer::Count(_)
-        | Answer::Counts(_)
-        | Answer::Client(_)
-        | Answer::Slowlog(_)
-        | Answer::Keys(_)
-        | Answer::Done => None,
-    });
-    LatencyEvents::merged(lanes.collect::<Vec<_>>().iter())
+    let lanes: Vec<_> = answers.into_iter().map(Answer::latency_events).collect();
+    LatencyEvents::merged(lanes.iter())
 }
 
 /// `LATENCY LATEST`.

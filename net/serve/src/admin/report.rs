@@ -248,22 +248,7 @@ pub fn reset(core: &mut Core) {
 
 /// The reports in the order of the lanes.
 pub fn reports(answers: Vec<Answer>) -> Vec<LaneReport> {
-    let mut reports: Vec<LaneReport> = answers
-        .into_iter()
-        .map(|answer| match answer {
-            Answer::Report(report) => *report,
-            Answer::Lines { .. }
-            | Answer::Killed { .. }
-            | Answer::Count(_)
-            | Answer::Client(_)
-            | Answer::Slowlog(_)
-            | Answer::LatencyEvents(_)
-            | Answer::Keys(_)
-            | Answer::Names { .. }
-            | Answer::Counts(_)
-            | Answer::Done => unreachable!("the question asks for reports"),
-        })
-        .collect();
+    let mut reports: Vec<LaneReport> = answers.into_iter().map(Answer::report).collect();
     reports.sort_unstable_by_key(|report| report.lane);
     reports
 }

@@ -181,22 +181,7 @@ fn finish_get(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) 
 
 /// The newest of all lanes' entries, newest first.
 fn merged(answers: Vec<Answer>, count: usize) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = answers
-        .into_iter()
-        .flat_map(|answer| match answer {
-            Answer::Slowlog(entries) => entries,
-            Answer::Report(_)
-            | Answer::LatencyEvents(_)
-            | Answer::Lines { .. }
-            | Answer::Killed { .. }
-            | Answer::Count(_)
-            | Answer::Client(_)
-            | Answer::Keys(_)
-            | Answer::Names { .. }
-            | Answer::Counts(_)
-            | Answer::Done => unreachable!("the question asks for slow commands"),
-        })
-        .collect();
+    let mut entries: Vec<Entry> = answers.into_iter().flat_map(Answer::slow_commands).collect();
     entries.sort_unstable_by_key(|entry| std::cmp::Reverse(entry.id));
     entries.truncate(count);
     entries

@@ -232,22 +232,7 @@ fn finish_lane_shard_channels(core: &mut Core, answers: Answers<'_>, reply: &mut
 }
 
 fn names_of(answers: Vec<Answer>) -> Vec<Vec<u8>> {
-    let mut names: Vec<Vec<u8>> = answers
-        .into_iter()
-        .flat_map(|answer| match answer {
-            Answer::Names { names, .. } => names,
-            Answer::Report(_)
-            | Answer::Lines { .. }
-            | Answer::Killed { .. }
-            | Answer::Count(_)
-            | Answer::Client(_)
-            | Answer::Counts(_)
-            | Answer::Slowlog(_)
-            | Answer::LatencyEvents(_)
-            | Answer::Keys(_)
-            | Answer::Done => unreachable!("the question asks for names"),
-        })
-        .collect();
+    let mut names: Vec<Vec<u8>> = answers.into_iter().flat_map(Answer::names).collect();
     // Between two slices a name may have taken another's place and been told again.
     names.sort_unstable();
     names.dedup();
@@ -291,22 +276,8 @@ pub fn listeners(core: &Core, kind: Kind, names: &[Vec<u8>]) -> Answer {
 fn finish_counts(_: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) {
     let names = answers.args.get(2..).unwrap_or_default();
     let mut sums = vec![0; names.len()];
-    for answer in answers.answers {
-        match answer {
-            Answer::Counts(counts) => {
-                sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-            }
-            Answer::Report(_)
-            | Answer::Lines { .. }
-            | Answer::Killed { .. }
-            | Answer::Count(_)
-            | Answer::Client(_)
-            | Answer::Names { .. }
-            | Answer::Slowlog(_)
-            | Answer::LatencyEvents(_)
-            | Answer::Keys(_)
-            | Answer::Done => unreachable!("the question asks for counts"),
-        }
+    for counts in answers.answers.into_iter().map(Answer::counts) {
+        sums.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
     }
     write_counts(names, sums, reply);
 }

@@ -196,22 +196,9 @@ fn finish_redirected(core: &mut Core, answers: Answers<'_>, reply: &mut RespRepl
     let mut found = None;
     // The answers come in the order of the lanes.
     for (lane, answer) in answers.answers.into_iter().enumerate() {
-        match answer {
-            Answer::Client(Some(connection)) => {
-                let client = wanted.redirect.unwrap_or(0);
-                found = Some(Redirect { client, lane: LaneId(lane as u16), connection });
-            }
-            Answer::Client(None) => {}
-            Answer::Report(_)
-            | Answer::Lines { .. }
-            | Answer::Killed { .. }
-            | Answer::Count(_)
-            | Answer::Counts(_)
-            | Answer::Names { .. }
-            | Answer::Slowlog(_)
-            | Answer::LatencyEvents(_)
-            | Answer::Keys(_)
-            | Answer::Done => unreachable!("the question asks for a client"),
+        if let Some(connection) = answer.client() {
+            let client = wanted.redirect.unwrap_or(0);
+            found = Some(Redirect { client, lane: LaneId(lane as u16), connection });
         }
     }
     // What was announced before is announced anew when it is begun.
