@@ -503,9 +503,9 @@ const NO_SNAPSHOT: &str =
 const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they share a slot with one that is, or \
      `script-allow-undeclared-keys` lets the script at all keys of its lane, which with one lane are all; with \
      several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused; it ends after \
-     `script-time-limit`, though not within a command that it calls; MONITOR does not show what it calls; PUBLISH counts the listeners that its lane knows of: with several lanes, of a \
-     channel whose slot is of another only those by patterns, since a script waits for no other lane; \
-     there is no `os.clock`";
+     `script-time-limit`, though not within a command that it calls; PUBLISH counts the listeners that \
+     its lane knows of: with several lanes, of a channel whose slot is of another only those by patterns, \
+     since a script waits for no other lane; there is no `os.clock`";
 const HALF_A_PAIR: &str =
     "half a pair is refused when it is queued in a transaction, not when that runs";
 const BEFORE_FIELDS: &str = "options stand before FIELDS, as up to Redis 8.2";
@@ -569,10 +569,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("ltrim", "what takes nothing away changes nothing: no WATCH fails, no copy becomes invalid"),
     ("memory|usage", "what the value really takes here"),
     ("mget", NO_SNAPSHOT),
-    (
-        "monitor",
-        "shows EVAL, FCALL and their kin, not what the script or function calls; held to the `pubsub` class of `client-output-buffer-limit`",
-    ),
+    ("monitor", "held to the `pubsub` class of `client-output-buffer-limit`"),
     ("mset", HALF_A_PAIR),
     ("msetnx", HALF_A_PAIR),
     (

@@ -11,7 +11,7 @@ use ringlane_command::{CommandError, Context, ScriptCommand, ScriptHost, ScriptS
 
 use crate::flags::{self, ScriptFlags};
 use crate::registry::{Registry, Script, sha1_hex};
-use crate::run::{Listeners, Place, Published, Reach, Run};
+use crate::run::{Listeners, Place, Published, Reach, Run, Watcher};
 use crate::vm::{Failure, Function, Style, Vm};
 use crate::watch::{Clocks, TimeLimits, Watch};
 
@@ -47,6 +47,7 @@ pub struct LaneScripts {
     departures: u64,
     published: Vec<Published>,
     listeners: Option<Rc<dyn Listeners>>,
+    watcher: Option<Rc<dyn Watcher>>,
     pub(crate) functions: crate::functions::LaneFunctions,
     /// Scripts and functions that were run.
     pub runs: u64,
@@ -76,6 +77,7 @@ impl LaneScripts {
             departures: 0,
             published: Vec::new(),
             listeners: None,
+            watcher: None,
             functions: crate::functions::LaneFunctions::default(),
             runs: 0,
             interrupted: 0,
@@ -97,6 +99,11 @@ impl LaneScripts {
     /// Who is asked how many receive what scripts publish; until then, nobody does.
     pub fn set_listeners(&mut self, listeners: Rc<dyn Listeners>) {
         self.listeners = Some(listeners);
+    }
+
+    /// Who is told what scripts call, if anybody is.
+    pub fn set_watcher(&mut self, watcher: Option<Rc<dyn Watcher>>) {
+        self.watcher = watcher;
     }
 
     /// Whose entries the store of the commands to come holds.
@@ -283,6 +290,7 @@ impl LaneScripts {
             reach,
             published: &mut self.published,
             listeners: self.listeners.as_deref(),
+            watcher: self.watcher.as_deref(),
             wrote: false,
             store: context.store,
         };

@@ -29,5 +29,5 @@ mod pattern;
 
 pub use host::{LaneScripts, ScriptLimits};
 pub use registry::Registry;
-pub use run::{Listeners, Place};
+pub use run::{Listeners, Place, Watcher};
 pub use watch::{Clocks, TimeLimits};

@@ -48,6 +48,25 @@ pub fn write_argument(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// The number that a text spells, as Lua reads it: with space around it, in decimal or hexadecimal digits.
+pub fn read(text: &[u8]) -> Option<f64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let text = text.trim_matches([' ', '\t', '\n', '\r', '\x0b', '\x0c']);
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            u64::from_str_radix(digits, 16).ok()? as f64
+        }
+        Some(_) => return None,
+        None if digits.starts_with(['+', '-']) => return None,
+        None => digits.parse().ok()?,
+    };
+    Some(if negative { -value } else { value })
+}
+
 /// A number as C casts it to 64 bits: what does not fit is the least integer.
 #[inline]
 pub fn cast_integer(value: f64) -> i64 {
@@ -80,6 +99,25 @@ mod tests {
             let mut out = Vec::new();
             write_general(&mut out, value, digits);
             assert_eq!(String::from_utf8_lossy(&out), expected);
+        }
+    }
+
+    #[test]
+    fn texts_are_read_as_lua_reads_them() {
+        for (text, expected) in [
+            ("12", Some(12.0)),
+            (" -1.5e3\n", Some(-1500.0)),
+            ("0x10", Some(16.0)),
+            ("-0XfF", Some(-255.0)),
+            ("inf", Some(f64::INFINITY)),
+            (".5", Some(0.5)),
+            ("", None),
+            ("0x", None),
+            ("0xg", None),
+            ("--1", None),
+            ("1 2", None),
+        ] {
+            assert_eq!(read(text.as_bytes()), expected, "{text}");
         }
     }
 

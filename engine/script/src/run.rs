@@ -57,6 +57,12 @@ pub trait Listeners {
     fn count(&self, channel: &[u8], sharded: bool) -> u32;
 }
 
+/// Who watches what scripts call.
+pub trait Watcher {
+    /// A command has run in this database.
+    fn called(&self, database: Database, args: &[&[u8]]);
+}
+
 /// How many messages of scripts may wait to be sent, of one turn of a lane.
 const PUBLISHED_MAX: usize = 10_000;
 
@@ -74,6 +80,7 @@ pub struct Run<'a> {
     pub reach: Reach<'a>,
     pub published: &'a mut Vec<Published>,
     pub listeners: Option<&'a dyn Listeners>,
+    pub watcher: Option<&'a dyn Watcher>,
     /// Whether a command that writes has run.
     pub wrote: bool,
 }
@@ -115,9 +122,22 @@ impl Run<'_> {
                 self.store.set_passes_limit(before || goes_on);
                 let outcome = self.handle(spec, handler, args, routed, reply);
                 self.store.set_passes_limit(before);
+                self.show(slices);
                 outcome
             }
-            Runs::Serve(command) => self.serve(command, spec, args, reply, clocks),
+            Runs::Serve(command) => {
+                self.serve(command, spec, args, reply, clocks)?;
+                self.show(slices);
+                Ok(())
+            }
+        }
+    }
+
+    /// The command has run, as MONITOR shows it.
+    #[inline]
+    fn show(&self, slices: &[&[u8]]) {
+        if let Some(watcher) = self.watcher {
+            watcher.called(self.database, slices);
         }
     }
 

@@ -87,7 +87,8 @@ impl Watch {
         if self.calls.is_multiple_of(CALLS_PER_LOOK) { self.look() } else { self.overdue }
     }
 
-    fn look(&mut self) -> Option<Overdue> {
+    /// Looks at the clock: whether the script must end.
+    pub fn look(&mut self) -> Option<Overdue> {
         if self.limits.cpu_ns > 0 && self.overdue.is_none() {
             let now = (self.clocks.cpu_ns)();
             let begun = *self.begun_ns.get_or_insert(now);

@@ -226,6 +226,65 @@ fn a_script_that_wants_too_much_memory_fails_alone() {
 }
 
 #[test]
+fn libraries_name_the_type_of_a_wrong_argument() {
+    let mut lane = Lane::new();
+    for (call, expected) in [
+        ("struct.pack('i')", "bad argument #2 to 'pack' (number expected, got nil)"),
+        ("struct.pack('is',1)", "bad argument #3 to 'pack' (string expected, got nil)"),
+        ("struct.pack('i',nil)", "bad argument #2 to 'pack' (number expected, got nil)"),
+        ("struct.pack('i',{})", "bad argument #2 to 'pack' (number expected, got table)"),
+        ("struct.pack('i','x')", "bad argument #2 to 'pack' (number expected, got string)"),
+        ("struct.pack('d',print)", "bad argument #2 to 'pack' (number expected, got nil)"),
+        ("struct.pack('s',{})", "bad argument #2 to 'pack' (string expected, got table)"),
+        ("struct.pack('s',redis.call)", "(string expected, got function)"),
+        (
+            "struct.unpack('i','abcd',{})",
+            "bad argument #3 to 'unpack' (number expected, got table)",
+        ),
+        ("cmsgpack.unpack_limit('x')", "#2 to 'unpack_limit' (number expected, got no value)"),
+        ("cmsgpack.unpack_limit('x',nil)", "#2 to 'unpack_limit' (number expected, got nil)"),
+        ("cmsgpack.unpack_one('x',{})", "#2 to 'unpack_one' (number expected, got table)"),
+        ("cjson.encode_max_depth('x')", "#1 to 'encode_max_depth' (number expected, got string)"),
+    ] {
+        let call = call.replace("print", "rawget({}, 1)");
+        let answer = lane.eval(&format!("return {call}"), &[], &[]);
+        assert!(answer.contains(expected), "{call}: {answer}");
+    }
+    lane.check("return struct.unpack('i', struct.pack('i', '0x10'))", ":16");
+}
+
+#[test]
+fn garbage_does_not_count_as_memory_that_a_script_needs() {
+    let mut lane = Lane::new();
+    let mebibyte = "local s = string.rep('x', 1048576) ";
+    for (script, expected) in [
+        // 100 MiB in all, of which one lives at a time.
+        ("local n = 0 for i = 1, 100 do local t = s .. i n = n + #t end return n", ":104857792"),
+        ("local t for i = 1, 2000 do t = string.rep('y', 50000) .. i end return #t", ":50004"),
+        (
+            "local t = '' for i = 1, 1024 do t = t .. string.rep('z', 1024) end return #t",
+            ":1048576",
+        ),
+        // As much in small pieces, and while a third of the limit is in use.
+        (
+            "local kept = {} for i = 1, 200000 do kept[i] = 'kept ' .. i end \
+             for i = 1, 60 do local t = s .. i end \
+             for i = 1, 1000000 do local t = {i} end return #kept",
+            ":200000",
+        ),
+        // In a coroutine, which has a hook of its own.
+        (
+            "return coroutine.wrap(function() \
+             for i = 1, 200 do local t = s .. i for j = 1, 20000 do end end return 1 end)()",
+            ":1",
+        ),
+    ] {
+        assert_eq!(lane.eval(&format!("{mebibyte}{script}"), &[], &[]), expected, "{script}");
+        assert!(lane.scripts.memory_bytes() < 65 << 20);
+    }
+}
+
+#[test]
 fn long_values_that_a_script_has_read_are_let_go() {
     let mut lane = Lane::new();
     lane.run(&[b"SETRANGE", b"k", b"999999", b"x"]);

@@ -125,6 +125,7 @@ impl Core {
         let runs = self.dispatch(call);
         if self.monitors.any() && runs {
             self.show_command(call.connection, call.spec, call.args);
+            self.show_called();
         }
         if mode != ReplyMode::On && !confirms_by_push(call.spec) {
             self.muffle(call.connection);

@@ -349,13 +349,17 @@ impl Core {
         if std::mem::replace(&mut self.interest.handing_out, true) {
             return;
         }
+        // Whose doing the first round is; what it wakes does the others.
+        let mut writer = self.tracking.writer;
         // Ends: a round touches keys only by serving waiters, of which each is served once.
         while self.interest.is_touched() {
             for touch in self.interest.take() {
                 for party in Party::ALL {
+                    self.tracking.writer = writer;
                     self.tell(party, &touch);
                 }
             }
+            writer = None;
         }
         self.interest.handing_out = false;
     }

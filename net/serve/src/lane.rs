@@ -171,6 +171,7 @@ impl Lane {
             }
         }
         self.core.publish_notices();
+        self.core.show_called();
         self.core.send_invalidations();
         self.core.deliver_more();
         // Before others hear of what this turn did: they look at whether this lane is full.

@@ -1,13 +1,16 @@
 //! MONITOR: every command that a connection of any lane has run, as a line to those who watch. The
-//! lane of the connection writes the line; the lanes that hold monitors hand it to them. Passwords
-//! are not shown, nor are commands of administration, nor what a script or function calls.
+//! lane of the connection writes the line, of what a script or function calls the lane that runs it; the lanes
+//! that hold monitors hand it to them. Passwords are not shown, nor are commands of administration.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use ringlane_base::LaneId;
+use ringlane_base::{Database, LaneId};
 use ringlane_command::{Args, CommandSpec, Flags, Run, ServeCommand, parse};
+use ringlane_script::Watcher;
 
 use crate::admin::{Outcome, finish_ok};
 use crate::ask::{Question, Step};
@@ -21,6 +24,9 @@ use crate::ring::ConnectionId;
 const ARGUMENT_BYTES_MAX: usize = 64 << 10;
 /// Bytes of a line, after which further arguments are counted only.
 const LINE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of lines about what scripts call that are kept until they are shown, of one turn of a lane;
+/// further ones are counted as dropped.
+const CALLED_BYTES_MAX: usize = 4 << 20;
 const REDACTED: &[u8] = b"(redacted)";
 
 /// Who watches, as this lane sees it.
@@ -30,6 +36,34 @@ pub struct Monitors {
     here: Vec<ConnectionId>,
     /// Lanes that have some, this one included.
     lanes: Vec<LaneId>,
+    called: Rc<Called>,
+}
+
+/// What scripts have called and nobody has been shown yet.
+#[derive(Default)]
+struct Called(RefCell<CalledLines>);
+
+#[derive(Default)]
+struct CalledLines {
+    lines: Vec<Bytes>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl Watcher for Called {
+    fn called(&self, database: Database, args: &[&[u8]]) {
+        let called = &mut *self.0.borrow_mut();
+        if called.bytes > CALLED_BYTES_MAX {
+            called.dropped += 1;
+            return;
+        }
+        let mut line = Vec::with_capacity(64);
+        write_head(&mut line, SystemTime::now(), database.0, "lua");
+        write_arguments(&mut line, args, |_| false);
+        line.extend_from_slice(b"\r\n");
+        called.bytes += line.len();
+        called.lines.push(Bytes::from(line));
+    }
 }
 
 impl Monitors {
@@ -78,6 +112,25 @@ impl Core {
         let lines = self.shared.lines.iter().enumerate();
         let with = lines.filter(|(_, line)| line.monitors.load(Ordering::Acquire) > 0);
         self.monitors.lanes = with.map(|(lane, _)| LaneId(lane as u16)).collect();
+        let watcher = self.monitors.any().then(|| Rc::clone(&self.monitors.called));
+        self.scripts.set_watcher(watcher.map(|watcher| watcher as Rc<dyn Watcher>));
+    }
+
+    /// Shows what scripts have called since the last time, if somebody watches.
+    #[inline]
+    pub fn show_called(&mut self) {
+        if self.monitors.any() {
+            self.show_called_lines();
+        }
+    }
+
+    #[cold]
+    fn show_called_lines(&mut self) {
+        let CalledLines { lines, dropped, .. } = self.monitors.called.0.take();
+        self.stats.monitor_lines_dropped += dropped;
+        for line in lines {
+            self.show_everywhere(&line);
+        }
     }
 
     /// Shows a command that a connection has just run.
@@ -92,12 +145,16 @@ impl Core {
         let database = connection.session.database.0;
         let address = crate::admin::client::address(connection.session.peer);
         write_head(&mut line, SystemTime::now(), database, &address);
-        write_arguments(&mut line, spec, args);
+        write_arguments(&mut line, args.from(0), |index| is_secret(spec, args, index));
         line.extend_from_slice(b"\r\n");
-        let line = Bytes::from(line);
+        self.show_everywhere(&Bytes::from(line));
+    }
+
+    /// Hands a line to the monitors of all lanes.
+    fn show_everywhere(&mut self, line: &Bytes) {
         for lane in self.monitors.lanes.clone() {
             if lane == self.lane {
-                self.show_line(&line);
+                self.show_line(line);
             } else if !self.try_send(lane, Note::Show(line.clone()), line.len()) {
                 self.stats.monitor_lines_dropped += 1;
             }
@@ -132,15 +189,15 @@ fn write_head(line: &mut Vec<u8>, now: SystemTime, database: u8, address: &str) 
 }
 
 /// ` "SET" "key" "value"`
-fn write_arguments(line: &mut Vec<u8>, spec: &CommandSpec, args: Args<'_>) {
-    for (index, argument) in args.from(0).iter().enumerate() {
+fn write_arguments(line: &mut Vec<u8>, args: &[&[u8]], is_secret: impl Fn(usize) -> bool) {
+    for (index, argument) in args.iter().enumerate() {
         if line.len() > LINE_BYTES_MAX {
             let rest = args.len() - index;
             line.extend_from_slice(format!(" \"... ({rest} more arguments)\"").as_bytes());
             return;
         }
         line.push(b' ');
-        let argument = if is_secret(spec, args, index) { REDACTED } else { *argument };
+        let argument = if is_secret(index) { REDACTED } else { *argument };
         write_quoted(line, argument);
     }
 }
@@ -192,7 +249,7 @@ mod tests {
     fn shown(words: &[&[u8]]) -> String {
         let spec = table::resolve(words).expect("a command");
         let mut line = Vec::new();
-        write_arguments(&mut line, spec, Args::new(words, &[]));
+        write_arguments(&mut line, words, |index| is_secret(spec, Args::new(words, &[]), index));
         String::from_utf8(line).expect("printable")
     }
 

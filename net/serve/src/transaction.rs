@@ -262,9 +262,6 @@ impl Core {
 
     /// Runs what the connection has queued.
     pub fn run_transaction(&mut self, id: ConnectionId, transaction: Transaction) {
-        if self.monitors.any() {
-            self.show_transaction(id, &transaction);
-        }
         let watched = self.take_watched_slots(id);
         let mut lanes = transaction.lanes;
         let slots = watched.as_ref().map_or(&[][..], |(_, slots)| slots);
@@ -293,6 +290,7 @@ impl Core {
             self.stats.transactions_executed += 1;
             return self.run_in_place(id, transaction, muted);
         }
+        self.show_transaction(id, &transaction.commands, 0);
         let connection = self.connections.get(id).expect("its command is running");
         connection.barrier = true;
         let sequence = connection.reserve_place();
@@ -313,14 +311,15 @@ impl Core {
         }
     }
 
-    /// Shows to those who watch what is about to run.
-    #[cold]
-    fn show_transaction(&mut self, id: ConnectionId, transaction: &Transaction) {
-        for request in &transaction.commands.requests {
+    /// Shows to those who watch what is about to run, from command `next` on.
+    fn show_transaction(&mut self, id: ConnectionId, commands: &Parcel, next: usize) {
+        if !self.monitors.any() {
+            return;
+        }
+        for request in &commands.requests[next..] {
             let mut slices = Slices::new();
-            transaction.commands.slices(request, &mut slices);
-            let args = Args::new(&slices, &transaction.commands.blobs);
-            self.show_command(id, request.spec, args);
+            commands.slices(request, &mut slices);
+            self.show_command(id, request.spec, Args::new(&slices, &commands.blobs));
         }
     }
 
@@ -357,6 +356,10 @@ impl Core {
                 left = Some(position);
                 break;
             }
+            if self.monitors.any() {
+                self.show_command(id, spec, args);
+                self.show_called();
+            }
             if muted && let Some(connection) = self.connections.get(id) {
                 connection.muffle_last();
             }
@@ -366,7 +369,10 @@ impl Core {
         self.interest.release();
         let writer = commands.writer(self.lane);
         match left {
-            Some(next) => self.leave_the_rest(id, commands, next, muted),
+            Some(next) => {
+                self.show_transaction(id, &commands, next);
+                self.leave_the_rest(id, commands, next, muted);
+            }
             None => self.outbox.recycle(commands),
         }
         self.hand_out_touches_of(writer);

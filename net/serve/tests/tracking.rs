@@ -186,6 +186,18 @@ fn noloop_spares_the_writer_itself() {
         spared.call(&["MGET", "a", "b"]);
         spared.call(&["MSET", "a", "1", "b", "1"]);
         hears_nothing(&mut spared);
+        // Though what it writes is taken at once by somebody who waits.
+        for key in ["list", "others"] {
+            let mut waiter = client_of_resp3(server);
+            spared.call(&["LLEN", key]);
+            looped.call(&["LLEN", key]);
+            waiter.send_command(&["BLPOP", key, "0"]);
+            while !spared.say("INFO clients").contains("blocked_clients:1\r\n") {}
+            assert_eq!(spared.call(&["LPUSH", key, "1"]), ":1\r\n");
+            assert!(waiter.reply().contains(key));
+            assert_eq!(looped.reply(), invalidation(key));
+            hears_nothing(&mut spared);
+        }
     });
 }
 

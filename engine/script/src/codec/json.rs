@@ -603,14 +603,7 @@ fn usual_number(text: &[u8]) -> Option<(f64, usize)> {
 
 /// The integer that argument 1 is, if it is one of the range; else a fault with cjson's words.
 fn integer_option(desk: &mut Desk, argument: usize, max: usize) -> Result<Option<usize>, Fault> {
-    let value = match desk.input.items.get(argument - 1) {
-        None | Some(Item::Nil) => return Ok(None),
-        Some(Item::Number(value)) => *value,
-        Some(item) => {
-            let text = desk.input.text_of(*item).and_then(|text| std::str::from_utf8(text).ok());
-            text.and_then(|text| text.trim().parse().ok()).unwrap_or(f64::NAN)
-        }
-    };
+    let Some(value) = desk.optional_number(argument)? else { return Ok(None) };
     if value >= 1.0 && value <= max as f64 {
         return Ok(Some(value as usize));
     }
@@ -703,11 +696,7 @@ pub fn encode_sparse_array(desk: &mut Desk, _: Look<'_>) -> Result<(), Fault> {
         desk.json.sparse_convert = convert;
     }
     for argument in [2, 3] {
-        let value = match desk.input.items.get(argument - 1) {
-            None | Some(Item::Nil) => continue,
-            Some(Item::Number(value)) => *value,
-            Some(_) => f64::NAN,
-        };
+        let Some(value) = desk.optional_number(argument)? else { continue };
         if !(0.0..=f64::from(i32::MAX)).contains(&value) {
             let text = format!("expected integer between 0 and {}", i32::MAX);
             return Err(desk.bad_argument(argument, text));

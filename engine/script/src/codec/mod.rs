@@ -5,7 +5,8 @@ pub mod json;
 pub mod msgpack;
 pub mod structs;
 
-use crate::tape::Tape;
+use crate::number;
+use crate::tape::{Item, Tape};
 
 /// What a library function works on.
 #[derive(Default)]
@@ -14,6 +15,8 @@ pub struct Desk {
     pub input: Tape,
     /// How many arguments there are.
     pub arguments: usize,
+    /// What Lua calls their types, in order.
+    pub types: Vec<&'static str>,
     /// The results, likewise.
     pub output: Tape,
     pub results: usize,
@@ -45,6 +48,36 @@ impl Desk {
     /// Something is wrong with an argument.
     pub fn bad_argument(&mut self, argument: usize, text: impl Into<String>) -> Fault {
         self.message = text.into();
+        Fault::Argument(argument)
+    }
+
+    /// Argument `argument`, which stands alone in its item, as a number: it is one, or a text that spells one.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn number_argument(&mut self, argument: usize) -> Result<f64, Fault> {
+        let item = self.input.items.get(argument - 1).copied();
+        let number = match item {
+            Some(Item::Number(value)) => Some(value),
+            Some(item) => self.input.text_of(item).and_then(number::read),
+            None => None,
+        };
+        number.ok_or_else(|| self.unexpected(argument, "number"))
+    }
+
+    /// The same of one that may be left out.
+    ///
+    /// # Errors
+    /// It is there, and no number.
+    pub fn optional_number(&mut self, argument: usize) -> Result<Option<f64>, Fault> {
+        let is_left_out = self.types.get(argument - 1).is_none_or(|kind| *kind == "nil");
+        if is_left_out { Ok(None) } else { self.number_argument(argument).map(Some) }
+    }
+
+    /// The argument is of another type.
+    pub fn unexpected(&mut self, argument: usize, expected: &str) -> Fault {
+        let got = self.types.get(argument - 1).unwrap_or(&"no value");
+        self.message = format!("{expected} expected, got {got}");
         Fault::Argument(argument)
     }
 

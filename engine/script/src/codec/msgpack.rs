@@ -103,27 +103,13 @@ pub fn unpack_one(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
 
 /// `cmsgpack.unpack_limit(text, limit[, offset])`.
 pub fn unpack_limit(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
-    let limit = match desk.input.items.get(1) {
-        None | Some(Item::Nil) => {
-            return Err(desk.bad_argument(2, "number expected, got no value"));
-        }
-        Some(_) => optional_integer(desk, 2)?,
-    };
+    let limit = desk.number_argument(2)? as i64;
     let offset = optional_integer(desk, 3)?;
     unpack_some(desk, look, limit, offset)
 }
 
 fn optional_integer(desk: &mut Desk, argument: usize) -> Result<i64, Fault> {
-    let item = match desk.input.items.get(argument - 1) {
-        None | Some(Item::Nil) => return Ok(0),
-        Some(Item::Number(value)) => return Ok(*value as i64),
-        Some(item) => *item,
-    };
-    let text = desk.input.text_of(item).and_then(|text| std::str::from_utf8(text).ok());
-    match text.and_then(|text| text.trim().parse::<f64>().ok()) {
-        Some(value) => Ok(value as i64),
-        None => Err(desk.bad_argument(argument, "number expected, got string")),
-    }
+    Ok(desk.optional_number(argument)?.map_or(0, |value| value as i64))
 }
 
 /// Unpacks `limit` values from `offset` on, all for 0 and 0. But for that case, the first result is

@@ -136,26 +136,11 @@ fn format_of(desk: &Desk) -> Vec<u8> {
     desk.input.text_of(desk.input.items[0]).unwrap_or_default().to_vec()
 }
 
-/// Argument `argument` as a number.
-fn number_argument(desk: &mut Desk, argument: usize) -> Result<f64, Fault> {
-    let got = match desk.input.items.get(argument - 1) {
-        Some(Item::Number(value)) => return Ok(*value),
-        None | Some(Item::Nil) => "nil",
-        Some(Item::Bool(_)) => "boolean",
-        Some(item) => {
-            let text = desk.input.text_of(*item).and_then(|text| std::str::from_utf8(text).ok());
-            if let Some(value) = text.and_then(|text| text.trim().parse().ok()) {
-                return Ok(value);
-            }
-            "string"
-        }
-    };
-    Err(desk.bad_argument(argument, format!("number expected, got {got}")))
-}
-
 /// `struct.pack(format, value, ...)`.
 pub fn pack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let format = format_of(desk);
+    // The library puts a nil behind the arguments: that is what a missing one is said to be.
+    desk.types.push("nil");
     let mut layout = Layout::new(&format, look);
     let mut out = Vec::new();
     let mut argument = 2;
@@ -173,19 +158,19 @@ pub fn pack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
                 pack_text(desk, piece, argument, &mut out)?;
             }
             b'f' => {
-                let mut bytes = (number_argument(desk, argument)? as f32).to_le_bytes();
+                let mut bytes = (desk.number_argument(argument)? as f32).to_le_bytes();
                 layout.order(&mut bytes);
                 out.extend_from_slice(&bytes);
                 argument += 1;
             }
             b'd' => {
-                let mut bytes = number_argument(desk, argument)?.to_le_bytes();
+                let mut bytes = desk.number_argument(argument)?.to_le_bytes();
                 layout.order(&mut bytes);
                 out.extend_from_slice(&bytes);
                 argument += 1;
             }
             _ => {
-                let value = number_argument(desk, argument)?;
+                let value = desk.number_argument(argument)?;
                 let bits =
                     if value < 0.0 { number::cast_integer(value) as u64 } else { value as u64 };
                 let mut bytes = [0; INTEGER_BYTES_MAX];
@@ -216,8 +201,7 @@ fn pack_text(desk: &mut Desk, piece: Piece, next: usize, out: &mut Vec<u8>) -> R
         }
         item => {
             let Some(text) = desk.input.text_of(item) else {
-                let got = if matches!(item, Item::Bool(_)) { "boolean" } else { "nil" };
-                return Err(desk.bad_argument(next - 1, format!("string expected, got {got}")));
+                return Err(desk.unexpected(next - 1, "string"));
             };
             text
         }
@@ -239,10 +223,7 @@ const TOO_SHORT: &str = "data string too short";
 pub fn unpack(desk: &mut Desk, look: Look<'_>) -> Result<(), Fault> {
     let format = format_of(desk);
     let text = desk.input.text_of(desk.input.items[1]).unwrap_or_default().to_vec();
-    let position = match desk.input.items.get(2) {
-        None | Some(Item::Nil) => 1.0,
-        Some(_) => number_argument(desk, 3)?,
-    };
+    let position = desk.optional_number(3)?.unwrap_or(1.0);
     if position < 1.0 {
         return Err(desk.bad_argument(3, "offset must be 1 or greater"));
     }

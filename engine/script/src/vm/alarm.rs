@@ -53,7 +53,11 @@ unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
         let step = ffi::lua_gethookcount(state);
         // A look that is asked for stands for work that is no instruction.
         let done = if step == 1 { INSTRUCTIONS_PER_LOOK } else { step };
-        match bridge.watch.after_instructions(done) {
+        let mut overdue = bridge.watch.after_instructions(done);
+        if overdue.is_none() && memory::wants_collection(state) {
+            overdue = collect(state, bridge);
+        }
+        match overdue {
             None if step != memory::instructions_per_look(state) => watch_on(state),
             None => {}
             Some(why) => {
@@ -61,6 +65,22 @@ unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
             }
         }
     }
+}
+
+/// Lets go of what is garbage, in steps, between which the clock is looked at: whether the script must end.
+///
+/// # Safety
+/// In a hook.
+unsafe fn collect(state: *mut lua_State, bridge: &mut Bridge) -> Option<Overdue> {
+    let mut collection = memory::Collection::default();
+    // SAFETY: a hook stands between two instructions.
+    while !unsafe { collection.step(state) } {
+        let overdue = bridge.watch.look();
+        if overdue.is_some() {
+            return overdue;
+        }
+    }
+    None
 }
 
 /// Raises the error of a script that was found to be overdue while nothing could be raised.

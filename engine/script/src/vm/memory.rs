@@ -1,11 +1,11 @@
-//! The memory of a state: counted, bounded, and a reason to look at the clock, since a function of C
-//! that works on large strings takes long but is one instruction.
+//! The memory of a state: counted, bounded, collected before the bound is reached, and a reason to look
+//! at the clock, since a function of C that works on large strings takes long but is one instruction.
 
 use std::alloc::{self, Layout};
 use std::ffi::c_void;
 use std::ptr;
 
-use mlua::ffi::{lua_State, lua_getallocf};
+use mlua::ffi::{self, lua_State, lua_getallocf};
 
 use crate::watch::INSTRUCTIONS_PER_LOOK;
 
@@ -13,7 +13,11 @@ use crate::watch::INSTRUCTIONS_PER_LOOK;
 pub struct Memory {
     pub used: usize,
     /// Bytes. 0: no limit.
-    pub limit: usize,
+    limit: usize,
+    /// Bytes in use beyond which everything that is garbage goes. Lua collects by itself, but at a pace
+    /// that it takes from how often memory is asked for, not from how much: with large strings what is
+    /// garbage would reach the limit long before.
+    collect_beyond: usize,
     /// Bytes of large blocks since the clock was last looked at.
     recent: usize,
     /// Bytes of the largest block that was made since `forget_largest`.
@@ -35,9 +39,83 @@ impl Memory {
         self.largest = 0;
     }
 
-    pub fn new(limit: usize) -> Self {
-        Self { used: 0, limit, recent: 0, largest: 0, state: ptr::null_mut() }
+    /// Without a limit.
+    pub fn new() -> Self {
+        Self {
+            used: 0,
+            limit: 0,
+            collect_beyond: usize::MAX,
+            recent: 0,
+            largest: 0,
+            state: ptr::null_mut(),
+        }
     }
+
+    /// Bytes that may be used; 0: no limit.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+        self.collect_beyond = if limit == 0 { usize::MAX } else { limit / 2 };
+    }
+
+    /// What is in use is needed: the next collection comes when half of what is left is used.
+    fn collected(&mut self) {
+        if self.limit > 0 {
+            let left = self.limit.saturating_sub(self.used);
+            self.collect_beyond = (self.used + left / 2).max(self.limit / 2);
+        }
+    }
+}
+
+/// Kibibytes by which one step of a collection is to be ahead: some 100 µs.
+const STEP_KIBIBYTES: i32 = 64;
+/// Ends of cycles after which everything is gone that was garbage when the first began: what is seen in the
+/// middle of one goes with the next.
+const CYCLES: u32 = 2;
+
+/// A collection that has begun.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Collection {
+    cycles: u32,
+}
+
+impl Collection {
+    /// One step of it. Whether it has ended.
+    ///
+    /// # Safety
+    /// Between two instructions of this live state, made with `allocate`.
+    pub unsafe fn step(&mut self, state: *mut lua_State) -> bool {
+        // SAFETY: the caller vouches for the state; scripts have no finalizers that could raise errors.
+        unsafe {
+            if ffi::lua_gc(state, ffi::LUA_GCSTEP, STEP_KIBIBYTES) == 0 {
+                return false;
+            }
+            self.cycles += 1;
+            let memory = memory_of(state);
+            if self.cycles < CYCLES && (*memory).used > (*memory).collect_beyond {
+                return false;
+            }
+            (*memory).collected();
+        }
+        true
+    }
+}
+
+/// Whether so much is in use that what is garbage should go.
+///
+/// # Safety
+/// A live state, made with `allocate`.
+pub unsafe fn wants_collection(state: *mut lua_State) -> bool {
+    // SAFETY: as said.
+    unsafe { (*memory_of(state)).used > (*memory_of(state)).collect_beyond }
+}
+
+/// # Safety
+/// A live state, made with `allocate`.
+unsafe fn memory_of(state: *mut lua_State) -> *mut Memory {
+    let mut memory = ptr::null_mut();
+    // SAFETY: what Lua hands back is what `lua_newstate` was given.
+    unsafe { lua_getallocf(state, &raw mut memory) };
+    memory.cast()
 }
 
 /// Bytes that instructions may go through between two looks at the clock: one may go through a whole
@@ -52,12 +130,8 @@ const INSTRUCTIONS_PER_LOOK_MIN: i32 = 16;
 /// # Safety
 /// A live state, made with `allocate`.
 pub unsafe fn instructions_per_look(state: *mut lua_State) -> i32 {
-    let mut memory = ptr::null_mut();
-    // SAFETY: what Lua hands back is what `lua_newstate` was given; it is read for a moment.
-    let largest = unsafe {
-        lua_getallocf(state, &raw mut memory);
-        (*memory.cast::<Memory>()).largest
-    };
+    // SAFETY: the state is live; the account is read for a moment.
+    let largest = unsafe { (*memory_of(state)).largest };
     let instructions = i32::try_from(BYTES_PER_LOOK / largest.max(1)).unwrap_or(i32::MAX);
     instructions.clamp(INSTRUCTIONS_PER_LOOK_MIN, INSTRUCTIONS_PER_LOOK)
 }
@@ -106,7 +180,8 @@ pub unsafe extern "C" fn allocate(
     if new >= LARGE_BYTES_MIN && grows {
         memory.recent += new;
         memory.largest = memory.largest.max(new);
-        if memory.recent > RECENT_BYTES_MAX && !memory.state.is_null() {
+        let soon = memory.recent > RECENT_BYTES_MAX || used > memory.collect_beyond;
+        if soon && !memory.state.is_null() {
             memory.recent = 0;
             // SAFETY: setting a hook writes a few fields and is allowed at any time.
             unsafe { super::alarm::look_soon(memory.state) };

@@ -167,7 +167,7 @@ impl Vm {
             references: References::default(),
         });
         // What Lua itself needs is not held against the scripts.
-        let mut memory = Box::new(Memory::new(0));
+        let mut memory = Box::new(Memory::new());
         // SAFETY: the account and the bridge stay where they are and outlive the state; errors of
         // Lua are caught by `lua_cpcall`.
         let state = unsafe {
@@ -180,7 +180,7 @@ impl Vm {
         };
         bridge.main = state;
         let mut vm = Self { state, bridge, memory };
-        vm.memory.limit = allocator_limit(memory_bytes_max);
+        vm.memory.set_limit(allocator_limit(memory_bytes_max));
         // SAFETY: the state lives and nothing runs on it.
         unsafe { alarm::watch_on(vm.state) };
         vm
@@ -195,7 +195,7 @@ impl Vm {
     pub fn set_limits(&mut self, watch: Watch, memory_bytes_max: usize) {
         self.bridge.watch = watch;
         self.bridge.bytes_max = memory_bytes_max;
-        self.memory.limit = allocator_limit(memory_bytes_max);
+        self.memory.set_limit(allocator_limit(memory_bytes_max));
     }
 
     /// Whether the last script was stopped by a limit.

@@ -162,7 +162,9 @@ unsafe fn library_function(state: *mut lua_State, at: usize, texts: i32) -> i32 
         bridge.desk.output.clear();
         bridge.desk.arguments = count as usize;
         bridge.desk.results = 0;
+        bridge.desk.types.clear();
         for argument in 1..=count {
+            bridge.desk.types.push(type_name(ffi::lua_type(state, argument)));
             if bridge.reader(state, shape).read(argument, 0).is_err() {
                 if bridge.watch.is_overdue() {
                     return raise_overdue(state, bridge);
@@ -197,6 +199,20 @@ unsafe fn library_function(state: *mut lua_State, at: usize, texts: i32) -> i32 
                 }
             }
         }
+    }
+}
+
+/// What Lua calls a type.
+fn type_name(kind: i32) -> &'static str {
+    match kind {
+        ffi::LUA_TNIL => "nil",
+        ffi::LUA_TBOOLEAN => "boolean",
+        ffi::LUA_TNUMBER => "number",
+        ffi::LUA_TSTRING => "string",
+        ffi::LUA_TTABLE => "table",
+        ffi::LUA_TFUNCTION => "function",
+        ffi::LUA_TTHREAD => "thread",
+        _ => "userdata",
     }
 }
 
