@@ -1,8 +1,6 @@
 //! CPU time per write of a new key into a full store, by policy, upkeep included:
 //! `cargo bench -p ringlane-benches --bench eviction`.
 
-use std::time::Duration;
-
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlane_base::Database;
 use ringlane_benches::{NOW, cpu_time_of, key_bytes, set, store};
@@ -48,10 +46,7 @@ fn full(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1));
+    config = ringlane_benches::few_samples();
     targets = full
 }
 criterion_main!(benches);

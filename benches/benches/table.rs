@@ -2,7 +2,6 @@
 //! batch gains: `cargo bench -p ringlane-benches --bench table`.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlane_benches::{cpu_time_after, cpu_time_of, filled, key, keys, set, shuffled_keys};
@@ -93,10 +92,7 @@ fn insert(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1));
+    config = ringlane_benches::few_samples();
     targets = existing, insert
 }
 criterion_main!(benches);

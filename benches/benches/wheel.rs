@@ -1,7 +1,6 @@
 //! CPU time per key of the timer wheel: `cargo bench -p ringlane-benches --bench wheel`.
 
 use std::hint::black_box;
-use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringlane_base::Database;
@@ -75,10 +74,7 @@ fn mass_expiry(criterion: &mut Criterion) {
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1));
+    config = ringlane_benches::few_samples();
     targets = inserts, refreshes, mass_expiry
 }
 criterion_main!(benches);

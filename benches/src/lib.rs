@@ -4,11 +4,20 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use criterion::Criterion;
 use ringlane_base::{Database, HashSeed, Millis};
 use ringlane_store::{Expiry, Key, NewValue, Options, Store};
 
 /// The time at which every store here begins.
 pub const NOW: Millis = Millis(1_700_000_000_000);
+
+/// How long benchmarks of a whole store run: a few long samples, since each fills one.
+pub fn few_samples() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(1))
+}
 
 /// An empty store that owns every slot.
 pub fn store() -> Store {

@@ -4,7 +4,7 @@
 use ringlane_store::{Key, NoticeClasses, Removal, Store};
 use twox_hash::XxHash3_64;
 
-use crate::options::{self, Condition, PairOptions};
+use crate::options::{self, Condition, SetOptions};
 use crate::parse;
 use crate::strings::{new_value, put, with_bytes};
 use crate::{Args, CommandError, Context};
@@ -112,7 +112,7 @@ pub fn msetex(context: &mut Context<'_>) -> Result<(), CommandError> {
     if context.args.len() < end {
         return Err(CommandError::Fixed("ERR wrong number of key-value pairs"));
     }
-    let options = PairOptions::parse(context.args, end)?;
+    let options = SetOptions::parse_pairs(context.args, end)?;
     let expiry = options::store_expiry(options.expiry, context.store.now(), "msetex")?;
     for index in (2..end).step_by(2) {
         let key = context.new_key(index)?;

@@ -227,17 +227,6 @@ fn write_values(
     Ok(())
 }
 
-/// The unit that a word names.
-fn time_unit(word: &[u8]) -> Option<TimeUnit> {
-    let units = [
-        ("ex", TimeUnit::Seconds),
-        ("px", TimeUnit::Milliseconds),
-        ("exat", TimeUnit::UnixSeconds),
-        ("pxat", TimeUnit::UnixMilliseconds),
-    ];
-    units.into_iter().find(|(name, _)| is(word, name)).map(|(_, unit)| unit)
-}
-
 /// What becomes of the fields' expiry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
@@ -254,7 +243,7 @@ pub fn hgetex(context: &mut Context<'_>) -> Result<(), CommandError> {
     context.store.glance::<Hash>(&key)?;
     let now = context.store.now();
     let word = &context.args[2];
-    let (wanted, at) = match time_unit(word) {
+    let (wanted, at) = match TimeUnit::of_word(word) {
         Some(unit) => (Wanted::At(field_expiry(unit, &context.args[3], now, "hgetex")?), 4),
         None if is(word, "persist") => (Wanted::Never, 3),
         None => (Wanted::Unsaid, 2),
@@ -321,7 +310,7 @@ impl<'a> SetRequest<'a> {
         let mut at = 2;
         while let Some(word) = args.get(at) {
             at += 1;
-            let unit = time_unit(word);
+            let unit = TimeUnit::of_word(word);
             let absent = is(word, "fnx");
             if is(word, "fields") {
                 return Ok(Self { key, presence, wanted, pairs: Self::pairs(args, at)? });

@@ -86,11 +86,11 @@ fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
     let access = match spec.access {
         Access::Read => Some("readonly"),
         // Its script may write, but need not.
-        Access::Write if spec.flags.has(Flags::NO_MANDATORY_KEYS) => None,
+        Access::Write if spec.flags.contains(Flags::NO_MANDATORY_KEYS) => None,
         Access::Write => Some("write"),
         Access::Neither => None,
     };
-    let has = |&(flag, _): &(Flags, _)| spec.flags.has(flag);
+    let has = |&(flag, _): &(Flags, _)| spec.flags.contains(flag);
     let flags = Flags::NAMES.into_iter().filter(has).map(|(_, name)| name);
     let movable = has_movable_keys(spec.keys).then_some("movablekeys");
     access.into_iter().chain(flags).chain(movable).collect()
@@ -98,31 +98,31 @@ fn flag_names(spec: &CommandSpec) -> Vec<&'static str> {
 
 /// The ACL categories, each with its `@`.
 pub fn category_names(spec: &CommandSpec) -> Vec<&'static str> {
-    let admin = spec.flags.has(Flags::ADMIN) || spec.categories.has(Categories::ADMIN);
-    let fast = spec.flags.has(Flags::FAST);
-    let scripted = spec.flags.has(Flags::NO_MANDATORY_KEYS);
+    let admin = spec.flags.contains(Flags::ADMIN) || spec.categories.contains(Categories::ADMIN);
+    let fast = spec.flags.contains(Flags::FAST);
+    let scripted = spec.flags.contains(Flags::NO_MANDATORY_KEYS);
     [
-        (spec.categories.has(Categories::KEYSPACE), "@keyspace"),
+        (spec.categories.contains(Categories::KEYSPACE), "@keyspace"),
         (spec.access == Access::Read && !scripted, "@read"),
         (spec.access == Access::Write && !scripted, "@write"),
-        (spec.categories.has(Categories::SET), "@set"),
-        (spec.categories.has(Categories::SORTEDSET), "@sortedset"),
-        (spec.categories.has(Categories::LIST), "@list"),
-        (spec.categories.has(Categories::HASH), "@hash"),
-        (spec.categories.has(Categories::STRING), "@string"),
-        (spec.categories.has(Categories::BITMAP), "@bitmap"),
-        (spec.categories.has(Categories::HYPERLOGLOG), "@hyperloglog"),
-        (spec.categories.has(Categories::GEO), "@geo"),
-        (spec.categories.has(Categories::STREAM), "@stream"),
-        (spec.categories.has(Categories::PUBSUB), "@pubsub"),
+        (spec.categories.contains(Categories::SET), "@set"),
+        (spec.categories.contains(Categories::SORTEDSET), "@sortedset"),
+        (spec.categories.contains(Categories::LIST), "@list"),
+        (spec.categories.contains(Categories::HASH), "@hash"),
+        (spec.categories.contains(Categories::STRING), "@string"),
+        (spec.categories.contains(Categories::BITMAP), "@bitmap"),
+        (spec.categories.contains(Categories::HYPERLOGLOG), "@hyperloglog"),
+        (spec.categories.contains(Categories::GEO), "@geo"),
+        (spec.categories.contains(Categories::STREAM), "@stream"),
+        (spec.categories.contains(Categories::PUBSUB), "@pubsub"),
         (admin, "@admin"),
         (fast, "@fast"),
         (!fast, "@slow"),
-        (spec.flags.has(Flags::BLOCKING), "@blocking"),
-        (admin || spec.categories.has(Categories::DANGEROUS), "@dangerous"),
-        (spec.categories.has(Categories::CONNECTION), "@connection"),
-        (spec.categories.has(Categories::TRANSACTION), "@transaction"),
-        (spec.categories.has(Categories::SCRIPTING), "@scripting"),
+        (spec.flags.contains(Flags::BLOCKING), "@blocking"),
+        (admin || spec.categories.contains(Categories::DANGEROUS), "@dangerous"),
+        (spec.categories.contains(Categories::CONNECTION), "@connection"),
+        (spec.categories.contains(Categories::TRANSACTION), "@transaction"),
+        (spec.categories.contains(Categories::SCRIPTING), "@scripting"),
     ]
     .into_iter()
     .filter_map(|(holds, name)| holds.then_some(name))

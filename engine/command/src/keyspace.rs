@@ -74,14 +74,15 @@ fn swap_index(
 }
 
 /// `KEYS pattern`, of this lane's store, at one go. A lane that must not be held calls
-/// [`keys_step`] itself.
+/// [`KeySearch::step`] itself.
 pub fn keys(context: &mut Context<'_>) -> Result<(), CommandError> {
     let pattern = context.args.get(1).expect("arity was checked");
+    let search = KeySearch { database: context.database, pattern };
     let mut found = KeyList::default();
     let mut cursor = 0;
     loop {
         let mut take = |key: &[u8]| found.push(key);
-        cursor = keys_step(context.store, context.database, pattern, cursor, KEYS_STEP, &mut take);
+        cursor = search.step(context.store, cursor, KEYS_STEP, &mut take);
         if cursor == 0 {
             break;
         }
@@ -90,21 +91,29 @@ pub fn keys(context: &mut Context<'_>) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// Looks at some `keys_max` keys from `cursor` on and gives those that match the pattern to `take`.
-/// Returns where to go on, 0 at the end. Starts with 0.
-pub fn keys_step(
-    store: &mut Store,
-    database: Database,
-    pattern: &[u8],
-    cursor: u64,
-    keys_max: usize,
-    take: &mut dyn FnMut(&[u8]),
-) -> u64 {
-    store.scan(database, cursor, keys_max, &mut |key, _| {
-        if glob::matches(pattern, key) {
-            take(key);
-        }
-    })
+/// What KEYS looks for.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySearch<'a> {
+    pub database: Database,
+    pub pattern: &'a [u8],
+}
+
+impl KeySearch<'_> {
+    /// Looks at some `keys_max` keys from `cursor` on and gives those that match the pattern to
+    /// `take`. Returns where to go on, 0 at the end. Starts with 0.
+    pub fn step(
+        self,
+        store: &mut Store,
+        cursor: u64,
+        keys_max: usize,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> u64 {
+        store.scan(self.database, cursor, keys_max, &mut |key, _| {
+            if glob::matches(self.pattern, key) {
+                take(key);
+            }
+        })
+    }
 }
 
 /// What SCAN was asked for.

@@ -1,6 +1,11 @@
 //! THE command table: one row a command, one function a row, and the handlers by family.
 //! Holds no socket, no thread, no clock: a handler gets its arguments, one lane's store and a reply.
 
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "a handler answers a Result, whether it can be refused or not"
+)]
+
 #[macro_use]
 mod rows;
 pub mod table;
@@ -10,41 +15,41 @@ pub mod error;
 pub mod reply;
 pub mod spec;
 
-pub mod bitfield;
-pub mod bitmap;
-pub mod bitop;
-pub mod conditional;
-pub mod counter;
+mod bitfield;
+mod bitmap;
+mod bitop;
+mod conditional;
+mod counter;
 pub mod dump;
-pub mod expiry;
-pub mod geo;
-pub mod geo_search;
-pub mod hash;
-pub mod hash_expiry;
-pub mod hyperloglog;
-pub mod increx;
-pub mod keys;
+mod expiry;
+mod geo;
+mod geo_search;
+mod hash;
+mod hash_expiry;
+mod hyperloglog;
+mod increx;
+mod keys;
 pub mod keyspace;
-pub mod lcs;
-pub mod list;
-pub mod list_move;
-pub mod list_search;
-pub mod object;
+mod lcs;
+mod list;
+mod list_move;
+mod list_search;
+mod object;
 pub mod script;
-pub mod set;
-pub mod set_algebra;
-pub mod sort;
-pub mod sorted;
-pub mod sorted_algebra;
-pub mod sorted_pop;
-pub mod sorted_range;
-pub mod stream;
-pub mod stream_claim;
-pub mod stream_group;
-pub mod stream_info;
-pub mod stream_read;
+mod set;
+mod set_algebra;
+mod sort;
+mod sorted;
+mod sorted_algebra;
+mod sorted_pop;
+mod sorted_range;
+mod stream;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_read;
 mod stream_trim;
-pub mod strings;
+mod strings;
 
 pub mod compatibility;
 pub mod introspect;

@@ -1,4 +1,4 @@
-//! The options that SET and GETEX share, and expiry times as commands give them.
+//! The options that SET, MSETEX and GETEX share, and expiry times as commands give them.
 
 use ringlane_base::Millis;
 use ringlane_store::Expiry;
@@ -17,6 +17,19 @@ pub enum TimeUnit {
     UnixSeconds,
     /// `PXAT`: milliseconds since the Unix epoch.
     UnixMilliseconds,
+}
+
+impl TimeUnit {
+    /// The unit that the word of an option names.
+    pub fn of_word(word: &[u8]) -> Option<Self> {
+        let units = [
+            ("ex", Self::Seconds),
+            ("px", Self::Milliseconds),
+            ("exat", Self::UnixSeconds),
+            ("pxat", Self::UnixMilliseconds),
+        ];
+        units.into_iter().find(|(name, _)| is(word, name)).map(|(_, unit)| unit)
+    }
 }
 
 /// When a write may happen.
@@ -52,9 +65,7 @@ impl<'a> Condition<'a> {
             None
         }
     }
-}
 
-impl Condition<'_> {
     /// Whether it looks at what the key holds.
     pub fn compares(self) -> bool {
         match self {
@@ -79,7 +90,7 @@ pub enum ExpiryOption<'a> {
     Given(TimeUnit, &'a [u8]),
 }
 
-/// `SET key value` and what may follow.
+/// What may follow `SET key value`, and the pairs of MSETEX.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SetOptions<'a> {
     pub condition: Condition<'a>,
@@ -89,75 +100,69 @@ pub struct SetOptions<'a> {
 }
 
 impl<'a> SetOptions<'a> {
+    const NONE: Self =
+        Self { condition: Condition::Always, expiry: ExpiryOption::Unsaid, get: false };
+
     /// Reads the options of SET, from argument 3 on. Each may be repeated if it does not
     /// contradict another; the last one counts.
     pub fn parse(args: Args<'a>) -> Result<Self, CommandError> {
-        let mut options =
-            Self { condition: Condition::Always, expiry: ExpiryOption::Unsaid, get: false };
+        let mut options = Self::NONE;
         let mut rest = args.from(3).iter().copied();
         while let Some(option) = rest.next() {
-            if is(option, "nx") {
-                options.restrict(Condition::Absent)?;
-            } else if is(option, "xx") {
-                options.restrict(Condition::Present)?;
-            } else if let Some(condition) =
+            if let Some(condition) =
                 rest.clone().next().and_then(|value| Condition::of_value(option, value))
             {
                 rest.next();
                 options.restrict(condition)?;
             } else if is(option, "get") {
                 options.get = true;
-            } else if is(option, "keepttl") {
-                options.expiry = merge_expiry(options.expiry, ExpiryOption::Keep)?;
             } else {
-                let given = given_expiry(option, rest.next())?;
-                options.expiry = merge_expiry(options.expiry, given)?;
+                options.take(option, &mut rest)?;
             }
         }
         Ok(options)
     }
 
-    fn restrict(&mut self, condition: Condition<'a>) -> Result<(), CommandError> {
-        self.condition = merge_condition(self.condition, condition)?;
-        Ok(())
-    }
-}
-
-/// Two conditions agree only if they are of one kind; the second one counts.
-fn merge_condition<'a>(
-    before: Condition<'a>,
-    said: Condition<'a>,
-) -> Result<Condition<'a>, CommandError> {
-    let compatible = before == Condition::Always
-        || std::mem::discriminant(&before) == std::mem::discriminant(&said);
-    if compatible { Ok(said) } else { Err(CommandError::Syntax) }
-}
-
-/// What may follow MSETEX's pairs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PairOptions<'a> {
-    pub condition: Condition<'a>,
-    pub expiry: ExpiryOption<'a>,
-}
-
-impl<'a> PairOptions<'a> {
-    /// Reads them from argument `first` on.
-    pub fn parse(args: Args<'a>, first: usize) -> Result<Self, CommandError> {
-        let mut options = Self { condition: Condition::Always, expiry: ExpiryOption::Unsaid };
+    /// The same for MSETEX, from argument `first` on: it neither compares nor gets.
+    pub fn parse_pairs(args: Args<'a>, first: usize) -> Result<Self, CommandError> {
+        let mut options = Self::NONE;
         let mut rest = args.from(first).iter().copied();
         while let Some(option) = rest.next() {
-            if is(option, "nx") {
-                options.condition = merge_condition(options.condition, Condition::Absent)?;
-            } else if is(option, "xx") {
-                options.condition = merge_condition(options.condition, Condition::Present)?;
-            } else if is(option, "keepttl") {
-                options.expiry = merge_expiry(options.expiry, ExpiryOption::Keep)?;
-            } else {
-                let given = given_expiry(option, rest.next())?;
-                options.expiry = merge_expiry(options.expiry, given)?;
-            }
+            options.take(option, &mut rest)?;
         }
         Ok(options)
+    }
+
+    /// Takes an option that both commands have, and its value out of `rest`.
+    fn take(
+        &mut self,
+        option: &[u8],
+        rest: &mut impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), CommandError> {
+        if is(option, "nx") {
+            return self.restrict(Condition::Absent);
+        }
+        if is(option, "xx") {
+            return self.restrict(Condition::Present);
+        }
+        let given = if is(option, "keepttl") {
+            ExpiryOption::Keep
+        } else {
+            given_expiry(option, rest.next())?
+        };
+        self.expiry = merge_expiry(self.expiry, given)?;
+        Ok(())
+    }
+
+    /// Two conditions agree only if they are of one kind; the second one counts.
+    fn restrict(&mut self, said: Condition<'a>) -> Result<(), CommandError> {
+        let compatible = self.condition == Condition::Always
+            || std::mem::discriminant(&self.condition) == std::mem::discriminant(&said);
+        if !compatible {
+            return Err(CommandError::Syntax);
+        }
+        self.condition = said;
+        Ok(())
     }
 }
 
@@ -180,17 +185,7 @@ pub(crate) fn given_expiry<'a>(
     option: &[u8],
     value: Option<&'a [u8]>,
 ) -> Result<ExpiryOption<'a>, CommandError> {
-    let unit = if is(option, "ex") {
-        TimeUnit::Seconds
-    } else if is(option, "px") {
-        TimeUnit::Milliseconds
-    } else if is(option, "exat") {
-        TimeUnit::UnixSeconds
-    } else if is(option, "pxat") {
-        TimeUnit::UnixMilliseconds
-    } else {
-        return Err(CommandError::Syntax);
-    };
+    let unit = TimeUnit::of_word(option).ok_or(CommandError::Syntax)?;
     Ok(ExpiryOption::Given(unit, value.ok_or(CommandError::Syntax)?))
 }
 

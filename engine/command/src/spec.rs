@@ -1,5 +1,6 @@
 //! The shape of a row of the command table.
 
+use bitflags::bitflags;
 use ringlane_base::Database;
 
 use crate::{Args, CommandError, Context, parse};
@@ -145,32 +146,33 @@ pub enum ServeCommand {
     Watch,
 }
 
-/// Marks beyond read and write, with the names `COMMAND` prints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Flags(pub u16);
+bitflags! {
+    /// Marks beyond read and write, with the names `COMMAND` prints.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Flags: u16 {
+        /// May need memory: refused with OOM when nothing can be evicted.
+        const DENYOOM = 1;
+        const FAST = 1 << 1;
+        const ADMIN = 1 << 2;
+        const NO_AUTH = 1 << 3;
+        const LOADING = 1 << 4;
+        const STALE = 1 << 5;
+        const NOSCRIPT = 1 << 6;
+        const BLOCKING = 1 << 7;
+        const SKIP_SLOWLOG = 1 << 8;
+        const SKIP_MONITOR = 1 << 9;
+        /// Answered even while something long runs.
+        const ALLOW_BUSY = 1 << 10;
+        /// Refused inside MULTI.
+        const NO_MULTI = 1 << 11;
+        /// About channels.
+        const PUBSUB = 1 << 12;
+        /// What it does is its script's matter: it may name no key, and is neither a read nor a write.
+        const NO_MANDATORY_KEYS = 1 << 13;
+    }
+}
 
 impl Flags {
-    pub const NONE: Self = Self(0);
-    /// May need memory: refused with OOM when nothing can be evicted.
-    pub const DENYOOM: Self = Self(1);
-    pub const FAST: Self = Self(1 << 1);
-    pub const ADMIN: Self = Self(1 << 2);
-    pub const NO_AUTH: Self = Self(1 << 3);
-    pub const LOADING: Self = Self(1 << 4);
-    pub const STALE: Self = Self(1 << 5);
-    pub const NOSCRIPT: Self = Self(1 << 6);
-    pub const BLOCKING: Self = Self(1 << 7);
-    pub const SKIP_SLOWLOG: Self = Self(1 << 8);
-    pub const SKIP_MONITOR: Self = Self(1 << 9);
-    /// Answered even while something long runs.
-    pub const ALLOW_BUSY: Self = Self(1 << 10);
-    /// Refused inside MULTI.
-    pub const NO_MULTI: Self = Self(1 << 11);
-    /// About channels.
-    pub const PUBSUB: Self = Self(1 << 12);
-    /// What it does is its script's matter: it may name no key, and is neither a read nor a write.
-    pub const NO_MANDATORY_KEYS: Self = Self(1 << 13);
-
     /// Every mark with the name that `COMMAND` prints, in Redis's order.
     pub const NAMES: [(Self, &'static str); 14] = [
         (Self::DENYOOM, "denyoom"),
@@ -188,16 +190,6 @@ impl Flags {
         (Self::NO_MULTI, "no_multi"),
         (Self::NO_MANDATORY_KEYS, "no_mandatory_keys"),
     ];
-
-    #[inline]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
 }
 
 /// The family, as `COMMAND DOCS` names it.
@@ -244,38 +236,27 @@ impl Group {
     }
 }
 
-/// The ACL categories that do not follow from access and flags.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Categories(pub u16);
-
-impl Categories {
-    pub const NONE: Self = Self(0);
-    pub const KEYSPACE: Self = Self(1);
-    pub const STRING: Self = Self(1 << 1);
-    pub const CONNECTION: Self = Self(1 << 2);
-    pub const DANGEROUS: Self = Self(1 << 3);
-    pub const BITMAP: Self = Self(1 << 4);
-    pub const LIST: Self = Self(1 << 5);
-    pub const SET: Self = Self(1 << 6);
-    pub const HASH: Self = Self(1 << 7);
-    pub const SORTEDSET: Self = Self(1 << 8);
-    pub const STREAM: Self = Self(1 << 9);
-    pub const HYPERLOGLOG: Self = Self(1 << 10);
-    pub const GEO: Self = Self(1 << 11);
-    pub const TRANSACTION: Self = Self(1 << 12);
-    pub const SCRIPTING: Self = Self(1 << 13);
-    pub const PUBSUB: Self = Self(1 << 14);
-    /// Of commands without the flag.
-    pub const ADMIN: Self = Self(1 << 15);
-
-    #[inline]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
+bitflags! {
+    /// The ACL categories that do not follow from access and flags.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Categories: u16 {
+        const KEYSPACE = 1;
+        const STRING = 1 << 1;
+        const CONNECTION = 1 << 2;
+        const DANGEROUS = 1 << 3;
+        const BITMAP = 1 << 4;
+        const LIST = 1 << 5;
+        const SET = 1 << 6;
+        const HASH = 1 << 7;
+        const SORTEDSET = 1 << 8;
+        const STREAM = 1 << 9;
+        const HYPERLOGLOG = 1 << 10;
+        const GEO = 1 << 11;
+        const TRANSACTION = 1 << 12;
+        const SCRIPTING = 1 << 13;
+        const PUBSUB = 1 << 14;
+        /// Of commands without the flag.
+        const ADMIN = 1 << 15;
     }
 }
 
@@ -324,7 +305,7 @@ impl CommandSpec {
     pub fn may_have_many_arguments(&self) -> bool {
         matches!(self.run, Run::Store(_))
             && self.keys != Keys::None
-            && !self.flags.has(Flags::BLOCKING)
+            && !self.flags.contains(Flags::BLOCKING)
             && !matches!(self.group, Group::Scripting | Group::Generic)
     }
 

@@ -1,7 +1,7 @@
 //! Taking over what another consumer has pending: XCLAIM, XAUTOCLAIM.
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Stream, StreamId};
+use ringlane_store::types::{Delivery, Stream, StreamId};
 use ringlane_store::{Edit, Key, NoticeClasses};
 
 use crate::parse::{self, is};
@@ -193,8 +193,9 @@ fn claim(
         None => return false,
     };
     let more = u64::from(!options.just_id);
-    let deliveries = options.deliveries.unwrap_or(before + more);
-    stream.pend(claimant.group, id, claimant.consumer, options.time(now), deliveries);
+    let count = options.deliveries.unwrap_or(before + more);
+    let delivery = Delivery { consumer: claimant.consumer, at: options.time(now), count };
+    stream.deliver(claimant.group, id, delivery);
     true
 }
 
@@ -281,8 +282,9 @@ pub fn xautoclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
             stream.settle(claimant.group, *id);
         }
         for (id, deliveries) in &chosen.claimed {
-            let deliveries = deliveries + u64::from(!just_id);
-            stream.pend(claimant.group, *id, claimant.consumer, now, deliveries);
+            let count = deliveries + u64::from(!just_id);
+            let delivery = Delivery { consumer: claimant.consumer, at: now, count };
+            stream.deliver(claimant.group, *id, delivery);
         }
         if !chosen.claimed.is_empty() {
             claimant.has_got(stream);

@@ -1,7 +1,7 @@
 //! XREAD and XREADGROUP: what is new in streams, waiting for it if there is nothing.
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Consumer, Group, Stream, StreamEntry, StreamId, StreamView};
+use ringlane_store::types::{Consumer, Delivery, Group, Stream, StreamEntry, StreamId, StreamView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::parse::{self, is};
@@ -409,12 +409,12 @@ fn deliver(
         if !again.is_empty() || !ids.is_empty() {
             stream.set_consumer(group, consumer, now, Some(now));
         }
-        for (id, deliveries) in again {
-            stream.pend(group, id, consumer, now, deliveries);
+        for (id, count) in again {
+            stream.deliver(group, id, Delivery { consumer, at: now, count });
         }
         if !options.no_acknowledge {
             for id in ids {
-                stream.pend(group, id, consumer, now, 1);
+                stream.deliver(group, id, Delivery { consumer, at: now, count: 1 });
             }
         }
     })?;
@@ -449,8 +449,8 @@ fn repeat(
             }
         }
         stream.set_consumer(group, consumer, now, active);
-        for (id, deliveries) in again {
-            stream.pend(group, id, consumer, now, deliveries);
+        for (id, count) in again {
+            stream.deliver(group, id, Delivery { consumer, at: now, count });
         }
     })?;
     Ok(())

@@ -100,7 +100,7 @@ impl Run<'_> {
         clocks: Clocks,
     ) -> Result<(), CommandError> {
         let spec = find(slices)?;
-        if spec.flags.has(Flags::NOSCRIPT) {
+        if spec.flags.contains(Flags::NOSCRIPT) {
             return Err(NOT_FROM_SCRIPT);
         }
         if self.read_only && spec.access == Access::Write {
@@ -113,7 +113,7 @@ impl Run<'_> {
                 let routed = self.check_keys(spec, args)?;
                 // A script that has written goes on to its end, as in Redis.
                 let goes_on = self.wrote || self.allow_oom;
-                let asks = spec.flags.has(Flags::DENYOOM) && !goes_on;
+                let asks = spec.flags.contains(Flags::DENYOOM) && !goes_on;
                 if asks && self.store.refuses_writes() {
                     return Err(CommandError::OutOfMemory);
                 }

@@ -17,7 +17,7 @@ mod tests;
 mod notices;
 mod options;
 mod prefetch;
-pub mod scan;
+mod scan;
 mod segment;
 mod slab;
 mod slot_table;

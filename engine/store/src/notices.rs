@@ -2,6 +2,7 @@
 //! `notify-keyspace-events`. Publishes nothing itself and knows no channel.
 //! Classes and letters: <https://redis.io/docs/latest/develop/use/keyspace-notifications/>.
 
+use bitflags::bitflags;
 use ringlane_base::Database;
 
 use crate::{Key, Store};
@@ -12,52 +13,53 @@ pub const NOTICES_MAX: usize = 1 << 16;
 /// Bytes of their keys.
 pub const NOTICE_BYTES_MAX: usize = 16 << 20;
 
-/// Some classes of events, and by which channels they are published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct NoticeClasses(u16);
+bitflags! {
+    /// Some classes of events, and by which channels they are published.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct NoticeClasses: u16 {
+        /// `K`: published as `__keyspace@<db>__:<key>`.
+        const KEYSPACE = 1;
+        /// `E`: published as `__keyevent@<db>__:<event>`.
+        const KEYEVENT = 1 << 1;
+        /// `g`: DEL, EXPIRE, RENAME, … whatever the type.
+        const GENERIC = 1 << 2;
+        /// `$`
+        const STRING = 1 << 3;
+        /// `l`
+        const LIST = 1 << 4;
+        /// `s`
+        const SET = 1 << 5;
+        /// `h`
+        const HASH = 1 << 6;
+        /// `z`
+        const SORTED_SET = 1 << 7;
+        /// `x`: said by the store when a key's time has come.
+        const EXPIRED = 1 << 8;
+        /// `e`: said by the store when it evicts a key.
+        const EVICTED = 1 << 9;
+        /// `t`
+        const STREAM = 1 << 10;
+        /// `d`: of modules; there are none, so nothing says it.
+        const MODULE = 1 << 11;
+        /// `n`: said by the store when a key comes to be. Not part of `A`.
+        const NEW = 1 << 12;
+        /// `m`: said by the store when a read finds no key. Not part of `A`.
+        const KEY_MISS = 1 << 13;
+    }
+}
 
 impl NoticeClasses {
-    pub const NONE: Self = Self(0);
-    /// `K`: published as `__keyspace@<db>__:<key>`.
-    pub const KEYSPACE: Self = Self(1);
-    /// `E`: published as `__keyevent@<db>__:<event>`.
-    pub const KEYEVENT: Self = Self(1 << 1);
-    /// `g`: DEL, EXPIRE, RENAME, … whatever the type.
-    pub const GENERIC: Self = Self(1 << 2);
-    /// `$`
-    pub const STRING: Self = Self(1 << 3);
-    /// `l`
-    pub const LIST: Self = Self(1 << 4);
-    /// `s`
-    pub const SET: Self = Self(1 << 5);
-    /// `h`
-    pub const HASH: Self = Self(1 << 6);
-    /// `z`
-    pub const SORTED_SET: Self = Self(1 << 7);
-    /// `x`: said by the store when a key's time has come.
-    pub const EXPIRED: Self = Self(1 << 8);
-    /// `e`: said by the store when it evicts a key.
-    pub const EVICTED: Self = Self(1 << 9);
-    /// `t`
-    pub const STREAM: Self = Self(1 << 10);
-    /// `d`: of modules; there are none, so nothing says it.
-    pub const MODULE: Self = Self(1 << 11);
-    /// `n`: said by the store when a key comes to be. Not part of `A`.
-    pub const NEW: Self = Self(1 << 12);
-    /// `m`: said by the store when a read finds no key. Not part of `A`.
-    pub const KEY_MISS: Self = Self(1 << 13);
-
     /// `A`: every class that a change can have.
-    pub const ALL: Self = Self::GENERIC
-        .and(Self::STRING)
-        .and(Self::LIST)
-        .and(Self::SET)
-        .and(Self::HASH)
-        .and(Self::SORTED_SET)
-        .and(Self::EXPIRED)
-        .and(Self::EVICTED)
-        .and(Self::STREAM)
-        .and(Self::MODULE);
+    pub const ANY_CHANGE: Self = Self::GENERIC
+        .union(Self::STRING)
+        .union(Self::LIST)
+        .union(Self::SET)
+        .union(Self::HASH)
+        .union(Self::SORTED_SET)
+        .union(Self::EXPIRED)
+        .union(Self::EVICTED)
+        .union(Self::STREAM)
+        .union(Self::MODULE);
 
     /// Letters in the order in which they are printed; those after `n` follow an `A` too.
     const LETTERS: [(Self, char); 14] = [
@@ -77,38 +79,22 @@ impl NoticeClasses {
         (Self::KEY_MISS, 'm'),
     ];
 
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    #[must_use]
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    /// Whether it has any of the other's classes.
-    #[inline]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
     /// Reads the letters of `notify-keyspace-events`, in any order; None if one means nothing.
     pub fn parse(letters: &str) -> Option<Self> {
-        letters.chars().try_fold(Self::NONE, |classes, letter| {
-            let alias = (letter == 'A').then_some(Self::ALL);
+        letters.chars().try_fold(Self::empty(), |classes, letter| {
+            let alias = (letter == 'A').then_some(Self::ANY_CHANGE);
             let named = || Self::LETTERS.into_iter().find(|&(_, its)| its == letter);
             let class = alias.or_else(|| named().map(|(class, _)| class))?;
-            Some(classes.and(class))
+            Some(classes | class)
         })
     }
 
     /// The letters in Redis's order, `A` in place of those that it stands for.
     pub fn letters(self) -> String {
-        let all = self.0 & Self::ALL.0 == Self::ALL.0;
-        let rest = if all { self.without(Self::ALL) } else { self };
+        let all = self.contains(Self::ANY_CHANGE);
+        let rest = if all { self - Self::ANY_CHANGE } else { self };
         let alias = if all { "A" } else { "" };
-        let letters = Self::LETTERS.into_iter().filter(|&(class, _)| rest.has(class));
+        let letters = Self::LETTERS.into_iter().filter(|&(class, _)| rest.contains(class));
         alias.chars().chain(letters.map(|(_, letter)| letter)).collect()
     }
 }
@@ -134,7 +120,7 @@ pub(crate) struct Notices {
 impl Notices {
     #[inline]
     pub fn wants(&self, class: NoticeClasses) -> bool {
-        self.mask.has(class)
+        self.mask.intersects(class)
     }
 
     #[inline]
@@ -165,8 +151,8 @@ impl Store {
     /// Which classes are kept from now on. With none, or with neither `K` nor `E`, a notice costs
     /// one predictable branch.
     pub fn set_notice_mask(&mut self, mask: NoticeClasses) {
-        let published = mask.has(NoticeClasses::KEYSPACE.and(NoticeClasses::KEYEVENT));
-        self.notices.mask = if published { mask } else { NoticeClasses::NONE };
+        let published = mask.intersects(NoticeClasses::KEYSPACE | NoticeClasses::KEYEVENT);
+        self.notices.mask = if published { mask } else { NoticeClasses::empty() };
     }
 
     /// As last set; none if nothing would be published.
@@ -214,7 +200,7 @@ impl Store {
     /// Runs a change that was announced elsewhere already: keys that come to be are not told again.
     pub(crate) fn without_news<R>(&mut self, change: impl FnOnce(&mut Self) -> R) -> R {
         let mask = self.notices.mask;
-        self.notices.mask = mask.without(NoticeClasses::NEW);
+        self.notices.mask = mask - NoticeClasses::NEW;
         let result = change(self);
         self.notices.mask = mask;
         result

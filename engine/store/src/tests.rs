@@ -39,7 +39,7 @@ fn add_large_set(store: &mut Store) -> Key<'static> {
     let members: Vec<Vec<u8>> =
         (0..100_000u32).map(|number| format!("member:{number}").into_bytes()).collect();
     store
-        .edit::<crate::types::set::Set, _>(&key, 0, |set| {
+        .edit::<crate::types::Set, _>(&key, 0, |set| {
             assert!(members.iter().all(|member| set.insert(member)));
         })
         .expect("there is no limit");

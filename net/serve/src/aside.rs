@@ -343,7 +343,7 @@ impl Core {
         keys.dedup();
         let surroundings = self.surroundings(self.store.now());
         let commands = std::mem::take(&mut aside.commands);
-        let may_wait = aside.is_request() && request.spec.flags.has(Flags::BLOCKING);
+        let may_wait = aside.is_request() && request.spec.flags.contains(Flags::BLOCKING);
         let whose = Whose::Aside(index);
         let order = Ordered { whose, request, position: aside.next, may_wait, keys };
         order.with_values(self.home_of_orders(), commands, surroundings, &mut self.store)

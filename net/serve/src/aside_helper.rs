@@ -189,7 +189,7 @@ fn run(scratch: &mut Store, order: Order) -> Done {
         reply.cut_into_pieces(PIECE_BYTES);
     }
     scratch.set_effect_sink(None);
-    scratch.set_notice_mask(NoticeClasses::NONE);
+    scratch.set_notice_mask(NoticeClasses::empty());
     let mut take = |named: &Named| {
         let key = scratch.key(named.0, &named.1);
         scratch.lend(&key)

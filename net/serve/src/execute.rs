@@ -148,7 +148,7 @@ impl Core {
         let tracking = connection.tracking.as_mut();
         let mark = tracking.map(|tracking| tracking.mark(id, spec, in_transaction));
         let session = &mut connection.session;
-        if !session.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+        if !session.authenticated && !spec.flags.contains(Flags::NO_AUTH) {
             self.stats.rejected(spec.id);
             self.refuse(id, &CommandError::Fixed(admin::auth::NOAUTH));
             return false;
@@ -169,7 +169,7 @@ impl Core {
             self.refuse(id, &error);
             return false;
         }
-        if spec.flags.has(Flags::DENYOOM) && self.lacks_memory(target, in_transaction) {
+        if spec.flags.contains(Flags::DENYOOM) && self.lacks_memory(target, in_transaction) {
             self.stats.rejected(spec.id);
             self.store.note_refused();
             self.spoil_transaction(id);
@@ -180,7 +180,7 @@ impl Core {
             self.queue_command(call, manner);
             return false;
         }
-        let may_wait = spec.flags.has(Flags::BLOCKING);
+        let may_wait = spec.flags.contains(Flags::BLOCKING);
         if may_wait {
             let lane = match target {
                 Target::Here | Target::Several | Target::Slices => self.lane,
@@ -424,7 +424,7 @@ impl Core {
                 self.start_job(from, request, args);
                 continue;
             }
-            if request.spec.flags.has(Flags::BLOCKING) {
+            if request.spec.flags.contains(Flags::BLOCKING) {
                 self.run_blocking(from, request, args);
                 continue;
             }
@@ -474,7 +474,7 @@ impl Core {
                 self.carry_cursor_on(replies, before);
             }
             ran
-        } else if spec.flags.has(Flags::DENYOOM) && self.store.refuses_writes() {
+        } else if spec.flags.contains(Flags::DENYOOM) && self.store.refuses_writes() {
             RespReply::new(replies, manner.version).error_line(&CommandError::OutOfMemory);
             Ran::Failed
         } else {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use ringlane_base::LaneId;
-use ringlane_store::types::table::Segmented;
+use ringlane_store::types::Segmented;
 use ringlane_store::{Effect, EffectSink, Key, OwnedKey, Store, Sweep};
 
 use crate::core::Core;

@@ -1,7 +1,8 @@
 //! Commands that walk a whole keyspace, in slices between other requests: KEYS.
 
 use ringlane_base::{Database, LaneId};
-use ringlane_command::{Args, CommandSpec, keyspace};
+use ringlane_command::keyspace::{KeySearch, scan_cursor};
+use ringlane_command::{Args, CommandSpec};
 use ringlane_resp::Version;
 
 use crate::core::Core;
@@ -29,7 +30,7 @@ pub struct Job {
 impl Core {
     /// The lane that a cursor's walk has come to.
     pub fn cursor_lane(&self, args: Args<'_>, lane_alone: bool) -> LaneId {
-        let cursor = keyspace::scan_cursor(&args[1]).ok();
+        let cursor = scan_cursor(&args[1]).ok();
         match cursor {
             Some(cursor) if !lane_alone => self.shared.lane_of(ringlane_store::cursor_slot(cursor)),
             Some(_) | None => self.lane,
@@ -89,17 +90,11 @@ impl Core {
         let Some(mut job) = self.jobs.pop_front() else { return };
         let mut reply = RespReply::new(&mut job.keys, job.version);
         let mut found = 0;
-        job.cursor = keyspace::keys_step(
-            &mut self.store,
-            job.database,
-            &job.pattern,
-            job.cursor,
-            JOB_UNITS,
-            &mut |key| {
-                found += 1;
-                reply.bulk_line(key);
-            },
-        );
+        let search = KeySearch { database: job.database, pattern: &job.pattern };
+        job.cursor = search.step(&mut self.store, job.cursor, JOB_UNITS, &mut |key| {
+            found += 1;
+            reply.bulk_line(key);
+        });
         job.found += found;
         self.hand_out_touches(); // Of keys that it found to be due.
         if job.cursor != 0 {

@@ -137,7 +137,7 @@ impl Core {
     #[cold]
     pub fn show_command(&mut self, id: ConnectionId, spec: &CommandSpec, args: Args<'_>) {
         // `SKIP_MONITOR` is for COMMAND INFO: Redis shows scripts too, before what they call.
-        if spec.flags.has(Flags::ADMIN) {
+        if spec.flags.contains(Flags::ADMIN) {
             return;
         }
         let Some(connection) = self.connections.get(id) else { return };

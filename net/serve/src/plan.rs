@@ -498,7 +498,7 @@ fn holds_up(action: Action) -> bool {
     match action {
         Action::Malformed(_) | Action::Command { target: Target::Slices, .. } => true,
         Action::Command { spec, target, .. } => match spec.run {
-            Run::Store(_) if spec.flags.has(Flags::BLOCKING) => true,
+            Run::Store(_) if spec.flags.contains(Flags::BLOCKING) => true,
             Run::Store(_) => match spec.merge {
                 Merge::Together => target == Target::Several,
                 Merge::SpreadJoin | Merge::Cursor | Merge::Pick | Merge::SpreadOk => true,

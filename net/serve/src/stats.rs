@@ -205,10 +205,10 @@ impl Core {
     /// A command was slow enough for the slow log, or to be an event: whether it is for the slow log.
     #[cold]
     fn note_slow(&mut self, spec: &'static CommandSpec, ticks: u64) -> bool {
-        let fast = spec.flags.has(Flags::FAST);
+        let fast = spec.flags.contains(Flags::FAST);
         let event = if fast { Event::FastCommand } else { Event::Command };
         self.note_event(event, ticks / self.ticks_per_us / 1000);
-        ticks >= self.slow_ticks && !spec.flags.has(Flags::SKIP_SLOWLOG)
+        ticks >= self.slow_ticks && !spec.flags.contains(Flags::SKIP_SLOWLOG)
     }
 
     /// Something took so many milliseconds: kept, if that is long.

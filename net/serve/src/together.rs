@@ -124,7 +124,7 @@ impl Together {
     /// Whether it is a command that may wait.
     pub fn may_wait(&self) -> bool {
         let spec = self.commands.requests[0].spec;
-        !self.is_transaction && spec.flags.has(Flags::BLOCKING)
+        !self.is_transaction && spec.flags.contains(Flags::BLOCKING)
     }
 
     fn is_on_databases(&self, position: usize) -> bool {

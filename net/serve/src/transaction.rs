@@ -126,7 +126,7 @@ impl Transaction {
     fn add(&mut self, call: &Call<'_>, here: LaneId, lane_of: impl Fn(Slot) -> LaneId) {
         let Call { spec, target, routed, args, .. } = *call;
         self.writes |= spec.access == Access::Write;
-        self.needs_memory |= spec.flags.has(Flags::DENYOOM);
+        self.needs_memory |= spec.flags.contains(Flags::DENYOOM);
         match spec.run {
             Run::Serve(_) => self.serves = true,
             Run::Store(_) if spec.is_on_databases() => {
@@ -183,7 +183,7 @@ impl Core {
     #[cold]
     pub fn queue_command(&mut self, call: &Call<'_>, manner: Manner) {
         let Call { connection: id, spec, routed, args, .. } = *call;
-        if spec.flags.has(Flags::NO_MULTI) {
+        if spec.flags.contains(Flags::NO_MULTI) {
             self.spoil_transaction(id);
             return self.refuse(id, &CommandError::Fixed(NOT_ALLOWED));
         }

@@ -4,6 +4,7 @@
 
 mod connection;
 mod source;
+mod tally;
 mod worker;
 
 use std::{
@@ -20,6 +21,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
 
+use self::tally::Tally;
 use crate::{
     cluster::Owners,
     cpu::CpuMeter,
@@ -240,16 +242,6 @@ impl Outcome {
     }
 }
 
-/// Latencies of one thread in one second, or the rest of its counts when it ends.
-struct Report {
-    second: u32,
-    reads: Latencies,
-    writes: Latencies,
-    hits: u64,
-    misses: u64,
-    faults: Faults,
-}
-
 /// What threads and the time keeper share.
 struct Shared {
     /// Answers so far, one counter per thread.
@@ -305,17 +297,17 @@ pub fn run(plan: &Plan, meter: Option<CpuMeter>, title: Option<&str>) -> Result<
     };
     let title = title.filter(|_| std::io::stderr().is_terminal());
     let mut keeper = Keeper::new(plan, meter, title)?;
-    let (reports, inbox) = mpsc::channel();
+    let (tallies, inbox) = mpsc::channel();
     let results: Result<()> = std::thread::scope(|scope| {
         let shared = &shared;
         let threads: Vec<_> = workers
             .into_iter()
             .map(|worker| {
-                let reports = reports.clone();
-                scope.spawn(move || worker.run(shared, &reports))
+                let tallies = tallies.clone();
+                scope.spawn(move || worker.run(shared, &tallies))
             })
             .collect();
-        drop(reports);
+        drop(tallies);
         let kept = keeper.mark_at_once(shared);
         shared.start.wait();
         let kept = kept.and_then(|()| keeper.keep(&inbox, shared));
@@ -386,7 +378,7 @@ impl<'a> Keeper<'a> {
 
     /// Until every thread has hung up. The window opens after the warm-up and closes at the time
     /// limit, or when the last operation is answered.
-    fn keep(&mut self, inbox: &mpsc::Receiver<Report>, shared: &Shared) -> Result<()> {
+    fn keep(&mut self, inbox: &mpsc::Receiver<Tally>, shared: &Shared) -> Result<()> {
         const TICK: Duration = Duration::from_millis(20);
         let started = Instant::now();
         let (opens, closes) = match self.plan.work {
@@ -415,7 +407,7 @@ impl<'a> Keeper<'a> {
             let due = [Some(opens), closes].into_iter().flatten().filter(|&due| due > now).min();
             let wait = due.map_or(TICK, |due| TICK.min(due.saturating_duration_since(now)));
             match inbox.recv_timeout(wait) {
-                Ok(report) => self.take(&report),
+                Ok(tally) => self.take(&tally),
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
                 Err(mpsc::RecvTimeoutError::Disconnected) => break,
             }
@@ -434,10 +426,10 @@ impl<'a> Keeper<'a> {
         signals::check()
     }
 
-    fn take(&mut self, report: &Report) {
+    fn take(&mut self, tally: &Tally) {
         const SECONDS_MAX: usize = 86_400;
-        self.reads.add(&report.reads);
-        self.writes.add(&report.writes);
+        self.reads.add(&tally.reads);
+        self.writes.add(&tally.writes);
         // What was drained after the window closed belongs to its last second.
         let last = match self.plan.work {
             Work::Mixed { limit: Limit::Seconds(seconds), .. } => {
@@ -445,15 +437,15 @@ impl<'a> Keeper<'a> {
             }
             Work::Mixed { limit: Limit::Operations(_), .. } | Work::Preload => SECONDS_MAX,
         };
-        let second = (report.second as usize).min(last);
+        let second = (tally.second as usize).min(last);
         if self.seconds.len() <= second {
             self.seconds.resize_with(second + 1, Latencies::default);
         }
-        self.seconds[second].add(&report.reads);
-        self.seconds[second].add(&report.writes);
-        self.hits += report.hits;
-        self.misses += report.misses;
-        self.faults.add(&report.faults);
+        self.seconds[second].add(&tally.reads);
+        self.seconds[second].add(&tally.writes);
+        self.hits += tally.hits;
+        self.misses += tally.misses;
+        self.faults.add(&tally.faults);
     }
 
     fn show(&self, completed: u64, per_second: f64) {

@@ -14,8 +14,13 @@ const POOL_KEYS_MAX: usize = 1024;
 /// none (fewer keys than slots) must not spin for ever.
 const DRAWS_MAX: u32 = 1_000_000;
 
-/// A thread's supply of key numbers.
-pub enum Source {
+/// A thread's supply of keys.
+pub struct Source {
+    shape: Shape,
+    supply: Supply,
+}
+
+enum Supply {
     /// Each number of a range once: every endpoint walks the range and takes what it owns.
     Sequence { range: Range<u64>, next: Vec<u64> },
     /// Drawn numbers, kept apart by owner, so that each endpoint's keys have the drawn popularity.
@@ -23,12 +28,14 @@ pub enum Source {
 }
 
 impl Source {
-    pub fn sequence(range: Range<u64>, endpoints: usize) -> Self {
-        Self::Sequence { next: vec![range.start; endpoints], range }
+    pub fn sequence(shape: Shape, range: Range<u64>, endpoints: usize) -> Self {
+        let next = vec![range.start; endpoints];
+        Self { shape, supply: Supply::Sequence { next, range } }
     }
 
-    pub fn drawn(shape: &Shape, popularity: Popularity, endpoints: usize) -> Self {
-        Self::Drawn { draw: Draw::new(shape.keys, popularity), pools: vec![Vec::new(); endpoints] }
+    pub fn drawn(shape: Shape, popularity: Popularity, endpoints: usize) -> Self {
+        let draw = Draw::new(shape.keys, popularity);
+        Self { shape, supply: Supply::Drawn { draw, pools: vec![Vec::new(); endpoints] } }
     }
 
     /// The next key for this endpoint; None at the end of a sequence. `key` is left holding its
@@ -37,19 +44,19 @@ impl Source {
     pub fn next(
         &mut self,
         endpoint: usize,
-        shape: &Shape,
         owners: &Owners,
         random: &mut Random,
         key: &mut Vec<u8>,
     ) -> Option<u64> {
+        let Self { shape, supply } = self;
         let single = owners.endpoints.len() == 1;
         let mut spell = |number: u64| {
             key.clear();
             shape.push_key(number, key);
             if single { 0 } else { owners.of(key) }
         };
-        match self {
-            Self::Sequence { range, next } => {
+        match supply {
+            Supply::Sequence { range, next } => {
                 while next[endpoint] < range.end {
                     let number = next[endpoint];
                     next[endpoint] += 1;
@@ -59,7 +66,7 @@ impl Source {
                 }
                 None
             }
-            Self::Drawn { draw, pools } => {
+            Supply::Drawn { draw, pools } => {
                 if let Some(number) = pools[endpoint].pop() {
                     spell(number);
                     return Some(number);

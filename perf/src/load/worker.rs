@@ -12,16 +12,15 @@ use rustix::{
 };
 
 use super::{
-    Faults, Limit, PATIENCE, Pace, Plan, Report, Shared, Work,
+    Limit, PATIENCE, Pace, Plan, Shared, Work,
     connection::{Connection, InFlight, READ_BYTES},
     source::Source,
+    tally::{Expected, Tally},
 };
 use crate::{
     cluster::Owners,
     cpu::pin,
     keyspace::{Values, mix},
-    latency::Latencies,
-    protocol::Answer,
     zipf::Random,
 };
 
@@ -62,16 +61,6 @@ struct Schedule {
     exhausted: bool,
 }
 
-/// What a thread has seen since its last report.
-struct Tally {
-    second: u32,
-    reads: Latencies,
-    writes: Latencies,
-    hits: u64,
-    misses: u64,
-    faults: Faults,
-}
-
 impl Worker {
     /// Opens this thread's share of the connections, in turn over the endpoints.
     pub fn connect(plan: &Plan, owners: Arc<Owners>, thread: usize) -> Result<Self> {
@@ -93,10 +82,10 @@ impl Worker {
             Work::Preload => {
                 let keys = u128::from(plan.shape.keys);
                 let at = |thread: usize| (keys * thread as u128 / threads as u128) as u64;
-                Source::sequence(at(thread)..at(thread + 1), owners.endpoints.len())
+                Source::sequence(plan.shape, at(thread)..at(thread + 1), owners.endpoints.len())
             }
             Work::Mixed { popularity, .. } => {
-                Source::drawn(&plan.shape, popularity, owners.endpoints.len())
+                Source::drawn(plan.shape, popularity, owners.endpoints.len())
             }
         };
         Ok(Self {
@@ -109,27 +98,27 @@ impl Worker {
             random: Random::new(mix(plan.seed).wrapping_add(thread as u64)),
             key: Vec::new(),
             schedule: Schedule::new(plan, thread),
-            tally: Tally::new(),
+            tally: Tally::default(),
             plan: plan.clone(),
         })
     }
 
-    /// Sends and receives until the plan is done, then drains. Reports every second.
-    pub fn run(mut self, shared: &Shared, reports: &Sender<Report>) -> Result<()> {
+    /// Sends and receives until the plan is done, then drains. Hands its tally in every second.
+    pub fn run(mut self, shared: &Shared, tallies: &Sender<Tally>) -> Result<()> {
         let pinned = match self.plan.cores.get(self.thread) {
             Some(&core) => pin(&[core]),
             None => Ok(()),
         };
         shared.start.wait();
-        let result = pinned.and_then(|()| self.turns(shared, reports));
+        let result = pinned.and_then(|()| self.turns(shared, tallies));
         if result.is_err() {
             shared.stop.store(true, Ordering::Relaxed);
         }
-        self.tally.report(reports);
+        self.tally.hand_in(tallies);
         result
     }
 
-    fn turns(&mut self, shared: &Shared, reports: &Sender<Report>) -> Result<()> {
+    fn turns(&mut self, shared: &Shared, tallies: &Sender<Tally>) -> Result<()> {
         let start = Instant::now();
         let mut input = vec![0; READ_BYTES];
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
@@ -172,7 +161,7 @@ impl Worker {
             self.tally.turn_over(
                 start.elapsed().as_nanos() as u64,
                 self.schedule.opens_ns,
-                reports,
+                tallies,
             );
         }
     }
@@ -193,7 +182,9 @@ impl Worker {
             let mut now_ns = None;
             connection.receive(plan.target.protocol, input, |request, answer| {
                 let now_ns = *now_ns.get_or_insert_with(|| start.elapsed().as_nanos() as u64);
-                tally.count(plan, values, request, answer, now_ns, schedule.opens_ns);
+                let measured = request.since_ns >= schedule.opens_ns;
+                let latency_ns = measured.then(|| now_ns.saturating_sub(request.since_ns));
+                tally.count(request, answer, Expected { plan, values }, latency_ns);
                 answered += 1;
             })?;
         }
@@ -268,8 +259,7 @@ impl Worker {
     fn push_request(&mut self, index: usize, since_ns: u64) -> bool {
         let Self { plan, connections, source, owners, random, key, values, .. } = self;
         let connection = &mut connections[index];
-        let Some(number) = source.next(connection.endpoint, &plan.shape, owners, random, key)
-        else {
+        let Some(number) = source.next(connection.endpoint, owners, random, key) else {
             return false;
         };
         let is_read = match plan.work {
@@ -390,93 +380,5 @@ impl Schedule {
     fn advance(&mut self, random: &mut Random) {
         let scale = if self.poisson { -(1.0 - random.unit()).ln() } else { 1.0 };
         self.next_due_ns += self.gap_ns * scale;
-    }
-}
-
-impl Tally {
-    fn new() -> Self {
-        Self {
-            second: 0,
-            reads: Latencies::default(),
-            writes: Latencies::default(),
-            hits: 0,
-            misses: 0,
-            faults: Faults::default(),
-        }
-    }
-
-    /// Checks an answer and records its latency, unless it belongs to the warm-up.
-    #[inline]
-    fn count(
-        &mut self,
-        plan: &Plan,
-        values: &Values,
-        request: InFlight,
-        answer: Answer<'_>,
-        now_ns: u64,
-        opens_ns: u64,
-    ) {
-        let measured = request.since_ns >= opens_ns;
-        match (request.is_read, answer) {
-            (true, Answer::Value(value)) => {
-                self.hits += u64::from(measured);
-                if !values.is_right(&plan.shape, request.number, value) {
-                    self.wrong(request.number, value);
-                }
-            }
-            (true, Answer::Missing) => {
-                self.misses += u64::from(measured);
-                if !plan.misses_allowed {
-                    self.faults.unexpected_misses += 1;
-                    self.first(|| format!("key number {} is not there", request.number));
-                }
-            }
-            (false, Answer::Stored) => {}
-            (_, Answer::Error(text)) => {
-                self.faults.errors += 1;
-                self.faults.redirects +=
-                    u64::from(text.starts_with(b"MOVED ") || text.starts_with(b"ASK "));
-                self.first(|| String::from_utf8_lossy(text).into_owned());
-            }
-            (true, Answer::Stored) | (false, Answer::Value(_) | Answer::Missing) => {
-                self.faults.wrong_values += 1;
-                self.first(|| "an answer of the other command's kind".into());
-            }
-        }
-        if measured {
-            let latency_ns = now_ns.saturating_sub(request.since_ns);
-            let latencies = if request.is_read { &mut self.reads } else { &mut self.writes };
-            latencies.record_ns(latency_ns, 1);
-        }
-    }
-
-    #[cold]
-    fn wrong(&mut self, number: u64, value: &[u8]) {
-        self.faults.wrong_values += 1;
-        self.first(|| {
-            let shown = String::from_utf8_lossy(&value[..value.len().min(24)]).into_owned();
-            format!("key number {number} holds {} bytes beginning {shown:?}", value.len())
-        });
-    }
-
-    #[cold]
-    fn first(&mut self, text: impl FnOnce() -> String) {
-        self.faults.first.get_or_insert_with(text);
-    }
-
-    /// Hands in the last second when a new one has begun.
-    fn turn_over(&mut self, now_ns: u64, opens_ns: u64, reports: &Sender<Report>) {
-        let second = (now_ns.saturating_sub(opens_ns) / 1_000_000_000) as u32;
-        if second != self.second {
-            self.report(reports);
-            self.second = second;
-        }
-    }
-
-    fn report(&mut self, reports: &Sender<Report>) {
-        let fresh = Self { second: self.second, ..Self::new() };
-        let Self { second, reads, writes, hits, misses, faults } = std::mem::replace(self, fresh);
-        // Nobody listens only when the run has failed already.
-        let _ = reports.send(Report { second, reads, writes, hits, misses, faults });
     }
 }

@@ -4,6 +4,7 @@
 //!
 //! payload: | type 1 | value … | version of the form 2 | CRC-64 8 |, little-endian.
 
+mod form;
 mod packed;
 mod read;
 mod stream;
@@ -33,8 +34,6 @@ const VERSION_MAX: u16 = 14;
 const VERSION_VALKEY: u16 = 80;
 /// Bytes of a payload that take as long to restore as one element of a collection to answer.
 const BYTES_AN_ELEMENT: usize = 8;
-/// The type of a string, in the first byte of a payload.
-const TEXT: u8 = 0;
 /// A checksum of a byte takes as long as copying so many.
 const VISITS_A_BYTE: usize = 4;
 /// Version and checksum.
@@ -157,7 +156,7 @@ pub fn restore(context: &mut Context<'_>) -> Result<(), CommandError> {
     // Elements are taken to be short: one that goes aside for nothing has lost little.
     let payload = &context.args[3];
     match payload.first() {
-        Some(&TEXT) | None => context.limits.claim_bytes(payload.len() * VISITS_A_BYTE)?,
+        Some(&form::TEXT) | None => context.limits.claim_bytes(payload.len() * VISITS_A_BYTE)?,
         Some(_) => context.limits.claim(payload.len() / BYTES_AN_ELEMENT)?,
     }
     let (body, version) = checked(&context.args[3])?;

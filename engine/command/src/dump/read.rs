@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use ringlane_base::Millis;
 
 use super::stream::{self, RestoredStream};
-use super::{VERSION_VALKEY, packed};
+use super::{VERSION_VALKEY, form, packed};
 
 /// A value that was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,40 +123,42 @@ pub fn value(body: &[u8], version: u16) -> Option<Restored> {
 
 fn typed(kind: u8, version: u16, bytes: &mut Bytes<'_>) -> Option<Restored> {
     Some(match kind {
-        0 => Restored::Text(bytes.owned()?),
-        1 => Restored::List(strings(bytes)?),
-        2 => distinct_set(strings(bytes)?)?,
-        3 => sorted(bytes, old_score)?,
-        5 => sorted(bytes, |bytes| Some(f64::from_le_bytes(bytes.array()?)))?,
-        4 => hash(bytes, |_| Some(None))?,
-        10 => Restored::List(packed::ziplist(&bytes.string()?)?),
-        11 => distinct_set(packed::intset(&bytes.string()?)?)?,
-        12 => sorted_of(packed::ziplist(&bytes.string()?)?)?,
-        13 => hash_of(packed::ziplist(&bytes.string()?)?)?,
-        14 => quicklist(bytes, |bytes| packed::ziplist(&bytes.string()?))?,
-        16 => hash_of(packed::listpack(&bytes.string()?)?)?,
-        17 => sorted_of(packed::listpack(&bytes.string()?)?)?,
-        18 => quicklist(bytes, |bytes| match bytes.length()? {
+        form::TEXT => Restored::Text(bytes.owned()?),
+        form::LIST => Restored::List(strings(bytes)?),
+        form::SET => distinct_set(strings(bytes)?)?,
+        form::SORTED_TEXT_SCORES => sorted(bytes, old_score)?,
+        form::SORTED => sorted(bytes, |bytes| Some(f64::from_le_bytes(bytes.array()?)))?,
+        form::HASH => hash(bytes, |_| Some(None))?,
+        form::LIST_ZIPLIST => Restored::List(packed::ziplist(&bytes.string()?)?),
+        form::SET_INTSET => distinct_set(packed::intset(&bytes.string()?)?)?,
+        form::SORTED_ZIPLIST => sorted_of(packed::ziplist(&bytes.string()?)?)?,
+        form::HASH_ZIPLIST => hash_of(packed::ziplist(&bytes.string()?)?)?,
+        form::LIST_ZIPLISTS => quicklist(bytes, |bytes| packed::ziplist(&bytes.string()?))?,
+        form::HASH_LISTPACK => hash_of(packed::listpack(&bytes.string()?)?)?,
+        form::SORTED_LISTPACK => sorted_of(packed::listpack(&bytes.string()?)?)?,
+        form::LIST_LISTPACKS => quicklist(bytes, |bytes| match bytes.length()? {
             1 => Some(vec![bytes.owned()?]),
             2 => packed::listpack(&bytes.string()?),
             _ => None,
         })?,
-        form if stream::FORMS.contains(&form) => {
-            Restored::Stream(Box::new(stream::read(form, bytes)?))
+        kind if form::STREAMS.contains(&kind) => {
+            Restored::Stream(Box::new(stream::read(kind, bytes)?))
         }
-        20 => distinct_set(packed::listpack(&bytes.string()?)?)?,
+        form::SET_LISTPACK => distinct_set(packed::listpack(&bytes.string()?)?)?,
         // Valkey 9's own form, by a number that Redis had used before its 7.4 was out.
-        22 if version == VERSION_VALKEY => valkey_hash(bytes)?,
-        22 => hash(bytes, |bytes| bytes.length().map(|at| (at > 0).then_some(Millis(at))))?,
-        23 => hash_with_times(packed::listpack(&bytes.string()?)?)?,
-        24 => {
+        form::HASH_EXPIRY_EARLY if version == VERSION_VALKEY => valkey_hash(bytes)?,
+        form::HASH_EXPIRY_EARLY => {
+            hash(bytes, |bytes| bytes.length().map(|at| (at > 0).then_some(Millis(at))))?
+        }
+        form::HASH_LISTPACK_EXPIRY_EARLY => hash_with_times(packed::listpack(&bytes.string()?)?)?,
+        form::HASH_EXPIRY => {
             let first = u64::from_le_bytes(bytes.array()?);
             hash(bytes, |bytes| match bytes.length()? {
                 0 => Some(None),
                 after => Some(Some(Millis(first.checked_add(after - 1)?))),
             })?
         }
-        25 => {
+        form::HASH_LISTPACK_EXPIRY => {
             bytes.array::<8>()?;
             hash_with_times(packed::listpack(&bytes.string()?)?)?
         }

@@ -23,20 +23,15 @@
 use std::collections::BTreeMap;
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Edit, Group, Pending, Stream, StreamEntry, StreamId, StreamView};
+use ringlane_store::types::{
+    Delivery, Edit, Group, Pending, Stream, StreamEntry, StreamId, StreamView,
+};
 
+use super::form;
 use super::packed::{self, Listpack};
 use super::read::{Bytes, TEXT_BYTES_MAX};
 use super::write::{length, string};
 use crate::CommandError;
-
-pub const FORM_5: u8 = 15;
-pub const FORM_7_0: u8 = 19;
-pub const FORM_7_2: u8 = 21;
-pub const FORM_8_6: u8 = 26;
-pub const FORM_8_8: u8 = 27;
-/// Every form that is read.
-pub const FORMS: [u8; 5] = [FORM_5, FORM_7_0, FORM_7_2, FORM_8_6, FORM_8_8];
 
 const DELETED: i64 = 1;
 const SAME_NAMES: i64 = 2;
@@ -255,7 +250,7 @@ pub fn read(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredStream> {
         return None;
     }
     stream.added = count;
-    if form != FORM_5 {
+    if form != form::STREAM_5 {
         bytes.lengths_id()?; // The first is where the first entry is.
         stream.deleted = bytes.lengths_id()?;
         stream.added = bytes.length().filter(|added| *added <= COUNT_MAX)?;
@@ -264,7 +259,7 @@ pub fn read(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredStream> {
     for _ in 0..groups {
         stream.groups.push(read_group(form, bytes)?);
     }
-    if form >= FORM_8_6 {
+    if form >= form::STREAM_8_6 {
         pass_producers(bytes)?;
     }
     is_distinct(&stream.groups, |group| &group.name).then_some(stream)
@@ -351,7 +346,7 @@ fn read_group(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredGroup> {
     let name = bytes.string()?.into_owned();
     let last = bytes.lengths_id()?;
     let read = match form {
-        FORM_5 => Read::Unsaid,
+        form::STREAM_5 => Read::Unsaid,
         _ => match bytes.length()? {
             READ_UNKNOWN => Read::Unknown,
             read if read <= COUNT_MAX => Read::Known(read),
@@ -371,7 +366,7 @@ fn read_group(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredGroup> {
     for _ in 0..bytes.count(10)? {
         let name = bytes.string()?.into_owned();
         let seen = millis(bytes.time()?).unwrap_or_default();
-        let active = if form >= FORM_7_2 { millis(bytes.time()?) } else { Some(seen) };
+        let active = if form >= form::STREAM_7_2 { millis(bytes.time()?) } else { Some(seen) };
         let mut its = Vec::new();
         for _ in 0..bytes.count(16)? {
             let id = bytes.id()?;
@@ -381,7 +376,7 @@ fn read_group(form: u8, bytes: &mut Bytes<'_>) -> Option<RestoredGroup> {
         }
         consumers.push(RestoredConsumer { name, seen, active, pending: its });
     }
-    if form >= FORM_8_8 && bytes.count(16)? > 0 {
+    if form >= form::STREAM_8_8 && bytes.count(16)? > 0 {
         return None;
     }
     let fine = pending.is_empty() && is_distinct(&consumers, |consumer| &consumer.name);
@@ -440,8 +435,9 @@ impl RestoredStream {
             stream.set_group(&group.name, group.last, read);
             for consumer in &group.consumers {
                 stream.set_consumer(&group.name, &consumer.name, consumer.seen, consumer.active);
-                for &(id, at, deliveries) in &consumer.pending {
-                    stream.pend(&group.name, id, &consumer.name, at, deliveries);
+                for &(id, at, count) in &consumer.pending {
+                    let delivery = Delivery { consumer: &consumer.name, at, count };
+                    stream.deliver(&group.name, id, delivery);
                 }
             }
         }

@@ -5,15 +5,8 @@ use ringlane_base::Millis;
 use ringlane_store::types::{CollectionType, Hash, HashView, Item, List, Set, SortedSet, Stream};
 use ringlane_store::{CollectionView, TypeName, Value};
 
-use super::{VERSION, VERSION_WITH_FIELD_EXPIRY, stream};
+use super::{VERSION, VERSION_WITH_FIELD_EXPIRY, form, stream};
 use crate::CommandError;
-
-pub const TEXT: u8 = 0;
-pub const LIST: u8 = 1;
-pub const SET: u8 = 2;
-pub const HASH: u8 = 4;
-pub const SORTED: u8 = 5;
-pub const HASH_WITH_EXPIRY: u8 = 24;
 
 /// Writes type and value; returns the version of the form.
 ///
@@ -32,7 +25,7 @@ pub fn value(value: Value<'_>, now: Millis, out: &mut Vec<u8>) -> Result<u16, Co
 }
 
 fn write_text(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(TEXT);
+    out.push(form::TEXT);
     string(bytes, out);
 }
 
@@ -45,19 +38,19 @@ fn collection(
         TypeName::String => unreachable!("a string is no collection"),
         TypeName::List => {
             let list = List::view(view.body, now);
-            out.push(LIST);
+            out.push(form::LIST);
             length(list.len() as u64, out);
             list.iter().for_each(|element| item(element, out));
         }
         TypeName::Set => {
             let set = Set::view(view.body, now);
-            out.push(SET);
+            out.push(form::SET);
             length(set.len() as u64, out);
             set.iter().for_each(|member| item(member, out));
         }
         TypeName::SortedSet => {
             let sorted = SortedSet::view(view.body, now);
-            out.push(SORTED);
+            out.push(form::SORTED);
             length(sorted.len() as u64, out);
             for (member, score) in sorted.iter() {
                 item(member, out);
@@ -66,7 +59,7 @@ fn collection(
         }
         TypeName::Hash => return Ok(hash(Hash::view(view.body, now), out)),
         TypeName::Stream => {
-            out.push(stream::FORM_7_0);
+            out.push(form::STREAM_7_0);
             stream::write(Stream::view(view.body, now), out)?;
         }
     }
@@ -77,7 +70,7 @@ fn hash(hash: HashView<'_>, out: &mut Vec<u8>) -> u16 {
     // Those that are due are not shown, so they are counted by walking.
     let count = hash.iter().count() as u64;
     let Some(first) = hash.fields().filter_map(|field| field.expiry).min() else {
-        out.push(HASH);
+        out.push(form::HASH);
         length(count, out);
         for (field, value) in hash.iter() {
             item(field, out);
@@ -85,7 +78,7 @@ fn hash(hash: HashView<'_>, out: &mut Vec<u8>) -> u16 {
         }
         return VERSION;
     };
-    out.push(HASH_WITH_EXPIRY);
+    out.push(form::HASH_EXPIRY);
     out.extend_from_slice(&first.0.to_le_bytes());
     length(count, out);
     for field in hash.fields() {

@@ -8,21 +8,21 @@ mod counted;
 mod deque;
 mod dispatch;
 mod due;
-pub mod hash;
+mod hash;
 mod hash_block;
 mod hash_table;
 mod intset;
-pub mod list;
-pub mod pack;
+mod list;
+mod pack;
 mod packable;
 mod run;
-pub mod set;
-pub mod sorted;
-pub mod stream;
+mod set;
+pub(crate) mod sorted;
+mod stream;
 mod stream_change;
-pub mod stream_groups;
-pub mod table;
-pub mod thin;
+mod stream_groups;
+mod table;
+pub(crate) mod thin;
 mod tree;
 
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub use self::stream::{
     Entries, EntriesBack, Stream, StreamEntry, StreamId, StreamLog, StreamView, Trim, TrimTo,
 };
 pub use self::stream_change::StreamChange;
-pub use self::stream_groups::{Consumer, Group, Pending};
-pub use self::table::hash_bytes as member_hash;
+pub use self::stream_groups::{Consumer, Delivery, Group, Pending};
+pub use self::table::{Segmented, hash_bytes as member_hash};
 use crate::TypeName;
 use crate::memory::size_class;
 

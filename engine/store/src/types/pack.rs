@@ -233,15 +233,8 @@ fn score_item(score: f64) -> Option<Item<'static>> {
     (integer as f64 == score).then_some(Item::Integer(integer))
 }
 
-/// Appends a score: a small integer in few bytes, anything else in 9. Minus zero becomes zero,
-/// which it equals.
-pub fn write_score(score: f64, out: &mut Vec<u8>) {
-    let at = out.len();
-    out.resize(at + score_len(score), 0);
-    put_score(score, &mut out[at..]);
-}
-
-/// Writes a score into exactly its `score_len` bytes.
+/// Writes a score into exactly its `score_len` bytes: a small integer takes few, anything else 9.
+/// Minus zero becomes zero, which it equals.
 ///
 /// # Panics
 /// If the place is of another length.
@@ -253,7 +246,7 @@ pub fn put_score(score: f64, place: &mut [u8]) {
     place[1..].copy_from_slice(&score.to_le_bytes());
 }
 
-/// How many bytes `write_score` appends.
+/// How many bytes a score takes.
 pub fn score_len(score: f64) -> usize {
     score_item(score).map_or(DOUBLE_LEN, |item| item.packed_len())
 }
@@ -317,6 +310,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn write_score(score: f64, out: &mut Vec<u8>) {
+        let at = out.len();
+        out.resize(at + score_len(score), 0);
+        put_score(score, &mut out[at..]);
+    }
 
     fn round(item: Item<'_>) -> usize {
         let mut block = Vec::new();

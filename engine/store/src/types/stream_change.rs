@@ -2,7 +2,7 @@
 
 use ringlane_base::Millis;
 
-use super::{Edit, Stream, StreamId};
+use super::{Delivery, Edit, Stream, StreamId};
 
 /// One primitive change, as all of `Change`: absolute and deterministic.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,7 +86,8 @@ impl Edit<'_, Stream> {
                 self.remove_consumer(group, consumer);
             }
             StreamChange::Pending { group, id, consumer, delivered_at, deliveries } => {
-                self.pend(group, *id, consumer, *delivered_at, *deliveries);
+                let delivery = Delivery { consumer, at: *delivered_at, count: *deliveries };
+                self.deliver(group, *id, delivery);
             }
             StreamChange::Settled { group, id } => {
                 self.settle(group, *id);

@@ -38,6 +38,16 @@ pub struct Pending {
     pub deliveries: u64,
 }
 
+/// That an entry is given out.
+#[derive(Clone, Copy, Debug)]
+pub struct Delivery<'a> {
+    /// To whom; it comes to be if the group does not know it.
+    pub consumer: &'a [u8],
+    pub at: Millis,
+    /// How often the entry has been given out, this time included.
+    pub count: u64,
+}
+
 /// A consumer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consumer {
@@ -170,14 +180,15 @@ impl Group {
         Some(consumer.pending.len() as u64)
     }
 
-    fn pend(&mut self, id: StreamId, consumer: &[u8], delivered_at: Millis, deliveries: u64) {
+    fn deliver(&mut self, id: StreamId, delivery: Delivery<'_>) {
+        let Delivery { consumer, at, count } = delivery;
         let number = match self.consumers.get(consumer) {
             Some(consumer) => consumer.number,
-            None => self.set_consumer(consumer, delivered_at, Some(delivered_at)),
+            None => self.set_consumer(consumer, at, Some(at)),
         };
         self.settle(id);
-        self.pending.insert(id, Pending { consumer: number, delivered_at, deliveries });
-        self.by_age.insert((delivered_at, id));
+        self.pending.insert(id, Pending { consumer: number, delivered_at: at, deliveries: count });
+        self.by_age.insert((at, id));
         let consumer = self.consumers.get_mut(consumer).expect("just found or made");
         consumer.pending.insert(id);
         self.bytes += PENDING_BYTES;
@@ -308,21 +319,14 @@ impl Edit<'_, Stream> {
     }
 
     /// Gives an entry to a consumer of a group that is there, whoever had it before.
-    pub fn pend(
-        &mut self,
-        group: &[u8],
-        id: StreamId,
-        consumer: &[u8],
-        delivered_at: Millis,
-        deliveries: u64,
-    ) {
-        self.with_group(group, |group| group.pend(id, consumer, delivered_at, deliveries));
+    pub fn deliver(&mut self, group: &[u8], id: StreamId, delivery: Delivery<'_>) {
+        self.with_group(group, |group| group.deliver(id, delivery));
         self.record(|| StreamChange::Pending {
             group: group.into(),
             id,
-            consumer: consumer.into(),
-            delivered_at,
-            deliveries,
+            consumer: delivery.consumer.into(),
+            delivered_at: delivery.at,
+            deliveries: delivery.count,
         });
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::types::Change;
+use crate::types::{Change, Delivery};
 
 type Entry = Vec<(Vec<u8>, Vec<u8>)>;
 /// Group, then id: consumer, time, deliveries.
@@ -168,7 +168,8 @@ fn change_groups(dice: &mut fastrand::Rng, subject: &mut Subject, model: &mut Mo
             assert_eq!(settled, given.remove(&id).is_some());
         }
         _ => {
-            subject.edit(|stream| stream.pend(group, id, consumer, Millis(at), deliveries));
+            let delivery = Delivery { consumer, at: Millis(at), count: deliveries };
+            subject.edit(|stream| stream.deliver(group, id, delivery));
             given.insert(id, (consumer.to_vec(), at, deliveries));
         }
     }

@@ -53,11 +53,11 @@ impl Core {
         }
         let classes = self.live.notify_keyspace_events;
         for notice in &notices {
-            if classes.has(NoticeClasses::KEYSPACE) {
+            if classes.contains(NoticeClasses::KEYSPACE) {
                 let event = Bytes::from_static(notice.event.as_bytes());
                 self.publish_notice("keyspace", notice, &notice.key, event);
             }
-            if classes.has(NoticeClasses::KEYEVENT) {
+            if classes.contains(NoticeClasses::KEYEVENT) {
                 let key = Bytes::copy_from_slice(&notice.key);
                 self.publish_notice("keyevent", notice, notice.event.as_bytes(), key);
             }

@@ -188,7 +188,7 @@ impl Core {
     fn clear_desk(&mut self, together: &mut Together, desk: Desk) {
         let Desk { mut scratch, recorder, .. } = desk;
         scratch.set_effect_sink(None);
-        scratch.set_notice_mask(NoticeClasses::NONE);
+        scratch.set_notice_mask(NoticeClasses::empty());
         for (_, Wanted { named, lend }) in together.wanted(together.segment(), self.live.databases)
         {
             if lend {

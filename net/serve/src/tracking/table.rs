@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use ringlane_base::LaneId;
-use ringlane_store::types::table::Segmented;
+use ringlane_store::types::Segmented;
 use ringlane_store::{Key, OwnedKey};
 use smallvec::SmallVec;
 

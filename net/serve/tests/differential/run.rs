@@ -177,7 +177,7 @@ fn is_of_newer_meaning(words: &[Vec<u8>]) -> bool {
 
 /// A timeout that ends before long, wherever the command has one.
 fn shorten(spec: &CommandSpec, words: &mut [Vec<u8>]) {
-    if !spec.flags.has(Flags::BLOCKING) {
+    if !spec.flags.contains(Flags::BLOCKING) {
         return;
     }
     let long = |word: &[u8], most: f64| {
@@ -633,7 +633,7 @@ impl Pair {
                     | Merge::Pick
             );
             // What 7.2 words anew is compared outside of scripts, which may hide it in a string.
-            let unfit = spec.flags.has(Flags::BLOCKING)
+            let unfit = spec.flags.contains(Flags::BLOCKING)
                 || spec.group == Group::Connection
                 || of_all_lanes && self.lanes > 1
                 // Redis takes it for a command that may write, in read-only scripts too.
