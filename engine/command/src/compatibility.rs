@@ -610,13 +610,18 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("zscan", "the order is the table's own"),
 ];
 
+/// Longer notes stand on the page once; further commands refer to the first.
+const NOTE_BYTES_REPEATED_MAX: usize = 120;
+
 /// The page, in Markdown.
 pub fn page() -> String {
     let mut page = String::from(
         "# Compatibility\n\nEvery command of Redis (up to 8.8) and Valkey (up to 9.1): whether it is \
-         here, and how it differs where it does. Written from the command table; a test holds this \
-         page to it.\n\n| command | since | here | |\n|---|---|---|---|\n",
+         here, and how it differs where it does. *Since* names the server that first had it; `Redis` \
+         alone means 7.0 or before. Written from the command table; a test holds this page to \
+         it.\n\n| command | since | here | how, or why not |\n|---|---|---|---|\n",
     );
+    let mut long_notes: Vec<(&str, String)> = Vec::new();
     for (name, origin) in KNOWN {
         let shown = name.to_ascii_uppercase().replace('|', " ");
         let (here, note) = if is_here(name) {
@@ -626,6 +631,14 @@ pub fn page() -> String {
             }
         } else {
             ("no", told(ABSENT, name).unwrap_or("not there"))
+        };
+        let note = if let Some((_, first)) = long_notes.iter().find(|(told, _)| *told == note) {
+            format!("as `{first}`")
+        } else {
+            if note.len() > NOTE_BYTES_REPEATED_MAX {
+                long_notes.push((note, shown.clone()));
+            }
+            note.to_owned()
         };
         writeln!(page, "| `{shown}` | {origin} | {here} | {note} |").expect("a string takes all");
     }
@@ -675,7 +688,11 @@ mod tests {
     fn every_command_of_ours_is_on_the_page() {
         for spec in table::all() {
             let known = KNOWN.iter().any(|(name, _)| *name == spec.name);
-            assert!(known, "{} is not among the known commands", spec.name);
+            assert!(
+                known,
+                "{} has no line in KNOWN: name it there, with who first had it",
+                spec.name
+            );
         }
     }
 }

@@ -174,6 +174,9 @@ fn the_pages_are_the_tables() {
             std::fs::write(&path, &page).expect("the page can be written");
         }
         let written = std::fs::read_to_string(&path).expect("the page is there");
-        assert!(written == page, "docs/{name} is stale: run with RINGLANE_WRITE=1");
+        assert!(
+            written == page,
+            "docs/{name} is stale: RINGLANE_WRITE=1 cargo test -p ringlane-command --test rows writes it anew"
+        );
     }
 }

@@ -70,7 +70,7 @@ mod tests {
         assert!(
             page == reference(),
             "docs/settings.md is behind the table: \
-             cargo run -- --print-settings-reference > docs/settings.md"
+             RINGLANE_WRITE=1 cargo test -p ringlane-settings writes it anew"
         );
     }
 }
