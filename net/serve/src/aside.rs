@@ -262,6 +262,12 @@ impl Core {
         self.go_on_aside(index, aside, slice);
     }
 
+    /// What this lane runs of a transaction that holds all its slots itself.
+    pub fn begin_share(&mut self, from: LaneId, errand: Box<Errand>) {
+        let index = self.asides.under_way.insert(Box::new(Aside::of_errand(from, errand, 0)));
+        self.asides.due.push_back(index);
+    }
+
     /// One slice of the transaction whose turn it is.
     pub fn work_on_asides(&mut self) {
         let Some(index) = self.asides.due.pop_front() else { return };

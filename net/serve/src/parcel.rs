@@ -73,6 +73,16 @@ impl Request {
         Manner { database, version, no_touch, mark, limits }
     }
 
+    /// How many arguments it has after its name.
+    pub fn arguments(&self) -> usize {
+        (self.args.1 - self.args.0) as usize
+    }
+
+    /// The same command for one of its keys.
+    pub fn of_one_key(self, return_to: ReturnTo) -> Self {
+        Self { return_to, routed: None, ..self }
+    }
+
     /// The slot of its key, if it is a command of one.
     pub fn only_slot(&self) -> Option<Slot> {
         self.routed.filter(|_| self.spec.keys == Keys::First).map(|routed| routed.slot)
@@ -142,6 +152,35 @@ impl Parcel {
             Place::Bytes(start, end) => &self.bytes[start as usize..end as usize],
             Place::Blob(index) => &self.blobs[index as usize][..],
         }));
+    }
+
+    /// One of a request's arguments after its name.
+    pub fn argument(&self, request: &Request, index: usize) -> &[u8] {
+        match self.args[request.args.0 as usize + index] {
+            Place::Bytes(start, end) => &self.bytes[start as usize..end as usize],
+            Place::Blob(index) => &self.blobs[index as usize][..],
+        }
+    }
+
+    /// Adds a request with those of its arguments to another parcel, large values shared.
+    pub fn copy_to(&self, other: &mut Self, request: Request, arguments: Range<usize>) {
+        let first = other.args.len() as u32;
+        let from = request.args.0 as usize;
+        for place in &self.args[from + arguments.start..from + arguments.end] {
+            let place = match *place {
+                Place::Bytes(start, end) => {
+                    let at = other.bytes.len() as u32;
+                    other.bytes.extend_from_slice(&self.bytes[start as usize..end as usize]);
+                    Place::Bytes(at, other.bytes.len() as u32)
+                }
+                Place::Blob(index) => {
+                    other.blobs.push(self.blobs[index as usize].clone());
+                    Place::Blob(other.blobs.len() as u32 - 1)
+                }
+            };
+            other.args.push(place);
+        }
+        other.requests.push(Request { args: (first, other.args.len() as u32), ..request });
     }
 
     /// Every key that a request names, with the database in which it is meant; a key may come twice.
@@ -277,7 +316,8 @@ pub struct Waits {
     pub keys: Vec<Named>,
 }
 
-/// A transaction whose keys are all of one lane, on its way there and, answered, back.
+/// A transaction whose keys are all of one lane, or what that lane runs of one, on its way there and,
+/// answered, back.
 pub struct Errand {
     /// The number of what is under way, at the lane that sent it.
     pub together: u32,
@@ -286,6 +326,8 @@ pub struct Errand {
     /// The client's marks on this lane end; it runs only if none was touched.
     pub watch: Option<WatchId>,
     pub touched: bool,
+    /// It is what this lane runs of a transaction that holds all its slots: which part of it.
+    pub share: Option<usize>,
 }
 
 /// Keys of one lane that a client watches from now on.

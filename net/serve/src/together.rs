@@ -6,6 +6,7 @@
 //! then. Strictly serializable; no deadlock, since the order is total.
 
 mod desk;
+mod shares;
 
 use std::collections::{HashSet, VecDeque};
 use std::ops::Range;
@@ -33,6 +34,7 @@ use crate::under_way::UnderWay;
 use crate::watch::WatchId;
 
 use self::desk::{Desk, Segment};
+pub use self::shares::Heavy;
 
 /// The slots of one lane.
 struct Group {
@@ -84,6 +86,8 @@ pub struct Together {
     behind: bool,
     /// What it waits for, once it has found nothing to take.
     pub wait: Option<Box<Wait>>,
+    /// It is of very many keys.
+    pub heavy: Option<Box<Heavy>>,
 }
 
 impl Together {
@@ -113,6 +117,7 @@ impl Together {
             needs_keys: false,
             behind: false,
             wait: None,
+            heavy: None,
         }
     }
 
@@ -134,6 +139,9 @@ impl Together {
 
     /// The next commands that are on keys, up to one on whole databases.
     fn segment(&self) -> Range<usize> {
+        if self.heavy.is_some() {
+            return self.next..self.next + 1; // Those around it are shared out.
+        }
         let mut rest = self.next..self.commands.requests.len();
         let end = rest.find(|&position| self.is_on_databases(position));
         self.next..end.unwrap_or(self.commands.requests.len())
@@ -225,7 +233,10 @@ impl Core {
                 let request = (group.lane, group.slots.clone(), Vec::new());
                 together.requests.push_back(lock_request(request, &together));
             }
-        } else {
+            if let Some(heavy) = &mut together.heavy {
+                heavy.end_survey();
+            }
+        } else if together.heavy.is_none() {
             together.fetched = true;
             let mut keys: Vec<(Slot, Option<Wanted>)> =
                 watched.iter().map(|it| (*it, None)).collect();
@@ -310,6 +321,9 @@ impl Core {
             self.put_back(together);
             return Progress::Blocked;
         }
+        if let Some(progress) = self.step_shares(index, together) {
+            return progress;
+        }
         if together.next == together.commands.requests.len() {
             self.release(together);
             return Progress::Ended;
@@ -338,6 +352,10 @@ impl Core {
             Segment::Ended => {}
         }
         together.fetched = false;
+        if together.heavy.is_some() {
+            // What is shared out is remembered where it runs.
+            self.remember_together(together, segment.clone());
+        }
         together.next = segment.end;
         if together.wait.is_some() {
             return Progress::Blocked;
@@ -369,6 +387,9 @@ impl Core {
 
     /// Nothing runs: what was lent goes back as it came.
     fn put_back(&self, together: &mut Together) {
+        if together.entries.is_empty() {
+            return;
+        }
         let all = 0..together.commands.requests.len();
         let lent = together.wanted(all, self.live.databases).into_iter();
         let lent: HashSet<Named> =
@@ -401,7 +422,9 @@ impl Core {
     fn release(&mut self, together: &mut Together) {
         let changes = self.by_group(together);
         let writer = together.commands.writer(self.lane);
-        self.remember_together(together);
+        if together.heavy.is_none() {
+            self.remember_together(together, 0..together.next);
+        }
         let groups = std::mem::take(&mut together.groups);
         for (group, (values, effects)) in groups.into_iter().zip(changes) {
             let attempted = together.number.map(Attempted::Ended);
@@ -564,8 +587,8 @@ impl Core {
 
     /// Tells the lanes what has been read of their keys for a client that tracks, before they
     /// release them.
-    fn remember_together(&mut self, together: &Together) {
-        for request in &together.commands.requests[..together.next] {
+    fn remember_together(&mut self, together: &Together, commands: Range<usize>) {
+        for request in &together.commands.requests[commands] {
             let Some(mark) = request.mark.filter(|mark| mark.remember) else { continue };
             together.commands.visit_keys(request, self.live.databases, &mut |database, key| {
                 let lane = self.home_of(key);

@@ -23,13 +23,17 @@ use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Manner, Ran, Slices};
 use crate::session::{Door, ReplyMode};
-use crate::together::Together;
+use crate::together::{Heavy, Together};
 use crate::watch::WatchId;
 
 const NOT_ALLOWED: &str = "ERR Command not allowed inside a transaction";
 const NO_MONITOR: &str = "ERR MONITOR isn't allowed for DENY BLOCKING client";
 const TOO_LONG: &str = "ERR Transaction is too long: it passes transaction-commands-max or \
     transaction-bytes-max";
+
+/// A transaction of more keys runs under locks and in slices, whichever lanes have them: some 100 µs
+/// of short commands on one lane.
+const LIGHT_KEYS_MAX: usize = 512;
 
 /// The lanes whose keys a transaction is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +75,10 @@ pub struct Transaction {
     needs_memory: bool,
     /// There are commands about the connection or the server.
     serves: bool,
+    /// How many keys they name.
+    keys: usize,
+    /// One of them is of very many keys.
+    wide: bool,
 }
 
 impl Transaction {
@@ -89,6 +97,8 @@ impl Transaction {
             writes: false,
             needs_memory: false,
             serves: false,
+            keys: 0,
+            wide: false,
         }
     }
 
@@ -116,6 +126,11 @@ impl Transaction {
         self.commands.request_bytes()
     }
 
+    /// Whether it would hold its lanes for longer than a turn may take.
+    fn is_heavy(&self) -> bool {
+        self.wide || self.keys > LIGHT_KEYS_MAX
+    }
+
     /// Nothing of it will run, so nothing of it is kept.
     fn spoil(&mut self) {
         self.spoiled = true;
@@ -123,8 +138,9 @@ impl Transaction {
     }
 
     /// What the command, queued at lane `here`, asks of where and how the whole will run.
-    fn add(&mut self, call: &Call<'_>, here: LaneId, lane_of: impl Fn(Slot) -> LaneId) {
+    fn add(&mut self, call: &Call<'_>, here: LaneId) {
         let Call { spec, target, routed, args, .. } = *call;
+        self.keys += spec.keys_of(args).len();
         self.writes |= spec.access == Access::Write;
         self.needs_memory |= spec.flags.contains(Flags::DENYOOM);
         match spec.run {
@@ -138,11 +154,8 @@ impl Transaction {
                 Target::Here => self.lanes.add(here),
                 Target::Lane(lane) => self.lanes.add(lane),
                 Target::Several => self.lanes = Lanes::Several,
-                Target::Slices => {
-                    for index in spec.keys_of(args) {
-                        self.lanes.add(lane_of(Slot::of(&args[index])));
-                    }
-                }
+                // Whose they are is found when their slots are.
+                Target::Slices => self.wide = true,
             },
         }
     }
@@ -207,7 +220,7 @@ impl Core {
             let request = Request::new(return_to, spec, routed, manner);
             transaction.commands.push(request, args.from(1), args.blobs());
             transaction.foresee(spec, args, databases);
-            transaction.add(call, self.lane, |slot| self.shared.lane_of(slot));
+            transaction.add(call, self.lane);
             if door == Door::Lane
                 && let Some(index) = spec.keys_of(args).next()
             {
@@ -282,7 +295,7 @@ impl Core {
         } else {
             of_one_lane && lane == self.lane
         };
-        if in_place && !self.locks.any() && !transaction.serves {
+        if in_place && !self.locks.any() && !transaction.serves && !transaction.is_heavy() {
             if watch.is_some_and(|watch| self.unwatch(watch)) {
                 self.stats.transactions_touched += 1;
                 return self.reply(id, |reply| reply.null_array());
@@ -294,16 +307,19 @@ impl Core {
         let connection = self.connections.get(id).expect("its command is running");
         connection.barrier = true;
         let sequence = connection.reserve_place();
+        let in_pieces = transaction.wide || transaction.on_databases;
+        let heavy = transaction.is_heavy().then(|| Box::new(Heavy::new(in_pieces, slots)));
         let mut together = Together::new(id, sequence, transaction.commands);
         together.is_transaction = true;
         together.muted = muted;
         together.watch = watch;
-        if transaction.on_databases || !of_one_lane {
+        together.heavy = heavy;
+        if transaction.on_databases || !of_one_lane || together.heavy.is_some() {
             return self.lock_and_run(together, slots, lane_alone);
         }
         let commands = std::mem::take(&mut together.commands);
         let together = self.togethers.under_way.insert(together);
-        let errand = Box::new(Errand { together, commands, watch, touched: false });
+        let errand = Box::new(Errand { together, commands, watch, touched: false, share: None });
         if lane == self.lane {
             self.take_errand(lane, errand);
         } else {
@@ -421,6 +437,9 @@ impl Core {
 
     /// A transaction whose keys are all of this lane. It waits if one of their slots is held.
     pub fn take_errand(&mut self, from: LaneId, mut errand: Box<Errand>) {
+        if errand.share.is_some() {
+            return self.begin_share(from, errand);
+        }
         if self.locks.any() {
             let watched = errand.watch.map_or(&[][..], |watch| self.watched_keys(watch));
             let held = watched.iter().map(|key| key.slot).find(|slot| self.locks.holds(*slot));
@@ -484,6 +503,9 @@ impl Core {
 
     /// A transaction has run, or not, where its keys are.
     pub fn errand_done(&mut self, errand: Errand) {
+        if let Some(share) = errand.share {
+            return self.take_share(share, errand);
+        }
         let mut together = self.togethers.under_way.remove(errand.together);
         together.commands = errand.commands;
         together.touched = errand.touched;
