@@ -1,5 +1,6 @@
 //! One lane's keyspace. Single-threaded; never awaits, never reads a clock.
 
+mod arena;
 mod classes;
 mod databases;
 mod directory;
@@ -30,6 +31,7 @@ mod upkeep;
 mod value;
 mod wheel;
 
+pub use arena::Arena;
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Recorder, Sweep};
 pub use memory::{CountingAllocator, Memory, UsableSize, set_size_class, thread_bytes};
 pub use notices::{NOTICE_BYTES_MAX, NOTICES_MAX, Notice, NoticeClasses};

@@ -9,7 +9,9 @@ use std::sync::OnceLock;
 pub struct Memory {
     /// Pages of the slab that are backed by memory: entries and small tables, free space included.
     pub slab_resident: usize,
-    /// Of those, bytes in entries and tables that live.
+    /// Of those, bytes that were backed before they are needed.
+    pub slab_ahead: usize,
+    /// Of the resident ones, bytes in entries and tables that live.
     pub slab_live: usize,
     /// Of the live ones, those in hash tables.
     pub tables: usize,

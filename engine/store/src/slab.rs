@@ -1,5 +1,5 @@
-//! The memory of one lane's entries and small tables: a reserved stretch of addresses, cut into
-//! pages of 64 KiB, each cut into cells of one class.
+//! The memory of one lane's entries and small tables: a reserved stretch of addresses (`arena`), cut
+//! into pages of 64 KiB, each cut into cells of one class.
 //!
 //! ```text
 //! arena: | page | page | page | …            (reserved at once, backed page by page)
@@ -11,9 +11,11 @@
 //! borrows it. So nothing can look at a cell that has been freed.
 
 use std::alloc::{Layout, alloc, dealloc};
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::ptr::NonNull;
+use std::sync::Arc;
 
+use crate::arena::Arena;
 use crate::classes::{CLASS_COUNT, Class, PAGE_BYTES};
 use crate::memory::size_class;
 
@@ -27,17 +29,8 @@ const LARGE: u64 = 1 << 39;
 /// Cells are this much apart, so that a handle of 39 bits spans 4 TiB.
 const UNIT: usize = 8;
 
-/// The stretch of addresses that a lane reserves: at least this much, at most `ARENA_BYTES_MAX`,
-/// else four times its share of the host's memory.
-const ARENA_BYTES_MIN: usize = 64 << 30;
+/// What handles can reach.
 const ARENA_BYTES_MAX: usize = (LARGE as usize) * UNIT;
-
-/// Below this many bytes a reservation that the system refuses is not tried again.
-const ARENA_BYTES_LEAST: usize = 64 << 20;
-
-/// The arena is made accessible in steps of this size, which is also that of a huge page.
-const REGION_BYTES: usize = 2 << 20;
-const REGION_PAGES: u32 = (REGION_BYTES / PAGE_BYTES) as u32;
 
 /// What debug builds overwrite freed cells with, so that a stale view shows.
 const FREED_BYTE: u8 = 0xDD;
@@ -136,10 +129,11 @@ struct Books {
 
 /// One lane's slab. Shared by the store and the tables within it, on one thread.
 pub struct Slab {
+    /// Where the arena begins; null as long as there is none.
     base: Cell<*mut u8>,
-    /// The whole mapping, for giving it back.
-    mapping: Cell<(*mut u8, usize)>,
-    arena_bytes: Cell<usize>,
+    arena: OnceCell<Arc<Arena>>,
+    /// Another thread should back pages ahead, and has not been told.
+    short: Cell<bool>,
     books: RefCell<Books>,
     /// This lane's share of the host in 1/16384, which sizes the arena.
     slots: usize,
@@ -169,8 +163,8 @@ impl Slab {
         };
         Self {
             base: Cell::new(std::ptr::null_mut()),
-            mapping: Cell::new((std::ptr::null_mut(), 0)),
-            arena_bytes: Cell::new(0),
+            arena: OnceCell::new(),
+            short: Cell::new(false),
             books: RefCell::new(books),
             slots,
         }
@@ -274,7 +268,7 @@ impl Slab {
     /// Whether the address lies in the arena.
     pub fn in_arena(&self, pointer: NonNull<u8>) -> bool {
         let offset = (pointer.as_ptr() as usize).wrapping_sub(self.base.get() as usize);
-        offset < self.arena_bytes.get()
+        self.arena.get().is_some_and(|arena| offset < arena.bytes())
     }
 
     /// A table in the global allocator came or went.
@@ -294,15 +288,31 @@ impl Slab {
         let books = self.books.borrow();
         match Class::of_entry(bytes) {
             Some(class) => {
-                books.classes[class.index()].partial != NONE_PAGE || !books.pool.is_empty()
+                books.classes[class.index()].partial != NONE_PAGE
+                    || !books.pool.is_empty()
+                    || books.released.is_empty() && self.pages_ahead() > 0
             }
             None => false,
         }
     }
 
-    /// Bytes of all pages backed by memory, and of the books about them.
+    /// Bytes of all pages backed by memory, those backed ahead included.
     pub fn resident_bytes(&self) -> usize {
-        self.books.borrow().resident_pages * PAGE_BYTES
+        (self.books.borrow().resident_pages + self.pages_ahead()) * PAGE_BYTES
+    }
+
+    #[inline]
+    fn pages_ahead(&self) -> usize {
+        self.arena.get().map_or(0, |arena| arena.ahead())
+    }
+
+    /// The arena, if a thread beside the lane should back its next pages and was not told since.
+    #[inline]
+    pub fn take_short(&self) -> Option<Arc<Arena>> {
+        if !self.short.replace(false) {
+            return None;
+        }
+        self.arena.get().cloned()
     }
 
     /// Bytes of cells in use.
@@ -329,6 +339,11 @@ impl Slab {
             + size_of::<Self>()
     }
 
+    /// Bytes of pages that are backed and were never used.
+    pub fn ahead_bytes(&self) -> usize {
+        self.pages_ahead() * PAGE_BYTES
+    }
+
     /// Free pages that are still backed.
     pub fn pool_pages(&self) -> usize {
         self.books.borrow().pool.len()
@@ -347,12 +362,7 @@ impl Slab {
         let mut count = 0;
         while books.pool.len() > keep && count < max {
             let page = books.pool.pop().expect("longer than `keep`");
-            // SAFETY: the page is free: nothing refers into it; its address is in the arena.
-            let advised = unsafe {
-                let start = self.base.get().add(page as usize * PAGE_BYTES);
-                libc::madvise(start.cast(), PAGE_BYTES, libc::MADV_DONTNEED)
-            };
-            assert!(advised == 0, "the arena is ours to advise on");
+            self.arena.get().expect("a page is of the arena").give_back(page);
             books.released.push(page);
             books.resident_pages -= 1;
             count += 1;
@@ -456,39 +466,15 @@ impl Slab {
         unsafe { self.base.get().add(offset).cast::<u16>().read() }
     }
 
-    /// Reserves the arena: addresses only, no memory. False if the system refuses.
+    /// The arena, reserved now if it was not; None if the system refuses.
     #[cold]
-    fn reserve(&self) -> bool {
-        // SAFETY: asks two numbers of the system.
-        let host = unsafe {
-            libc::sysconf(libc::_SC_PHYS_PAGES).max(0) as usize
-                * libc::sysconf(libc::_SC_PAGESIZE).max(0) as usize
-        };
-        let share = host / ringlane_base::SLOT_COUNT * self.slots * 4;
-        let mut bytes =
-            share.clamp(ARENA_BYTES_MIN, ARENA_BYTES_MAX).next_multiple_of(REGION_BYTES);
-        while bytes >= ARENA_BYTES_LEAST {
-            // SAFETY: a private anonymous mapping at an address of the kernel's choice.
-            let start = unsafe {
-                libc::mmap(
-                    std::ptr::null_mut(),
-                    bytes + REGION_BYTES,
-                    libc::PROT_NONE,
-                    libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-                    -1,
-                    0,
-                )
-            };
-            if start != libc::MAP_FAILED {
-                self.mapping.set((start.cast(), bytes + REGION_BYTES));
-                let base = (start as usize).next_multiple_of(REGION_BYTES);
-                self.base.set(start.cast::<u8>().wrapping_add(base - start as usize));
-                self.arena_bytes.set(bytes);
-                return true;
-            }
-            bytes /= 2;
+    fn arena(&self) -> Option<&Arc<Arena>> {
+        if self.arena.get().is_none() {
+            let arena = Arena::reserve(self.slots, ARENA_BYTES_MAX)?;
+            self.base.set(arena.base());
+            assert!(self.arena.set(Arc::new(arena)).is_ok(), "there was none");
         }
-        false
+        self.arena.get()
     }
 }
 
@@ -497,11 +483,6 @@ impl Drop for Slab {
         for large in self.books.get_mut().large.drain(..).flatten() {
             // SAFETY: allocated with this layout; its handle can no longer be used.
             unsafe { dealloc(large.pointer.as_ptr(), large.layout) };
-        }
-        let (start, bytes) = self.mapping.get();
-        if bytes > 0 {
-            // SAFETY: our own mapping, to which nothing refers any more.
-            unsafe { libc::munmap(start.cast(), bytes) };
         }
     }
 }
@@ -599,42 +580,23 @@ impl Books {
         Some(number)
     }
 
-    /// A free page that was not backed; None if the arena is at its end.
+    /// A free page from outside the pool; None if the arena is at its end or memory is out.
     fn back_page(&mut self, slab: &Slab) -> Option<u32> {
-        let number = match self.released.pop() {
-            Some(number) => number,
-            None => self.extend(slab)?,
+        let number = if let Some(number) = self.released.pop() {
+            slab.arena()?.back(number);
+            number
+        } else {
+            self.extend(slab)?
         };
-        // Backing the whole page at once costs a quarter of sixteen faults. Where the kernel is
-        // too old for it, the faults come one by one.
-        // SAFETY: the page is in the accessible part of the arena, and free.
-        unsafe {
-            let start = slab.base.get().add(number as usize * PAGE_BYTES);
-            libc::madvise(start.cast(), PAGE_BYTES, libc::MADV_POPULATE_WRITE);
-        }
         self.resident_pages += 1;
         Some(number)
     }
 
     /// The next page of the arena that was never used.
     fn extend(&mut self, slab: &Slab) -> Option<u32> {
-        if slab.base.get().is_null() && !slab.reserve() {
-            return None;
-        }
-        let number = self.pages.len() as u32;
-        if (number as usize + 1) * PAGE_BYTES > slab.arena_bytes.get() {
-            return None;
-        }
-        if number.is_multiple_of(REGION_PAGES) {
-            // SAFETY: a part of our own mapping that nothing refers to yet.
-            let changed = unsafe {
-                let start = slab.base.get().add(number as usize * PAGE_BYTES);
-                libc::mprotect(start.cast(), REGION_BYTES, libc::PROT_READ | libc::PROT_WRITE)
-            };
-            if changed != 0 {
-                return None;
-            }
-        }
+        let arena = slab.arena()?;
+        let number = arena.take()?;
+        slab.short.set(arena.is_short());
         self.pages.push(Page {
             class: Class::of_entry(0).expect("the smallest class"),
             state: PageState::Free,

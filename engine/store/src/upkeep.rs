@@ -14,7 +14,7 @@ use crate::slot_table::{Position, SlotTable};
 use crate::store::{Found, Store, handle_at};
 use crate::types::Collection;
 use crate::wheel::Item;
-use crate::{Budget, Limits, Memory, Removal, Work};
+use crate::{Arena, Budget, Limits, Memory, Removal, Work};
 
 /// Items of the wheel that are handled together, so that their misses overlap.
 const ITEMS_BATCH: usize = 32;
@@ -138,12 +138,20 @@ impl Store {
             + self.eviction.ghosts.bytes()
     }
 
+    /// The arena, if the lane will soon need pages that a thread beside it should back with memory
+    /// and that thread was not told since.
+    #[inline]
+    pub fn take_short_arena(&mut self) -> Option<Arc<Arena>> {
+        self.slab.take_short()
+    }
+
     /// The memory account.
     pub fn memory(&self) -> Memory {
         let ghosts = self.eviction.ghosts.bytes();
         let wheel = self.wheel.bytes();
         Memory {
             slab_resident: self.slab.resident_bytes(),
+            slab_ahead: self.slab.ahead_bytes(),
             slab_live: self.slab.live_bytes(),
             tables: self.slab.table_bytes(),
             blobs: self.slab.large_bytes() + self.outside_bytes + self.upkeep.large_bytes,

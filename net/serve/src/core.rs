@@ -13,6 +13,7 @@ use ringlane_settings::{LiveSettings, Settings};
 use ringlane_store::{Options, Store};
 
 use crate::aside::Asides;
+use crate::backer::Backer;
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
 use crate::controller::split_budget;
@@ -64,6 +65,8 @@ pub struct Core {
     pub longs: Longs,
     /// Commands that must not hold the lane.
     pub asides: Asides,
+    /// Who backs the store's pages ahead; the store does without.
+    pub backer: Option<Backer>,
     /// What waits for a disk.
     pub errands: Errands,
     pub locks: Locks,
@@ -150,6 +153,7 @@ impl Core {
             togethers: Togethers::default(),
             longs: Longs::default(),
             asides: Asides::new(None),
+            backer: None,
             errands: Errands::new(None),
             locks: Locks::default(),
             blocked: crate::blocked::Blocked::default(),
@@ -262,6 +266,15 @@ impl Core {
         let whole = self.live.maxmemory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         self.store.set_whole_limit(whole);
         bytes_max.is_some_and(|bytes_max| before.is_none_or(|before| bytes_max < before))
+    }
+
+    /// Has pages backed that the store will soon need.
+    pub fn ask_for_pages(&mut self) {
+        if let Some(arena) = self.store.take_short_arena()
+            && let Some(backer) = &self.backer
+        {
+            backer.back(arena);
+        }
     }
 
     /// Puts a connection that has input into the list of those to parse.

@@ -20,6 +20,7 @@ use crate::plan::Batch;
 use crate::ring::{Completion, ConnectionId, Ring, Token};
 use crate::session::{Door, Session};
 use crate::shared::Running;
+use crate::stats::TURN_US_MAX;
 use sources::Arrival;
 
 /// See `Lane::budget_us`.
@@ -176,6 +177,7 @@ impl Lane {
         self.core.deliver_more();
         // Before others hear of what this turn did: they look at whether this lane is full.
         self.upkeep_due |= self.core.heed_budget();
+        self.core.ask_for_pages();
         self.send_parcels();
         self.send_replies();
         self.core.let_input_go_on();
@@ -713,8 +715,10 @@ impl Lane {
         let stats = &mut self.core.stats;
         let wall = self.clock.wall_us();
         stats.longest_turn_wall_us = stats.longest_turn_wall_us.max(wall);
-        if wall > stats.longest_turn_us {
-            stats.longest_turn_us = stats.longest_turn_us.max(self.clock.cpu_us());
+        if wall > stats.longest_turn_us.min(TURN_US_MAX) {
+            let cpu = self.clock.cpu_us();
+            stats.longest_turn_us = stats.longest_turn_us.max(cpu);
+            stats.long_turns += u64::from(cpu > TURN_US_MAX);
         }
     }
 }

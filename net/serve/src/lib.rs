@@ -14,6 +14,7 @@ pub mod stats;
 
 mod aside;
 mod aside_helper;
+mod backer;
 mod blocked;
 mod clients;
 mod connection;

@@ -15,6 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::aside::Asides;
 use crate::aside_helper::AsideHelpers;
+use crate::backer::Backer;
 use crate::clock;
 use crate::controller;
 use crate::core::Core;
@@ -154,6 +155,8 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
         .map_err(|error| StartError::Executor(error.to_string()))?;
     let asides = AsideHelpers::start(&shared, start.databases)
         .map_err(|error| StartError::Executor(error.to_string()))?;
+    let backer =
+        Backer::start(start.lanes).map_err(|error| StartError::Executor(error.to_string()))?;
     // Before the first key can come.
     controller::share(&shared, settings.live().maxmemory);
     controller::start(&shared, settings)
@@ -171,6 +174,7 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
             settings: Arc::clone(settings),
             helper: helper.clone(),
             asides: asides.clone(),
+            backer: backer.clone(),
             ready: ready.clone(),
         };
         handles.push(spawn_lane(plan)?);
@@ -321,6 +325,7 @@ struct LanePlan {
     settings: Arc<Settings>,
     helper: Helper,
     asides: AsideHelpers,
+    backer: Backer,
     ready: flume::Sender<Result<(), StartError>>,
 }
 
@@ -345,6 +350,7 @@ async fn run_lane(plan: LanePlan) {
         let mut core = Core::new(plan.lane, plan.shared, plan.settings, clock::now());
         core.errands = Errands::new(Some(plan.helper));
         core.asides = Asides::new(Some(plan.asides));
+        core.backer = Some(plan.backer);
         Lane::new(core, ring, plan.doors, plan.peers)
     });
     let lane = match lane {

@@ -30,6 +30,9 @@ pub struct CommandStats {
     pub latency: Option<Durations>,
 }
 
+/// What no turn should pass, in microseconds of CPU time.
+pub const TURN_US_MAX: u64 = 500;
+
 /// The plain numbers of a lane: reports carry a copy of them.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counters {
@@ -38,6 +41,8 @@ pub struct Counters {
     pub longest_turn_us: u64,
     /// The same by the wall clock, waiting for the core included.
     pub longest_turn_wall_us: u64,
+    /// Turns that passed `TURN_US_MAX`.
+    pub long_turns: u64,
     /// Batches that took so long that the rest of a pipeline waited for the next turn.
     pub batches_cut: u64,
     pub connections_received: u64,

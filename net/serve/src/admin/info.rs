@@ -434,6 +434,7 @@ fn lanes(facts: &Facts<'_>, fields: &mut Fields) {
         put("turns", &report.turns);
         put("longest_turn_us", &report.longest_turn_us);
         put("longest_turn_wall_us", &report.longest_turn_wall_us);
+        put("long_turns", &report.long_turns);
         put("batches_cut", &report.batches_cut);
         put("keys", &report.keys());
         put("memory", &report.memory.total());

@@ -10,6 +10,7 @@ use crate::ask::{Answer, Answers, Question, Step};
 use crate::core::Core;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
+use crate::stats::TURN_US_MAX;
 
 pub const SUBCOMMANDS: &[Subcommand] = &[
     ("doctor", |_, _, _| Ok(Step::Ask(Question::Report { histograms: false }, finish_doctor))),
@@ -26,9 +27,6 @@ const GRAPH_ROWS: u64 = 4;
 const GRAPH_COLUMNS: usize = 80;
 /// What a sample's place within its row looks like, from low to high.
 const GRAPH_MARKS: [char; 3] = ['_', 'o', '#'];
-
-/// What no turn should pass, in microseconds of CPU time.
-const TURN_US_MAX: u64 = 500;
 
 /// The events of all lanes as one.
 fn events(answers: Vec<Answer>) -> LatencyEvents {
@@ -145,6 +143,7 @@ pub fn reset(core: &mut Core, events: Option<&[Event]>) -> Answer {
     if events.is_none() {
         core.stats.longest_turn_us = 0;
         core.stats.longest_turn_wall_us = 0;
+        core.stats.long_turns = 0;
     }
     Answer::LatencyEvents(Box::new(before))
 }

@@ -152,6 +152,7 @@ fn figures(account: &Account, reports: &[LaneReport]) -> Vec<(&'static str, Figu
         ("fragmentation", Share(account.fragmentation())),
         ("fragmentation.bytes", Bytes(account.resident.now.saturating_sub(account.used))),
         ("slab.resident", sum(|it| it.memory.slab_resident)),
+        ("slab.ahead", sum(|it| it.memory.slab_ahead)),
         ("slab.live", sum(|it| it.memory.slab_live)),
         ("tables", sum(|it| it.memory.tables)),
         ("blobs", sum(|it| it.memory.blobs)),
@@ -232,10 +233,11 @@ fn finish_malloc_stats(core: &mut Core, answers: Answers<'_>, reply: &mut RespRe
         let memory = &report.memory;
         writeln!(
             text,
-            "lane {}: slab resident {} live {}, of it tables {}; blobs {} ghosts {} wheel {} \
+            "lane {}: slab resident {} ahead {} live {}, of it tables {}; blobs {} ghosts {} wheel {} \
              fixed {}",
             report.lane,
             memory.slab_resident,
+            memory.slab_ahead,
             memory.slab_live,
             memory.tables,
             memory.blobs,
@@ -257,6 +259,7 @@ mod tests {
     fn account() -> Account {
         let memory = Memory {
             slab_resident: 1000,
+            slab_ahead: 100,
             slab_live: 800,
             tables: 100,
             blobs: 300,

@@ -20,6 +20,9 @@ use ringlane_perf::{
 };
 use serde::Serialize;
 
+/// What the names of INFO's fields about turns have in common.
+const TURNS: &str = "turn";
+
 /// What one phase showed.
 #[derive(Serialize)]
 pub struct Phase {
@@ -27,7 +30,7 @@ pub struct Phase {
     pub seconds: f64,
     /// Waits of the probe.
     pub probe: Summary,
-    /// Longest turns as the server exports them: (field, microseconds).
+    /// Turns as the server exports them: how long, or how many of them.
     pub turns: Vec<(String, u64)>,
     /// Resident bytes at the end.
     pub resident_bytes: u64,
@@ -161,12 +164,12 @@ impl<'a> Watch<'a> {
         self.probe.settle();
         let probe = self.probe.waits().summary();
         let info = self.client.info("all")?;
-        let mut turns = info_numbers(&info, "longest_turn");
+        let mut turns = info_numbers(&info, TURNS);
         // A server whose `all` leaves the section out names it.
         if turns.is_empty()
             && let Ok(lanes) = self.client.info("lanes")
         {
-            turns = info_numbers(&lanes, "longest_turn");
+            turns = info_numbers(&lanes, TURNS);
         }
         let resident_bytes = resident_bytes(self.server.pid())?;
         self.phases.push(Phase {
@@ -187,6 +190,7 @@ pub fn describe(result: &ServerResult) -> String {
         "phase",
         "longest turn, CPU",
         "by the wall",
+        "above 500 µs of CPU",
         "batch of 16: longest CPU",
         "probe p50",
         "probe p99.9",
@@ -197,22 +201,24 @@ pub fn describe(result: &ServerResult) -> String {
         "memory back",
     ]);
     for phase in &result.phases {
-        // CPU time and time on the wall are fields of their own.
-        let turn = |wall: bool| {
-            let of_kind = phase.turns.iter().filter(|(name, _)| name.contains("wall") == wall);
-            of_kind
-                .map(|(_, us)| *us)
-                .max()
-                .map_or_else(|| "-".to_owned(), |us| human_us(us as f64))
+        let most = |field: &str| {
+            let of_lanes = phase.turns.iter().filter(|(name, _)| name.ends_with(field));
+            of_lanes.map(|(_, value)| *value).max()
         };
+        let turn =
+            |field: &str| most(field).map_or_else(|| "-".to_owned(), |us| human_us(us as f64));
         let seconds =
             |value: Option<f64>| value.map_or_else(String::new, |value| format!("{value:.2} s"));
         // A phase of less than a millisecond may have had no probe.
         let probe = |us: f64| if phase.probe.count == 0 { "-".to_owned() } else { human_us(us) };
         table.row([
             phase.name.clone(),
-            turn(false),
-            turn(true),
+            turn(".longest_turn_us"),
+            turn(".longest_turn_wall_us"),
+            match (most(".long_turns"), most(".turns")) {
+                (Some(long), Some(all)) => format!("{long} of {all}"),
+                _ => "-".to_owned(),
+            },
             phase.seen.batch_cpu.map_or_else(String::new, |batch| human_us(batch.max_us)),
             probe(phase.probe.p50_us),
             probe(phase.probe.p99_9_us),
