@@ -190,13 +190,26 @@ fn one_line(error: &clap::Error) -> String {
         Some(_) | None => None,
     };
     let argument = text(ContextKind::InvalidArg).unwrap_or_default();
+    let importing = error
+        .get(ContextKind::Usage)
+        .is_some_and(|usage| usage.to_string().contains(&format!("ringlane {IMPORT}")));
+    let help = if importing { "ringlane import --help" } else { "ringlane --help" };
     match error.kind() {
+        ErrorKind::UnknownArgument if !argument.starts_with('-') && importing => {
+            format!("import takes options alone: '{argument}' is none; `{help}` lists them")
+        }
         ErrorKind::UnknownArgument if !argument.starts_with('-') => {
             format!("one settings file is enough: '{argument}' is too many")
         }
         ErrorKind::UnknownArgument => match text(ContextKind::SuggestedArg) {
             Some(nearest) => format!("unknown option '{argument}'; did you mean '{nearest}'?"),
-            None => format!("unknown option '{argument}'; `ringlane --help` lists them"),
+            None => format!("unknown option '{argument}'; `{help}` lists them"),
+        },
+        ErrorKind::MissingRequiredArgument => match error.get(ContextKind::InvalidArg) {
+            Some(ContextValue::Strings(missing)) => {
+                format!("{} is needed; `{help}` tells the options", missing.join(", "))
+            }
+            Some(_) | None => format!("something is missing; `{help}` tells what is needed"),
         },
         ErrorKind::InvalidValue if text(ContextKind::InvalidValue).is_none_or(|v| v.is_empty()) => {
             format!("option '{argument}' needs a value")
@@ -246,6 +259,13 @@ mod tests {
             ("--maxmemry 1", "! unknown option '--maxmemry'; did you mean '--maxmemory'?"),
             ("--zzz", "! unknown option '--zzz'; `ringlane --help` lists them"),
             ("a.toml b.toml", "! one settings file is enough: 'b.toml' is too many"),
+            ("import", "! --from <URL> is needed; `ringlane import --help` tells the options"),
+            (
+                "import redis://old-host",
+                "! import takes options alone: 'redis://old-host' is none; `ringlane import --help` \
+                 lists them",
+            ),
+            ("import --zzz", "! unknown option '--zzz'; `ringlane import --help` lists them"),
         ] {
             assert_eq!(parsed(line), expected, "{line:?}");
         }

@@ -22,12 +22,7 @@ trait Load: FnMut(&mut fastrand::Rng, &mut Vec<u8>) + Send {}
 impl<T: FnMut(&mut fastrand::Rng, &mut Vec<u8>) + Send> Load for T {}
 
 fn command(out: &mut Vec<u8>, args: &[&[u8]]) {
-    out.extend_from_slice(format!("*{}\r\n", args.len()).as_bytes());
-    for arg in args {
-        out.extend_from_slice(format!("${}\r\n", arg.len()).as_bytes());
-        out.extend_from_slice(arg);
-        out.extend_from_slice(b"\r\n");
-    }
+    out.extend(ringlane_testing::encode(args));
 }
 
 /// Writes what `load` makes to `streams` in turn, a piece each, while a thread takes the replies,

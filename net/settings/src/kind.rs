@@ -18,7 +18,7 @@ pub enum Kind {
         min: i64,
         max: i64,
     },
-    /// Bytes, with the units of [`crate::units`].
+    /// Bytes, with the units of Redis (`1k` is 1000, `1kb` 1024).
     Memory {
         min: u64,
         max: u64,

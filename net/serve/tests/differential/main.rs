@@ -12,12 +12,12 @@ mod support;
 mod answer;
 mod grammar;
 mod listener;
-mod redis;
 mod run;
 mod scenery;
 mod scenes;
 mod words;
 
+use ringlane_testing::Redis;
 use run::Pair;
 use support::Running;
 
@@ -37,7 +37,7 @@ fn variable(name: &str) -> Option<u64> {
 
 #[test]
 fn every_answer_is_that_of_redis() {
-    let Some(redis) = redis::Redis::start() else { return };
+    let Some(redis) = Redis::start() else { return };
     let seeds = match variable("RINGLANE_SEED") {
         Some(seed) => seed..=seed,
         None => 1..=variable("RINGLANE_SEEDS").unwrap_or(SEEDS),
@@ -71,7 +71,7 @@ fn every_answer_is_that_of_redis() {
 
 #[test]
 fn scenes_of_several_clients_go_as_at_redis() {
-    let Some(redis) = redis::Redis::start() else { return };
+    let Some(redis) = Redis::start() else { return };
     let mut differences = Vec::new();
     for lanes in LANES {
         let server = Running::with(lanes, &[]);

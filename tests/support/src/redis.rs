@@ -5,12 +5,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::Client;
+
 /// How many ports are tried: another process may take one before the server does.
 const PORTS_TRIED_MAX: usize = 20;
 /// How often, 25 ms apart, a server that starts is asked whether it accepts.
 const KNOCKS_MAX: usize = 400;
 
-/// Stopped when dropped.
+/// A redis-server; stopped when dropped.
 pub struct Redis {
     process: Child,
     pub address: SocketAddr,
@@ -47,6 +49,11 @@ impl Redis {
             }
         }
         panic!("redis-server did not come up on any of {PORTS_TRIED_MAX} ports");
+    }
+
+    /// A connection to it.
+    pub fn client(&self) -> Client {
+        Client::to(self.address)
     }
 
     fn accepts(&mut self) -> bool {
