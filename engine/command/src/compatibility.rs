@@ -502,14 +502,15 @@ const NO_SNAPSHOT: &str =
     "over several lanes, or more than 256 keys, not one snapshot; it is in MULTI";
 const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they share a slot with one that is, or \
      `script-allow-undeclared-keys` lets the script at all keys of its lane, which with one lane are all; with \
-     several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused; it ends after \
-     `script-time-limit`, though not within a command that it calls; PUBLISH counts the listeners that \
+     several lanes, commands on all keys (DBSIZE, KEYS, SCAN, FLUSHALL) are refused; other \
+     clients are served while it runs, or wait for its slots, and are not refused with BUSY; if it has not written it ends \
+     after `script-time-limit`; time goes on for it; PUBLISH counts the listeners that \
      its lane knows of: with several lanes, of a channel whose slot is of another only those by patterns, \
      since a script waits for no other lane; there is no `os.clock`";
 const HALF_A_PAIR: &str =
     "half a pair is refused when it is queued in a transaction, not when that runs";
 const BEFORE_FIELDS: &str = "options stand before FIELDS, as up to Redis 8.2";
-const ENDED: &str = "NOTBUSY: what runs too long is ended by itself, unless `script-time-limit` is 0: then nothing ends it";
+const KILLS: &str = "ends all that run and have not written, however long they have run";
 const PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY and GET name keys by a pattern only if \
      its hash tag keeps them in the sorted key's slot, as in a cluster";
 
@@ -551,7 +552,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("fcall_ro", SCRIPTS),
     ("flushall", "SYNC and ASYNC are the same: gone at once, freed in slices"),
     ("flushdb", "SYNC and ASYNC are the same: gone at once, freed in slices"),
-    ("function|kill", ENDED),
+    ("function|kill", KILLS),
     (
         "function|load",
         "what a library must not do while it is loaded is refused in words of our own",
@@ -592,7 +593,7 @@ const DIFFERENT: &[(&str, &str)] = &[
          kept; a stream with entries that were given back (XNACK) is refused",
     ),
     ("scan", "order and cursors are the table's own; COUNT is at most 2048"),
-    ("script|kill", ENDED),
+    ("script|kill", KILLS),
     ("sort", PATTERNS),
     ("sort_ro", PATTERNS),
     ("sscan", "the order is the table's own"),

@@ -122,9 +122,3 @@ asked! {
     /// `FUNCTION STATS`.
     function_stats => ScriptCommand::FunctionStats;
 }
-
-/// `SCRIPT KILL` and `FUNCTION KILL`: by the time a lane reads this command, none of its scripts
-/// runs, and one on another lane ends by itself within its limit of time.
-pub fn kill(_: &mut Context<'_>) -> Result<(), CommandError> {
-    Err(CommandError::Fixed("NOTBUSY No scripts in execution right now."))
-}

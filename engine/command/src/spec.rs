@@ -112,6 +112,7 @@ pub enum ServeCommand {
     Discard,
     Echo,
     Exec,
+    Function,
     Hello,
     Info,
     Latency,
@@ -131,6 +132,7 @@ pub enum ServeCommand {
     ReadWrite,
     Reset,
     Role,
+    Script,
     Select,
     Shutdown,
     Slowlog,
@@ -307,6 +309,12 @@ impl CommandSpec {
             && self.keys != Keys::None
             && !self.flags.contains(Flags::BLOCKING)
             && !matches!(self.group, Group::Scripting | Group::Generic)
+    }
+
+    /// Whether it runs a script or a function, over the keys that it names.
+    #[inline]
+    pub fn runs_script(&self) -> bool {
+        matches!(self.group, Group::Scripting) && self.keys != Keys::None
     }
 
     /// Whether what its keys hold may be another thing afterwards: also of a command that only reads, but

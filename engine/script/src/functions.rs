@@ -8,7 +8,7 @@ use ringlane_base::glob;
 use ringlane_command::{CommandError, Context, Reply, parse};
 
 use crate::flags::{self, FLAG_NAMES, ScriptFlags};
-use crate::host::{LaneScripts, told};
+use crate::host::LaneScripts;
 use crate::library::{self, FunctionEntry, Library};
 use crate::vm::{Function, Registered, Style};
 
@@ -48,22 +48,19 @@ impl LaneScripts {
     ) -> Result<(), CommandError> {
         self.refresh_functions()?;
         let name = context.args[1].to_ascii_lowercase();
-        let function = self.functions.functions.get(&name).cloned().ok_or(NOT_FOUND)?;
+        let function = self.interpreter.functions.functions.get(&name).cloned().ok_or(NOT_FOUND)?;
         let callback = (function.callback, Style::Function);
-        self.run(context, callback, function.flags, read_only)
-            .map_err(|failure| told(failure, &function.name))?;
-        self.vm().answer(context.reply);
-        Ok(())
+        self.run(context, callback, &function.name, function.flags, read_only)
     }
 
     /// Loads what has come, forgets what has gone.
     fn refresh_functions(&mut self) -> Result<(), CommandError> {
-        if self.registry.libraries_version() == self.functions.version {
+        if self.registry.libraries_version() == self.interpreter.functions.version {
             return Ok(());
         }
         let (version, libraries) = self.registry.libraries();
         let mut kept = Vec::new();
-        for loaded in std::mem::take(&mut self.functions.libraries) {
+        for loaded in std::mem::take(&mut self.interpreter.functions.libraries) {
             if libraries.iter().any(|library| Arc::ptr_eq(library, &loaded.library)) {
                 kept.push(loaded);
             } else {
@@ -79,7 +76,7 @@ impl LaneScripts {
                 kept.push(LoadedLibrary { library, callbacks });
             }
         }
-        self.functions.functions = kept
+        self.interpreter.functions.functions = kept
             .iter()
             .flat_map(|loaded| loaded.library.functions.iter().zip(&loaded.callbacks))
             .map(|(entry, callback)| {
@@ -91,8 +88,8 @@ impl LaneScripts {
                 (entry.name.to_ascii_lowercase(), function)
             })
             .collect();
-        self.functions.libraries = kept;
-        self.functions.version = version;
+        self.interpreter.functions.libraries = kept;
+        self.interpreter.functions.version = version;
         Ok(())
     }
 

@@ -7,12 +7,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ringlane_base::{KeyHash, SLOT_COUNT, Slot};
-use ringlane_command::{CommandError, Context, ScriptCommand, ScriptHost, ScriptSource, parse};
+use ringlane_command::{
+    CommandError, Context, HandlerLimits, Reply, ScriptCommand, ScriptHost, ScriptSource, parse,
+};
+use ringlane_store::Store;
 
 use crate::flags::{self, ScriptFlags};
 use crate::registry::{Registry, Script, sha1_hex};
-use crate::run::{Listeners, Place, Published, Reach, Run, Watcher};
-use crate::vm::{Failure, Function, Style, Vm};
+use crate::run::{HeavyCall, Listeners, Place, Published, Reach, Run, RunState, Watcher};
+use crate::tape::Tape;
+use crate::vm::{Failure, Function, Outcome, Style, Vm};
 use crate::watch::{Clocks, TimeLimits, Watch};
 
 /// The settings that scripts obey.
@@ -32,6 +36,56 @@ struct Compiled {
     flags: ScriptFlags,
 }
 
+/// An interpreter and what it has compiled.
+#[derive(Default)]
+pub(crate) struct Interpreter {
+    pub(crate) vm: Option<Vm>,
+    by_sha1: HashMap<[u8; 40], Rc<Compiled>>,
+    /// By the hash of the text, so that EVAL needs no SHA-1.
+    by_text: HashMap<u64, Rc<Compiled>>,
+    /// `Registry::departures` when it was last looked at.
+    departures: u64,
+    pub(crate) functions: crate::functions::LaneFunctions,
+}
+
+/// A script that was left before its end, with its interpreter: its lane has another one meanwhile.
+pub struct PausedScript {
+    interpreter: Box<Interpreter>,
+    state: RunState,
+    /// What errors call it: its SHA-1, or the function's name.
+    name: String,
+    style: Style,
+}
+
+impl PausedScript {
+    /// The command that it waits for.
+    pub fn heavy(&self) -> Option<&HeavyCall> {
+        self.state.heavy.as_ref()
+    }
+
+    /// Whether it has changed anything: then it goes on to its end.
+    pub fn wrote(&self) -> bool {
+        self.state.wrote
+    }
+
+    /// Whether it is a function.
+    pub fn is_function(&self) -> bool {
+        self.style == Style::Function
+    }
+
+    /// Ends it with an error, when it is resumed.
+    pub fn kill(&mut self) {
+        self.interpreter.vm.as_mut().expect("it runs on it").kill();
+    }
+}
+
+/// Interpreters that are kept though no script runs on them, beside the lane's own.
+const SPARES_MAX: usize = 1;
+/// Scripts of a lane that may be paused; each holds an interpreter of its own.
+const PAUSED_MAX: usize = 32;
+const TOO_MANY_PAUSED: &str =
+    "BUSY Too many scripts of this lane run at once, which holds 32 of them";
+
 /// The scripts of one lane.
 pub struct LaneScripts {
     pub(crate) registry: Arc<Registry>,
@@ -39,16 +93,16 @@ pub struct LaneScripts {
     limits: ScriptLimits,
     lane: Range<u16>,
     place: Place,
-    pub(crate) vm: Option<Vm>,
-    by_sha1: HashMap<[u8; 40], Rc<Compiled>>,
-    /// By the hash of the text, so that EVAL needs no SHA-1.
-    by_text: HashMap<u64, Rc<Compiled>>,
-    /// `Registry::departures` when this lane last looked.
-    departures: u64,
+    pub(crate) interpreter: Box<Interpreter>,
+    #[allow(clippy::vec_box, reason = "it goes in its box to the scripts that are paused")]
+    spares: Vec<Box<Interpreter>>,
+    /// The script that was just left, until it is taken.
+    paused: Option<Box<PausedScript>>,
+    /// How many are paused, wherever they are.
+    paused_count: usize,
     published: Vec<Published>,
     listeners: Option<Rc<dyn Listeners>>,
     watcher: Option<Rc<dyn Watcher>>,
-    pub(crate) functions: crate::functions::LaneFunctions,
     /// Scripts and functions that were run.
     pub runs: u64,
     /// Of these, those that were stopped by a limit.
@@ -71,14 +125,13 @@ impl LaneScripts {
             },
             lane,
             place: Place::Lane,
-            vm: None,
-            by_sha1: HashMap::new(),
-            by_text: HashMap::new(),
-            departures: 0,
+            interpreter: Box::default(),
+            spares: Vec::new(),
+            paused: None,
+            paused_count: 0,
             published: Vec::new(),
             listeners: None,
             watcher: None,
-            functions: crate::functions::LaneFunctions::default(),
             runs: 0,
             interrupted: 0,
         }
@@ -90,9 +143,8 @@ impl LaneScripts {
             return;
         }
         self.limits = limits;
-        let watch = Watch::new(self.clocks, limits.time);
-        if let Some(vm) = &mut self.vm {
-            vm.set_limits(watch, limits.memory_bytes_max);
+        for interpreter in self.spares.iter_mut().chain([&mut self.interpreter]) {
+            interpreter.set_limits(limits);
         }
     }
 
@@ -124,14 +176,101 @@ impl LaneScripts {
 
     /// Bytes that the interpreter holds.
     pub fn memory_bytes(&self) -> usize {
-        self.vm.as_ref().map_or(0, Vm::memory_bytes)
+        let all = self.spares.iter().chain([&self.interpreter]);
+        all.filter_map(|it| it.vm.as_ref()).map(Vm::memory_bytes).sum()
+    }
+
+    /// The script that was just left, after a command that has answered `CommandError::Aside`. It is none if
+    /// that was another command.
+    pub fn take_paused(&mut self) -> Option<Box<PausedScript>> {
+        self.paused.take()
+    }
+
+    /// Whether there is one to take.
+    #[inline]
+    pub fn has_paused(&self) -> bool {
+        self.paused.is_some()
+    }
+
+    /// How many scripts of this lane are paused.
+    pub fn paused_count(&self) -> usize {
+        self.paused_count
+    }
+
+    /// Goes on with a script, whose slots nobody else has touched meanwhile. `answer` is that of the command
+    /// that it waits for, if it does.
+    ///
+    /// # Errors
+    /// What it ends with, or `CommandError::Aside`: it is paused again, to be taken.
+    #[allow(clippy::boxed_local, reason = "it comes as it was taken")]
+    pub fn resume(
+        &mut self,
+        mut paused: Box<PausedScript>,
+        answer: Option<Result<Tape, CommandError>>,
+        (store, limits): (&mut Store, HandlerLimits),
+        reply: &mut dyn Reply,
+    ) -> Result<(), CommandError> {
+        std::mem::swap(&mut self.interpreter, &mut paused.interpreter);
+        let PausedScript { interpreter, mut state, name, style } = *paused;
+        self.keep(interpreter);
+        self.interpreter.set_limits(self.limits);
+        self.paused_count -= 1;
+        state.heavy = None;
+        let mut run = Run {
+            store,
+            limits,
+            published: &mut self.published,
+            listeners: self.listeners.as_deref(),
+            watcher: self.watcher.as_deref(),
+            state,
+        };
+        let vm = self.interpreter.vm.as_mut().expect("the script has run on it");
+        let outcome = vm.resume(answer, &mut run);
+        let state = run.state;
+        self.stopped((name, style), outcome, state, reply)
+    }
+
+    /// Keeps an interpreter that is not needed now, or lets it go.
+    fn keep(&mut self, interpreter: Box<Interpreter>) {
+        if interpreter.vm.is_some() && self.spares.len() < SPARES_MAX {
+            self.spares.push(interpreter);
+        }
+    }
+
+    /// A script has come to its end, or is left for a while.
+    fn stopped(
+        &mut self,
+        (name, style): (String, Style),
+        outcome: Outcome,
+        state: RunState,
+        reply: &mut dyn Reply,
+    ) -> Result<(), CommandError> {
+        let vm = self.interpreter.vm.as_mut().expect("the script has run on it");
+        match outcome {
+            Outcome::Ended(Ok(())) => {
+                vm.answer(reply);
+                Ok(())
+            }
+            Outcome::Ended(Err(failure)) => {
+                self.interrupted += u64::from(vm.was_interrupted());
+                Err(told(failure, &name))
+            }
+            Outcome::Paused(_) => {
+                let mut spare = self.spares.pop().unwrap_or_default();
+                spare.set_limits(self.limits);
+                let interpreter = std::mem::replace(&mut self.interpreter, spare);
+                self.paused = Some(Box::new(PausedScript { interpreter, state, name, style }));
+                self.paused_count += 1;
+                Err(CommandError::Aside)
+            }
+        }
     }
 
     /// The interpreter, made if there is none.
     pub(crate) fn vm(&mut self) -> &mut Vm {
         let limits = self.limits;
         let clocks = self.clocks;
-        self.vm.get_or_insert_with(|| {
+        self.interpreter.vm.get_or_insert_with(|| {
             Vm::new(Watch::new(clocks, limits.time), limits.memory_bytes_max)
         })
     }
@@ -139,13 +278,14 @@ impl LaneScripts {
     /// Drops what was compiled of scripts that are no longer known.
     fn forget_departed(&mut self) {
         let departures = self.registry.departures();
-        if departures == self.departures {
+        let interpreter = &mut *self.interpreter;
+        if departures == interpreter.departures {
             return;
         }
-        self.departures = departures;
-        let Some(vm) = &mut self.vm else { return };
-        self.by_text.retain(|_, compiled| !compiled.script.is_gone());
-        self.by_sha1.retain(|_, compiled| {
+        interpreter.departures = departures;
+        let Some(vm) = &mut interpreter.vm else { return };
+        interpreter.by_text.retain(|_, compiled| !compiled.script.is_gone());
+        interpreter.by_sha1.retain(|_, compiled| {
             let gone = compiled.script.is_gone();
             if gone {
                 vm.release(compiled.function);
@@ -156,14 +296,14 @@ impl LaneScripts {
 
     /// The script in a text, compiled.
     fn by_text(&mut self, text: &[u8], hash: u64) -> Result<Rc<Compiled>, CommandError> {
-        if let Some(compiled) = self.by_text.get(&hash)
+        if let Some(compiled) = self.interpreter.by_text.get(&hash)
             && *compiled.script.text == *text
         {
             self.registry.mark_used(&compiled.script);
             return Ok(Rc::clone(compiled));
         }
         let compiled = self.learn(sha1_hex(text), text, false)?;
-        self.by_text.insert(hash, Rc::clone(&compiled));
+        self.interpreter.by_text.insert(hash, Rc::clone(&compiled));
         Ok(compiled)
     }
 
@@ -174,7 +314,7 @@ impl LaneScripts {
         text: &[u8],
         loaded: bool,
     ) -> Result<Rc<Compiled>, CommandError> {
-        if let Some(compiled) = self.by_sha1.get(&sha1) {
+        if let Some(compiled) = self.interpreter.by_sha1.get(&sha1) {
             let compiled = Rc::clone(compiled);
             let script = self.registry.keep(sha1, text, loaded);
             if Arc::ptr_eq(&script, &compiled.script) {
@@ -215,7 +355,7 @@ impl LaneScripts {
         };
         let sha1 = script.sha1;
         let compiled = Rc::new(Compiled { script, function, flags });
-        self.by_sha1.insert(sha1, Rc::clone(&compiled));
+        self.interpreter.by_sha1.insert(sha1, Rc::clone(&compiled));
         Ok(compiled)
     }
 
@@ -223,7 +363,7 @@ impl LaneScripts {
     fn by_sha1(&mut self, sha1: &[u8]) -> Result<Rc<Compiled>, CommandError> {
         let mut small: [u8; 40] = sha1.try_into().map_err(|_| NO_SCRIPT)?;
         small.make_ascii_lowercase();
-        if let Some(compiled) = self.by_sha1.get(&small) {
+        if let Some(compiled) = self.interpreter.by_sha1.get(&small) {
             self.registry.mark_used(&compiled.script);
             return Ok(Rc::clone(compiled));
         }
@@ -251,12 +391,8 @@ impl LaneScripts {
         };
         let flags = compiled.flags;
         let (function, sha1) = (compiled.function, compiled.script.sha1);
-        self.run(context, (function, Style::Script), flags, read_only).map_err(|failure| {
-            let sha1 = std::str::from_utf8(&sha1).expect("digits are ASCII");
-            told(failure, sha1)
-        })?;
-        self.vm().answer(context.reply);
-        Ok(())
+        let name = std::str::from_utf8(&sha1).expect("digits are ASCII");
+        self.run(context, (function, Style::Script), name, flags, read_only)
     }
 
     /// Runs a function of Lua with the command's keys and arguments.
@@ -264,10 +400,11 @@ impl LaneScripts {
         &mut self,
         context: &mut Context<'_>,
         (function, style): (Function, Style),
+        name: &str,
         flags: ScriptFlags,
         read_only: bool,
-    ) -> Result<(), Failure> {
-        let refuse = |text: &str| Err(Failure { text: text.into(), place: None });
+    ) -> Result<(), CommandError> {
+        let refuse = |text: &'static str| Err(CommandError::Fixed(text));
         if read_only && !flags.no_writes && !flags.plain {
             return refuse("ERR Can not execute a script with write flag using *_ro command.");
         }
@@ -277,36 +414,44 @@ impl LaneScripts {
                 "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
             );
         }
+        if self.paused_count >= PAUSED_MAX {
+            return refuse(TOO_MANY_PAUSED);
+        }
         let count = parse::integer(&context.args[2]).map_or(0, |count| count as usize);
         let (keys, arguments) = context.args.from(3).split_at(count);
         let reach = self.reach(keys);
-        let mut run = Run {
+        let state = RunState {
             database: context.database,
-            // What a script calls is part of it: its own limits of time bound it.
-            limits: context.limits.unbounded(),
             read_only: no_writes,
             allow_oom: flags.allow_oom,
             resp3: false,
             reach,
+            wrote: false,
+            heavy: None,
+        };
+        let mut run = Run {
+            store: context.store,
+            limits: context.limits,
             published: &mut self.published,
             listeners: self.listeners.as_deref(),
             watcher: self.watcher.as_deref(),
-            wrote: false,
-            store: context.store,
+            state,
         };
         self.runs += 1;
-        let vm = self.vm.as_mut().expect("something was compiled");
+        let vm = self.interpreter.vm.as_mut().expect("something was compiled");
         let outcome = vm.run(function, style, (keys, arguments), &mut run);
-        if outcome.is_err() && vm.was_interrupted() {
-            self.interrupted += 1;
+        if outcome == Outcome::Ended(Ok(())) {
+            vm.answer(context.reply);
+            return Ok(());
         }
-        outcome
+        let state = run.state;
+        self.stopped((name.to_owned(), style), outcome, state, context.reply)
     }
 
-    fn reach<'a>(&self, keys: &[&'a [u8]]) -> Reach<'a> {
+    fn reach(&self, keys: &[&[u8]]) -> Reach {
         let mut reach = Reach {
             place: self.place,
-            keys: smallvec::SmallVec::new(),
+            keys: Vec::new(),
             slots: smallvec::SmallVec::new(),
             lane: self.lane.clone(),
             alone: self.lane.len() == SLOT_COUNT,
@@ -319,7 +464,7 @@ impl LaneScripts {
                 reach.slots.dedup();
             }
             Place::Scratch => {
-                reach.keys.extend_from_slice(keys);
+                reach.keys.extend(keys.iter().map(|key| Box::from(*key)));
                 reach.keys.sort_unstable();
             }
         }
@@ -366,6 +511,14 @@ impl LaneScripts {
         self.registry.flush_scripts();
         context.reply.simple("OK");
         Ok(())
+    }
+}
+
+impl Interpreter {
+    fn set_limits(&mut self, limits: ScriptLimits) {
+        if let Some(vm) = &mut self.vm {
+            vm.set_limits(limits.time, limits.memory_bytes_max);
+        }
     }
 }
 

@@ -7,7 +7,7 @@
 //! | `functions.rs`, `library.rs` | FCALL, FUNCTION; the form of FUNCTION DUMP |
 //! | `registry.rs` | what all lanes know: texts and libraries |
 //! | `run.rs` | what the commands of one script may do |
-//! | `watch.rs` | how long a script may run |
+//! | `watch.rs` | how long a script may run, at once and in all |
 //! | `pattern.rs` | what a pattern would cost, before Lua matches it |
 //! | `tape.rs` | values between Lua and commands, flat |
 //! | `codec/` | cjson, cmsgpack, struct |
@@ -27,7 +27,8 @@ mod library;
 mod number;
 mod pattern;
 
-pub use host::{LaneScripts, ScriptLimits};
+pub use host::{LaneScripts, PausedScript, ScriptLimits};
 pub use registry::Registry;
-pub use run::{Listeners, Place, Watcher};
+pub use run::{HeavyCall, Listeners, Place, Watcher, call_aside};
+pub use tape::Tape;
 pub use watch::{Clocks, TimeLimits};

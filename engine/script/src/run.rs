@@ -29,10 +29,10 @@ pub enum Place {
 
 /// Which keys a script may touch.
 #[derive(Debug)]
-pub struct Reach<'a> {
+pub struct Reach {
     pub place: Place,
-    /// The keys that the script was given, and their slots, both ascending.
-    pub keys: SmallVec<[&'a [u8]; 8]>,
+    /// The keys that the script was given, if it may touch no others, or else their slots; ascending.
+    pub keys: Vec<Box<[u8]>>,
     pub slots: SmallVec<[Slot; 8]>,
     /// The slots of this lane.
     pub lane: Range<u16>,
@@ -66,23 +66,38 @@ pub trait Watcher {
 /// How many messages of scripts may wait to be sent, of one turn of a lane.
 const PUBLISHED_MAX: usize = 10_000;
 
-/// One run of a script.
-#[allow(clippy::struct_excessive_bools, reason = "independent facts about the run")]
-pub struct Run<'a> {
-    pub store: &'a mut Store,
+/// A command that a script has called and that would hold its lane for too long.
+pub struct HeavyCall {
+    pub spec: &'static CommandSpec,
     pub database: Database,
-    pub limits: HandlerLimits,
+    /// Its name first.
+    pub args: Vec<Bytes>,
+}
+
+/// What a run keeps while it is paused.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts about the run")]
+pub struct RunState {
+    pub database: Database,
     pub read_only: bool,
     /// It was declared to run without regard to memory.
     pub allow_oom: bool,
     /// `redis.setresp(3)` was called.
     pub resp3: bool,
-    pub reach: Reach<'a>,
+    pub reach: Reach,
+    /// Whether a command that writes has run, or runs.
+    pub wrote: bool,
+    /// The script waits for this command, which runs elsewhere.
+    pub heavy: Option<HeavyCall>,
+}
+
+/// One run of a script, from one pause to the next.
+pub struct Run<'a> {
+    pub store: &'a mut Store,
+    pub limits: HandlerLimits,
     pub published: &'a mut Vec<Published>,
     pub listeners: Option<&'a dyn Listeners>,
     pub watcher: Option<&'a dyn Watcher>,
-    /// Whether a command that writes has run.
-    pub wrote: bool,
+    pub state: RunState,
 }
 
 const NOT_FROM_SCRIPT: CommandError =
@@ -92,7 +107,7 @@ impl Run<'_> {
     /// Runs a command that a script calls; its reply goes to the tape.
     ///
     /// # Errors
-    /// Its refusal, in Redis's words.
+    /// Its refusal, in Redis's words; `CommandError::Aside`: it is `RunState::heavy` now.
     pub fn call(
         &mut self,
         slices: &[&[u8]],
@@ -103,7 +118,7 @@ impl Run<'_> {
         if spec.flags.contains(Flags::NOSCRIPT) {
             return Err(NOT_FROM_SCRIPT);
         }
-        if self.read_only && spec.access == Access::Write {
+        if self.state.read_only && spec.access == Access::Write {
             let text = "ERR Write commands are not allowed from read-only scripts.";
             return Err(CommandError::Fixed(text));
         }
@@ -112,17 +127,22 @@ impl Run<'_> {
             Runs::Store(handler) => {
                 let routed = self.check_keys(spec, args)?;
                 // A script that has written goes on to its end, as in Redis.
-                let goes_on = self.wrote || self.allow_oom;
+                let goes_on = self.state.wrote || self.state.allow_oom;
                 let asks = spec.flags.contains(Flags::DENYOOM) && !goes_on;
                 if asks && self.store.refuses_writes() {
                     return Err(CommandError::OutOfMemory);
                 }
-                self.wrote |= spec.access == Access::Write;
+                self.state.wrote |= spec.access == Access::Write;
                 let before = self.store.passes_limit();
                 self.store.set_passes_limit(before || goes_on);
                 let outcome = self.handle(spec, handler, args, routed, reply);
                 self.store.set_passes_limit(before);
                 self.show(slices);
+                if outcome == Err(CommandError::Aside) {
+                    let args = slices.iter().map(|arg| Bytes::copy_from_slice(arg)).collect();
+                    let database = self.state.database;
+                    self.state.heavy = Some(HeavyCall { spec, database, args });
+                }
                 outcome
             }
             Runs::Serve(command) => {
@@ -137,7 +157,7 @@ impl Run<'_> {
     #[inline]
     fn show(&self, slices: &[&[u8]]) {
         if let Some(watcher) = self.watcher {
-            watcher.called(self.database, slices);
+            watcher.called(self.state.database, slices);
         }
     }
 
@@ -149,9 +169,9 @@ impl Run<'_> {
     ) -> Result<Option<RoutedKey>, CommandError> {
         let mut routed = None;
         for index in spec.keys_of(args) {
-            let key = self.store.key(self.database, &args[index]);
-            if !self.reach.allows(key.bytes, key.slot) {
-                return Err(self.reach.refusal(key.bytes));
+            let key = self.store.key(self.state.database, &args[index]);
+            if !self.state.reach.allows(key.bytes, key.slot) {
+                return Err(self.state.reach.refusal(key.bytes));
             }
             routed.get_or_insert(RoutedKey { index, slot: key.slot, hash: key.hash });
         }
@@ -162,7 +182,7 @@ impl Run<'_> {
             | Merge::SpreadJoin
             | Merge::Cursor
             | Merge::Pick => {
-                if self.reach.alone && self.reach.place == Place::Lane {
+                if self.state.reach.alone && self.state.reach.place == Place::Lane {
                     return Ok(None);
                 }
                 Err(CommandError::Text(format!(
@@ -173,8 +193,119 @@ impl Run<'_> {
         }
     }
 
-    /// As the row's `merge` says.
+    /// Runs it here, unless it would take too long.
     fn handle(
+        &mut self,
+        spec: &CommandSpec,
+        handler: Handler,
+        args: Args<'_>,
+        routed: Option<RoutedKey>,
+        reply: &mut Tape,
+    ) -> Result<(), CommandError> {
+        let key_by_key = matches!(spec.merge, Merge::Ordered | Merge::Sum);
+        let (database, mut limits) = (self.state.database, self.limits);
+        // Whatever it does with so many, it takes its time.
+        if args.len() > limits.elements_at_once_max
+            && (key_by_key || spec.may_have_many_arguments())
+        {
+            return Err(CommandError::Aside);
+        }
+        if key_by_key {
+            limits = limits.unbounded(); // What one key is about is little, and is done once.
+        }
+        Handling { store: self.store, database, limits }.run(spec, handler, args, routed, reply)
+    }
+
+    /// Keeps a message that is sent when the script has ended.
+    fn publish(
+        &mut self,
+        channel: &[u8],
+        payload: &[u8],
+        sharded: bool,
+    ) -> Result<(), CommandError> {
+        if self.published.len() >= PUBLISHED_MAX {
+            return Err(CommandError::Fixed("ERR too many messages published by scripts"));
+        }
+        let channel = Bytes::copy_from_slice(channel);
+        self.published.push(Published {
+            channel,
+            payload: Bytes::copy_from_slice(payload),
+            sharded,
+        });
+        Ok(())
+    }
+
+    /// The few commands about the server that make sense within a script.
+    fn serve(
+        &mut self,
+        command: ServeCommand,
+        spec: &CommandSpec,
+        args: Args<'_>,
+        reply: &mut Tape,
+        clocks: Clocks,
+    ) -> Result<(), CommandError> {
+        const US: u64 = 1_000_000;
+        match (command, args.from(1)) {
+            (ServeCommand::Ping, []) => reply.simple("PONG"),
+            (ServeCommand::Ping | ServeCommand::Echo, [message]) => reply.bulk(message),
+            (ServeCommand::Ping, _) => return Err(WRONG_ARITY),
+            (ServeCommand::Time, _) => {
+                let now = (clocks.wall_us)();
+                reply.array(2);
+                reply.bulk(itoa::Buffer::new().format(now / US).as_bytes());
+                reply.bulk(itoa::Buffer::new().format(now % US).as_bytes());
+            }
+            (ServeCommand::Publish | ServeCommand::Spublish, [channel, payload]) => {
+                let sharded = command == ServeCommand::Spublish;
+                self.publish(channel, payload, sharded)?;
+                let count = self.listeners.map_or(0, |them| them.count(channel, sharded));
+                reply.integer(i64::from(count));
+            }
+            (ServeCommand::Select, [number]) => {
+                self.state.database = parse::database(number, self.limits.databases)?;
+                reply.simple("OK");
+            }
+            (ServeCommand::Command, _) => introspect::command(args, reply)?,
+            _ => {
+                return Err(CommandError::Text(format!(
+                    "ERR '{}' is not supported within scripts",
+                    spec.name
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Runs a command that a script has called on the store of a helper, which holds its keys.
+///
+/// # Errors
+/// Its refusal.
+pub fn call_aside(
+    store: &mut Store,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    (database, limits): (Database, HandlerLimits),
+) -> Result<Tape, CommandError> {
+    let Runs::Store(handler) = spec.run else {
+        unreachable!("only commands on data take their time");
+    };
+    let mut tape = Tape::default();
+    Handling { store, database, limits: limits.unbounded() }
+        .run(spec, handler, args, None, &mut tape)?;
+    Ok(tape)
+}
+
+/// What handlers of called commands are given.
+struct Handling<'a> {
+    store: &'a mut Store,
+    database: Database,
+    limits: HandlerLimits,
+}
+
+impl Handling<'_> {
+    /// As the row's `merge` says.
+    fn run(
         &mut self,
         spec: &CommandSpec,
         handler: Handler,
@@ -234,66 +365,6 @@ impl Run<'_> {
             reply,
         })
     }
-
-    /// Keeps a message that is sent when the script has ended.
-    fn publish(
-        &mut self,
-        channel: &[u8],
-        payload: &[u8],
-        sharded: bool,
-    ) -> Result<(), CommandError> {
-        if self.published.len() >= PUBLISHED_MAX {
-            return Err(CommandError::Fixed("ERR too many messages published by scripts"));
-        }
-        let channel = Bytes::copy_from_slice(channel);
-        self.published.push(Published {
-            channel,
-            payload: Bytes::copy_from_slice(payload),
-            sharded,
-        });
-        Ok(())
-    }
-
-    /// The few commands about the server that make sense within a script.
-    fn serve(
-        &mut self,
-        command: ServeCommand,
-        spec: &CommandSpec,
-        args: Args<'_>,
-        reply: &mut Tape,
-        clocks: Clocks,
-    ) -> Result<(), CommandError> {
-        const US: u64 = 1_000_000;
-        match (command, args.from(1)) {
-            (ServeCommand::Ping, []) => reply.simple("PONG"),
-            (ServeCommand::Ping | ServeCommand::Echo, [message]) => reply.bulk(message),
-            (ServeCommand::Ping, _) => return Err(WRONG_ARITY),
-            (ServeCommand::Time, _) => {
-                let now = (clocks.wall_us)();
-                reply.array(2);
-                reply.bulk(itoa::Buffer::new().format(now / US).as_bytes());
-                reply.bulk(itoa::Buffer::new().format(now % US).as_bytes());
-            }
-            (ServeCommand::Publish | ServeCommand::Spublish, [channel, payload]) => {
-                let sharded = command == ServeCommand::Spublish;
-                self.publish(channel, payload, sharded)?;
-                let count = self.listeners.map_or(0, |them| them.count(channel, sharded));
-                reply.integer(i64::from(count));
-            }
-            (ServeCommand::Select, [number]) => {
-                self.database = parse::database(number, self.limits.databases)?;
-                reply.simple("OK");
-            }
-            (ServeCommand::Command, _) => introspect::command(args, reply)?,
-            _ => {
-                return Err(CommandError::Text(format!(
-                    "ERR '{}' is not supported within scripts",
-                    spec.name
-                )));
-            }
-        }
-        Ok(())
-    }
 }
 
 const WRONG_ARITY: CommandError =
@@ -312,7 +383,7 @@ fn find(slices: &[&[u8]]) -> Result<&'static CommandSpec, CommandError> {
     Ok(spec)
 }
 
-impl Reach<'_> {
+impl Reach {
     #[inline]
     fn allows(&self, key: &[u8], slot: Slot) -> bool {
         match self.place {
@@ -321,7 +392,7 @@ impl Reach<'_> {
                     || self.slots.binary_search(&slot).is_ok()
                     || (self.undeclared && self.lane.contains(&slot.number()))
             }
-            Place::Scratch => self.keys.binary_search(&key).is_ok(),
+            Place::Scratch => self.keys.binary_search_by(|it| (**it).cmp(key)).is_ok(),
         }
     }
 

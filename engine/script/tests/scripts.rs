@@ -3,6 +3,7 @@
 mod support;
 
 use ringlane_base::Database;
+use ringlane_command::{Args, HandlerLimits};
 use ringlane_store::Value;
 use support::Lane;
 
@@ -518,4 +519,141 @@ fn libraries_at_work_on_much_are_looked_at() {
         let said = told(&mut lane, &format!("{before} for i=1,200 do {call} end return 1"));
         assert!(said.starts_with("-ERR Script interrupted: "), "{call}: {said}");
     }
+}
+
+/// A lane whose scripts are paused as soon as they can be, and what they take to end then.
+struct Pausing(Lane);
+
+impl Pausing {
+    fn new() -> Self {
+        let mut lane = Lane::new();
+        let mut limits = support::limits();
+        limits.time.slice_ticks = 1;
+        lane.scripts.set_limits(limits);
+        Self(lane)
+    }
+
+    /// The answer of a script, and how often it was paused.
+    fn eval(&mut self, script: &str, keys: &[&str]) -> (String, usize) {
+        let mut answer = self.0.eval(script, keys, &[]);
+        let mut pauses = 0;
+        while let Some(paused) = self.0.scripts.take_paused() {
+            assert_eq!(answer, format!("-{}", ringlane_command::CommandError::Aside));
+            pauses += 1;
+            // The lane is free for others meanwhile.
+            let between = self.0.eval("return KEYS[1] .. ARGV[1]", &["other"], &["!"]);
+            assert_eq!(between, "\"other!\"");
+            answer = self.0.resume(paused, None);
+        }
+        (answer, pauses)
+    }
+}
+
+#[test]
+fn a_script_is_paused_wherever_it_is_and_goes_on() {
+    let mut lane = Pausing::new();
+    for (script, expected) in [
+        ("local n = 0 for i = 1, 1e5 do n = n + i end return {n, KEYS[1]}", "*[:5000050000 \"k\"]"),
+        // Within pcall, a function of C that calls Lua, a metamethod, an iterator, a coroutine.
+        ("local _, n = pcall(function() for i = 1, 1e5 do end return 7 end) return n", ":7"),
+        (
+            "local text = string.gsub('abc', '.', function(c) for i = 1, 5e4 do end return c .. c end) \
+             return text",
+            "\"aabbcc\"",
+        ),
+        (
+            "local t = {3, 1, 2} table.sort(t, function(a, b) for i = 1, 3e4 do end return a < b end) \
+             return t",
+            "*[:1 :2 :3]",
+        ),
+        (
+            "local t = setmetatable({}, {__index = function(_, k) for i = 1, 1e5 do end return k end}) \
+             return t.found",
+            "\"found\"",
+        ),
+        ("return coroutine.wrap(function() for i = 1, 1e5 do end return 8 end)()", ":8"),
+        ("for i = 1, 1e5 do end error('over')", "-ERR user_script:1: over"),
+        (
+            "for i = 1, 300 do redis.call('incr', KEYS[1]) end return redis.call('get', KEYS[1])",
+            "\"300\"",
+        ),
+        (
+            "redis.call('select', 3) for i = 1, 1e5 do end return redis.call('exists', KEYS[1])",
+            ":0",
+        ),
+        (
+            "redis.setresp(3) for i = 1, 1e5 do end return redis.call('get', KEYS[2]) == nil",
+            "!true",
+        ),
+    ] {
+        let (answer, pauses) = lane.eval(script, &["k", "none"]);
+        assert!(answer.starts_with(expected), "{script}: {answer}");
+        assert!(pauses > 0, "{script}");
+    }
+    assert_eq!(lane.0.scripts.paused_count(), 0);
+}
+
+#[test]
+fn a_script_that_has_written_is_not_ended_by_time_and_another_is() {
+    let mut lane = Lane::new();
+    let mut limits = support::limits();
+    limits.time.cpu_ns = 1;
+    lane.scripts.set_limits(limits);
+    let answer = lane.eval("for i = 1, 1e5 do end return 1", &["k"], &[]);
+    assert!(answer.starts_with("-ERR Script interrupted: it ran for longer"), "{answer}");
+    let written = "redis.call('set', KEYS[1], 'v') for i = 1, 1e5 do end return 1";
+    assert_eq!(lane.eval(written, &["k"], &[]), ":1");
+    assert_eq!(lane.scripts.interrupted, 1);
+}
+
+#[test]
+fn a_paused_script_can_be_killed() {
+    let mut lane = Pausing::new();
+    let script = "pcall(function() while true do end end) return 1";
+    lane.0.eval(script, &[], &[]);
+    let mut paused = lane.0.scripts.take_paused().expect("it has no end");
+    assert!(!paused.wrote() && !paused.is_function());
+    paused.kill();
+    let mut answer = lane.0.resume(paused, None);
+    while let Some(paused) = lane.0.scripts.take_paused() {
+        answer = lane.0.resume(paused, None);
+    }
+    assert!(answer.starts_with("-ERR Script killed by user"), "{answer}");
+    lane.0.check("return 1", ":1");
+    // One that never goes on goes with its lane.
+    lane.0.eval(script, &[], &[]);
+    assert_eq!(lane.0.scripts.paused_count(), 1);
+}
+
+#[test]
+fn a_heavy_call_waits_for_its_answer() {
+    let mut lane = Lane::new();
+    for member in 0..3000 {
+        lane.say(&format!("SADD s {member}"));
+    }
+    lane.elements_at_once_max = 1024;
+    let script = "local before = redis.call('scard', KEYS[1]) \
+                  local ok, all = pcall(redis.call, 'smembers', KEYS[1]) \
+                  local bad = redis.pcall('sunion', KEYS[1], 'x') \
+                  return {before, #all, bad.err}";
+    let mut answer = lane.eval(script, &["s"], &[]);
+    let mut called = Vec::new();
+    while let Some(paused) = lane.scripts.take_paused() {
+        let heavy = paused.heavy().expect("it was paused for a command");
+        called.push(heavy.args[0].clone());
+        let args: Vec<&[u8]> = heavy.args.iter().map(|arg| &arg[..]).collect();
+        let (spec, database) = (heavy.spec, heavy.database);
+        let result = match called.len() {
+            1 => ringlane_script::call_aside(
+                &mut lane.store,
+                spec,
+                Args::new(&args, &[]),
+                (database, HandlerLimits::default()),
+            ),
+            _ => Err(ringlane_command::CommandError::Fixed("ERR no")),
+        };
+        answer = lane.resume(paused, Some(result));
+    }
+    assert_eq!(called, ["smembers", "sunion"]);
+    assert_eq!(answer, "*[:3000 :3000 \"ERR no\"]");
 }

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use ringlane_base::{LaneId, Millis, Slot};
 use ringlane_command::{Args, Flags, Run};
+use ringlane_script::PausedScript;
 use ringlane_store::{OwnedEffect, Store};
 
 use crate::aside_helper::{AsideHelpers, Done, ORDERS_MAX, Order, Surroundings, Whose};
@@ -18,6 +19,7 @@ use crate::pause::Held;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Ran, Slices};
+use crate::script_aside::ScriptAside;
 use crate::under_way::UnderWay;
 
 /// What one slice of a transaction should take, in microseconds.
@@ -46,6 +48,8 @@ pub struct Aside {
     answers: Vec<(ReturnTo, Stretch)>,
     /// A connection of this lane that waits for it.
     waits: Option<ConnectionId>,
+    /// The command that is next is a script, and paused.
+    script: Option<ScriptAside>,
 }
 
 impl Aside {
@@ -91,6 +95,7 @@ impl Aside {
             replies: ReplyBuffer::default(),
             answers: Vec::new(),
             waits,
+            script: None,
         }
     }
 
@@ -134,6 +139,8 @@ pub struct Ordered {
     pub request: Request,
     pub position: usize,
     pub may_wait: bool,
+    /// A script has called it.
+    pub called: bool,
     /// Each once.
     pub keys: Vec<Named>,
 }
@@ -148,7 +155,7 @@ impl Ordered {
         surroundings: Surroundings,
         store: &mut Store,
     ) -> Box<Order> {
-        let Self { whose, request, position, may_wait, keys } = self;
+        let Self { whose, request, position, may_wait, called, keys } = self;
         let writes = request.spec.may_change_keys();
         let mut entries = Vec::with_capacity(keys.len());
         for named in &keys {
@@ -163,6 +170,7 @@ impl Ordered {
             commands,
             position,
             may_wait,
+            called,
             surroundings,
             entries,
             lent,
@@ -228,6 +236,11 @@ impl Asides {
         self.begun = true;
     }
 
+    /// The scripts that are paused.
+    pub fn scripts(&mut self) -> impl Iterator<Item = &mut PausedScript> {
+        self.under_way.iter_mut().filter_map(|it| Some(&mut *it.script.as_mut()?.paused))
+    }
+
     pub fn hold_back(&mut self, held: Held) {
         self.held_back.push_back(held);
     }
@@ -249,13 +262,24 @@ impl Core {
     #[cold]
     pub fn begin_aside(&mut self, aside: Aside) {
         let mut aside = Box::new(aside);
-        aside.slots = aside.find_slots(self.live.databases);
+        aside.script = self.scripts.take_paused().map(ScriptAside::new);
+        let all = aside.commands.requests.iter().any(|it| self.reaches_all_slots(it.spec));
+        aside.slots = if all {
+            let slots = self.shared.slots_of(self.lane);
+            slots.map(|slot| Slot::new(slot).expect("it is one")).collect()
+        } else {
+            aside.find_slots(self.live.databases)
+        };
         for slot in &aside.slots {
             self.locks.take(*slot);
             self.store.pin(*slot);
         }
         let index = self.asides.under_way.reserve();
         let slice = match aside.origin {
+            _ if aside.script.is_some() => {
+                self.hand_out_touches_of(aside.commands.writer(aside.from));
+                self.after_pause(index, &mut aside)
+            }
             Origin::Request => Slice::Lent(self.lend(index, &mut aside)),
             Origin::Rest { .. } | Origin::Errand(_) => Slice::More,
         };
@@ -300,10 +324,10 @@ impl Core {
     /// Runs commands in place until one must go to the helpers or the time is over.
     fn run_slice(&mut self, index: u32, mut aside: Box<Aside>) {
         let begun = clock::ticks();
-        self.stats.transaction_slices += 1;
+        self.stats.transaction_slices += u64::from(!aside.is_request());
         self.interest.hold();
         // Checked at EXEC as a whole.
-        self.store.set_passes_limit(true);
+        self.store.set_passes_limit(!aside.is_request());
         let slice = loop {
             let Some(request) = aside.commands.requests.get(aside.next).copied() else {
                 break Slice::Ended;
@@ -311,8 +335,18 @@ impl Core {
             if clock::ticks().wrapping_sub(begun) > self.slice_ticks() {
                 break Slice::More;
             }
+            let start = aside.replies.mark();
+            if let Some(script) = aside.script.take() {
+                if self.run_script(&mut aside, script, &request) == Ran::Aside {
+                    break self.after_pause(index, &mut aside);
+                }
+                aside
+                    .answers
+                    .push((request.return_to, Stretch { from: start, to: aside.replies.mark() }));
+                aside.next += 1;
+                continue;
+            }
             let Aside { commands, replies, from, .. } = &mut *aside;
-            let start = replies.mark();
             let ran = match request.spec.run {
                 Run::Serve(_) => None, // It runs when the others have been answered.
                 Run::Store(_) => {
@@ -328,7 +362,13 @@ impl Core {
                 Some(Ran::Fine | Ran::Failed) => {
                     aside.answers.push((request.return_to, Stretch { from: start, to }));
                 }
-                Some(Ran::Aside) => break Slice::Lent(self.lend(index, &mut aside)),
+                Some(Ran::Aside) => match self.scripts.take_paused() {
+                    Some(paused) => {
+                        aside.script = Some(ScriptAside::new(paused));
+                        break self.after_pause(index, &mut aside);
+                    }
+                    None => break Slice::Lent(self.lend(index, &mut aside)),
+                },
             }
             aside.next += 1;
         };
@@ -336,6 +376,47 @@ impl Core {
         self.interest.release();
         self.hand_out_touches_of(aside.commands.writer(aside.from));
         self.go_on_aside(index, aside, slice);
+    }
+
+    /// Goes on with the script that is next; it is the aside's again if it is paused again.
+    fn run_script(&mut self, aside: &mut Aside, script: ScriptAside, request: &Request) -> Ran {
+        let ticks = script.ticks();
+        let from = aside.replies.mark();
+        self.store.set_traceless(request.no_touch);
+        let within = (&mut self.store, self.handler_limits);
+        let outcome = script.go_on(&mut self.scripts, within, request.version, &mut aside.replies);
+        self.store.set_traceless(false);
+        let ran = match outcome {
+            Ok(ran) => ran,
+            Err(script) => {
+                aside.script = Some(script);
+                return Ran::Aside;
+            }
+        };
+        if ran == Ran::Failed {
+            self.stats.failed(request.spec.id, &aside.replies.bytes[from.bytes_before()..]);
+        }
+        let mut slices = Slices::new();
+        aside.commands.slices(request, &mut slices);
+        let args = Args::new(&slices, &aside.commands.blobs);
+        self.observe_request(aside.from, request, ticks, args.from(0));
+        if let Some(mark) = request.mark {
+            self.remember_reads(aside.from, mark, request.database, request.spec, args);
+        }
+        ran
+    }
+
+    /// A script is paused: it waits for its next slice, or for a command that goes to the helpers.
+    fn after_pause(&mut self, index: u32, aside: &mut Aside) -> Slice {
+        let script = aside.script.as_ref().expect("it was just paused");
+        let own = aside.commands.requests[aside.next];
+        let Some((order, commands)) = script.order(Whose::Aside(index), &own, self.live.databases)
+        else {
+            return Slice::More;
+        };
+        let surroundings = self.surroundings(self.store.now());
+        let home = self.home_of_orders();
+        Slice::Lent(order.with_values(home, commands, surroundings, &mut self.store))
     }
 
     /// The next command with the values of its keys, for the helpers.
@@ -351,7 +432,8 @@ impl Core {
         let commands = std::mem::take(&mut aside.commands);
         let may_wait = aside.is_request() && request.spec.flags.contains(Flags::BLOCKING);
         let whose = Whose::Aside(index);
-        let order = Ordered { whose, request, position: aside.next, may_wait, keys };
+        let position = aside.next;
+        let order = Ordered { whose, request, position, may_wait, called: false, keys };
         order.with_values(self.home_of_orders(), commands, surroundings, &mut self.store)
     }
 
@@ -401,10 +483,14 @@ impl Core {
 
     fn take_back(&mut self, index: u32, done: Done) {
         let mut aside = self.asides.under_way.take(index);
-        aside.commands = done.commands;
         give_back_all(&mut self.store, done.back, &done.effects);
         self.free_aside(done.effects);
         self.store.add_notices(done.notices);
+        if let Some(answer) = done.called {
+            aside.script.as_mut().expect("it waits for this").take_answer(answer);
+            return self.go_on_aside(index, aside, Slice::More);
+        }
+        aside.commands = done.commands;
         let request = aside.commands.requests[aside.next];
         if done.failed {
             self.stats.failed(request.spec.id, &done.reply.bytes);

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 
 use ringlane_base::{LaneId, Millis, SLOT_COUNT};
-use ringlane_command::{Args, HandlerLimits};
+use ringlane_command::{Args, CommandError, HandlerLimits};
+use ringlane_script::{Tape, call_aside};
 use ringlane_store::{
     Budget, Exported, Notice, NoticeClasses, Options, OwnedEffect, PackLimits, Recorder, Store,
 };
@@ -59,6 +60,8 @@ pub struct Order {
     pub position: usize,
     /// It is one that waits when there is nothing to take; but there is.
     pub may_wait: bool,
+    /// A script has called it and waits for its answer.
+    pub called: bool,
     pub surroundings: Surroundings,
     /// The values of its keys, as far as there are.
     pub entries: Vec<(Named, Exported)>,
@@ -73,6 +76,8 @@ pub struct Done {
     pub commands: Box<Parcel>,
     pub failed: bool,
     pub reply: ReplyBuffer,
+    /// The answer instead, if a script waits for it.
+    pub called: Option<Result<Tape, CommandError>>,
     /// What the keys hold now.
     pub back: Vec<(Named, Option<Exported>)>,
     /// What changed, if somebody listens.
@@ -151,7 +156,8 @@ fn work(shared: &Shared, databases: u8, jobs: &flume::Receiver<Job>) {
 }
 
 fn run(scratch: &mut Store, order: Order) -> Done {
-    let Order { whose, commands, position, may_wait, surroundings, entries, lent, .. } = order;
+    let Order { whose, commands, position, may_wait, called, surroundings, .. } = order;
+    let (entries, lent) = (order.entries, order.lent);
     let begun = clock::ticks();
     scratch.set_pack_limits(surroundings.pack_limits);
     scratch.begin_turn(surroundings.now);
@@ -171,7 +177,12 @@ fn run(scratch: &mut Store, order: Order) -> Done {
     let args = Args::new(&slices, &commands.blobs);
     let manner = request.manner(surroundings.limits.unbounded());
     let mut reply = ReplyBuffer::default();
-    let failed = if may_wait {
+    let mut answer = None;
+    let failed = if called {
+        let within = (manner.database, manner.limits);
+        let answer = answer.insert(call_aside(scratch, request.spec, args, within));
+        answer.is_err()
+    } else if may_wait {
         let manner = (manner, Attempt::Last);
         match run_waiting(scratch, request, args, manner, &mut reply) {
             Waited::Answered => reply.bytes.first() == Some(&b'-'),
@@ -207,6 +218,7 @@ fn run(scratch: &mut Store, order: Order) -> Done {
         whose,
         failed,
         reply,
+        called: answer,
         back,
         effects: recorder.map_or(Vec::new(), |recorder| recorder.take()),
         notices: scratch.take_notices(),

@@ -12,6 +12,7 @@ use crate::core::Core;
 use crate::pubsub::Kind;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
+use crate::script_aside::Kills;
 
 /// What a lane is asked.
 #[derive(Clone, Debug)]
@@ -55,6 +56,10 @@ pub enum Question {
     },
     /// Keys of a slot, 0 if it is another lane's.
     SlotLength(Slot),
+    /// SCRIPT KILL, FUNCTION KILL: which of its scripts end.
+    KillScripts {
+        functions: bool,
+    },
     /// Some keys of a slot, at most so many, none if it is another lane's.
     SlotKeys(Slot, usize),
 }
@@ -71,6 +76,7 @@ pub enum Answer {
     Slowlog(Vec<Entry>),
     LatencyEvents(Box<LatencyEvents>),
     Keys(Vec<Vec<u8>>),
+    Kills(Kills),
     Done,
 }
 
@@ -88,6 +94,7 @@ impl Answer {
             | Self::Slowlog(_)
             | Self::LatencyEvents(_)
             | Self::Keys(_)
+            | Self::Kills(_)
             | Self::Done => None,
         }
     }
@@ -114,6 +121,7 @@ contents! {
     counts -> Vec<u64>: Self::Counts(counts) => counts;
     names -> Vec<Vec<u8>>: Self::Names { names, .. } => names;
     keys -> Vec<Vec<u8>>: Self::Keys(keys) => keys;
+    kills -> Kills: Self::Kills(kills) => kills;
     client -> Option<ConnectionId>: Self::Client(client) => client;
     slow_commands -> Vec<Entry>: Self::Slowlog(entries) => entries;
     latency_events -> LatencyEvents: Self::LatencyEvents(events) => *events;

@@ -134,7 +134,12 @@ impl Core {
         let pubsub = PubSub::new(lanes);
         let mut scripts = LaneScripts::new(
             Arc::clone(&shared.scripts),
-            Clocks { cpu_ns: clock::thread_cpu_ns, wall_us: clock::wall_us, log: log_of_script },
+            Clocks {
+                cpu_ns: clock::thread_cpu_ns,
+                wall_us: clock::wall_us,
+                ticks: clock::ticks,
+                log: log_of_script,
+            },
             shared.slots_of(lane),
         );
         scripts.set_listeners(pubsub.registry.clone());
@@ -218,6 +223,7 @@ impl Core {
                 time: TimeLimits {
                     cpu_ns: self.live.script_time_ms * NS_PER_MS,
                     instructions: self.live.script_instructions,
+                    slice_ticks: self.slice_ticks(),
                 },
                 memory_bytes_max: self.live.script_memory_bytes,
                 undeclared: self.live.script_allow_undeclared_keys,

@@ -224,8 +224,7 @@ impl Core {
             Ran::Fine => {}
             Ran::Failed => self.stats.failed(spec.id, &out.bytes[from.bytes_before()..]),
             Ran::Aside => {
-                self.hand_out_touches(); // Of keys that were found to be due.
-                self.tracking.writer = None;
+                self.left_for_aside();
                 return ran;
             }
         }
@@ -483,8 +482,7 @@ impl Core {
         };
         self.store.set_traceless(false);
         if ran == Ran::Aside {
-            self.hand_out_touches(); // Of keys that were found to be due.
-            self.tracking.writer = None;
+            self.left_for_aside();
             return ran;
         }
         if !part {
@@ -500,6 +498,16 @@ impl Core {
             self.remember_reads(from, mark, request.database, spec, args);
         }
         ran
+    }
+
+    /// What has just been run goes aside. A script may have changed something, of which nobody is told before
+    /// its slots are held.
+    #[cold]
+    fn left_for_aside(&mut self) {
+        if !self.scripts.has_paused() {
+            self.hand_out_touches(); // Of keys that were found to be due.
+        }
+        self.tracking.writer = None;
     }
 
     /// Parks a request whose slot is held.
@@ -561,8 +569,22 @@ impl Core {
     /// Whether any key of the command lies in a held slot.
     #[cold]
     pub fn touches_held_slot(&self, spec: &CommandSpec, args: Args<'_>) -> bool {
-        spec.keys_of(args)
-            .any(|index| args.get(index).is_some_and(|key| self.locks.holds(Slot::of(key))))
+        self.held_slot_of(spec, args.from(0)).is_some()
+    }
+
+    /// The first held slot of those that the command may touch.
+    pub fn held_slot_of(&self, spec: &CommandSpec, words: &[&[u8]]) -> Option<Slot> {
+        if self.reaches_all_slots(spec) {
+            return self.locks.first_held();
+        }
+        spec.key_positions(words.len(), |index| words[index])
+            .map(|index| Slot::of(words[index]))
+            .find(|slot| self.locks.holds(*slot))
+    }
+
+    /// Whether it is a script that may touch keys that it does not name.
+    pub fn reaches_all_slots(&self, spec: &CommandSpec) -> bool {
+        self.live.script_allow_undeclared_keys && spec.runs_script()
     }
 }
 

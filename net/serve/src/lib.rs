@@ -40,6 +40,7 @@ mod plan;
 mod refusals;
 mod reply;
 mod run;
+mod script_aside;
 mod server;
 mod together;
 mod tracking;

@@ -100,6 +100,12 @@ impl Locks {
         self.held[slot.index() / 64] >> (slot.index() % 64) & 1 == 1
     }
 
+    /// The first slot that is held.
+    pub fn first_held(&self) -> Option<Slot> {
+        let (word, bits) = self.held.iter().enumerate().find(|(_, bits)| **bits != 0)?;
+        Slot::new((word * 64) as u16 + bits.trailing_zeros() as u16)
+    }
+
     /// Takes a slot that is free, at once.
     pub fn take(&mut self, slot: Slot) {
         assert!(!self.holds(slot), "who takes a slot has seen that it is free");

@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use ringlane_base::{LaneId, Slot};
 use ringlane_command::{Args, Flags, Merge, Run, Wait};
+use ringlane_script::PausedScript;
 use ringlane_store::{Exported, OwnedEffect, Store};
 
 use crate::aside::give_back_all;
@@ -191,6 +192,11 @@ impl Togethers {
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.under_way.len()
+    }
+
+    /// The scripts that are paused.
+    pub fn scripts(&mut self) -> impl Iterator<Item = &mut PausedScript> {
+        self.under_way.iter_mut().filter_map(|it| it.desk.as_mut()?.script())
     }
 }
 
@@ -646,11 +652,7 @@ impl Core {
             let request = &parcel.requests[0];
             let mut slices = Slices::new();
             parcel.slices(request, &mut slices);
-            request
-                .spec
-                .key_positions(slices.len(), |index| slices[index])
-                .map(|index| Slot::of(slices[index]))
-                .find(|slot| self.locks.holds(*slot))
+            self.held_slot_of(request.spec, &slices)
         };
         match held {
             Some(slot) => self.locks.park(slot, Waiter::Request(from, parcel)),
@@ -663,6 +665,9 @@ impl Core {
         for request in &commands.requests {
             if request.only_slot().is_some_and(|slot| !self.locks.holds(slot)) {
                 continue;
+            }
+            if self.reaches_all_slots(request.spec) {
+                return self.locks.first_held();
             }
             let mut held = None;
             commands.visit_keys(request, self.live.databases, &mut |_, key| {

@@ -59,6 +59,11 @@ impl<T> UnderWay<T> {
         it
     }
 
+    /// All that are under way and not taken out.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.places.iter_mut().flatten()
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.places.len() - self.free.len()

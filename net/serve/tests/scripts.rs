@@ -78,6 +78,178 @@ fn a_runaway_script_ends_and_its_lane_goes_on() {
     assert_eq!(client.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.\r\n");
 }
 
+/// Sends a script that has no end, and waits until it is under way.
+fn send_endless(client: &mut support::Client, other: &mut support::Client, words: &[&str]) {
+    let before: usize = info(other, "scripts_paused").parse().expect("a number");
+    client.send_command(words);
+    while info(other, "scripts_paused").parse::<usize>().expect("a number") == before {}
+}
+
+#[test]
+fn a_script_without_an_end_can_be_killed_while_others_are_served() {
+    const LIBRARY: &str = "#!lua name=l\nredis.register_function('loop', \
+                           function(keys) pcall(function() while true do end end) end)";
+    const KILLED: &str = "-ERR Script killed by user with SCRIPT KILL...";
+    for lanes in [1, 2, 4] {
+        let server = Running::with(lanes, &[("script-time-limit", "0")]);
+        let (mut client, mut other) = (server.client(), server.client());
+        client.call(&["FUNCTION", "LOAD", LIBRARY]);
+        other.call(&["MSET", "a", "1", "b", "1", "c", "1"]);
+        let endless = "while true do local t = redis.call('get', KEYS[1]) .. 'x' end";
+        for words in [
+            &["EVAL", "while true do end", "0"][..],
+            &["EVAL", endless, "1", "a"],
+            // Of several lanes, where there are.
+            &["EVAL", endless, "3", "a", "b", "c"],
+            &["EVAL_RO", endless, "1", "b"],
+        ] {
+            send_endless(&mut client, &mut other, words);
+            assert_eq!(other.call(&["PING"]), "+PONG\r\n");
+            for number in 0..8 {
+                assert_eq!(other.call(&["SET", &format!("key:{number}"), "v"]), "+OK\r\n");
+            }
+            assert!(other.call(&["FUNCTION", "KILL"]).starts_with("-BUSY Redis is busy"));
+            assert_eq!(other.call(&["SCRIPT", "KILL"]), "+OK\r\n");
+            let answer = client.reply();
+            assert!(answer.starts_with(KILLED), "{answer}");
+        }
+        send_endless(&mut client, &mut other, &["FCALL", "loop", "1", "a"]);
+        let busy = other.call(&["SCRIPT", "KILL"]);
+        assert!(busy.contains("only call FUNCTION KILL or SHUTDOWN NOSAVE"), "{busy}");
+        assert_eq!(other.call(&["FUNCTION", "KILL"]), "+OK\r\n");
+        assert!(client.reply().starts_with(KILLED));
+        // Within a transaction, which goes on after it.
+        for line in ["MULTI", "INCR a"] {
+            client.say(line);
+        }
+        client.call(&["EVAL", endless, "1", "a"]);
+        client.say("INCR a");
+        send_endless(&mut client, &mut other, &["EXEC"]);
+        assert_eq!(other.call(&["SCRIPT", "KILL"]), "+OK\r\n");
+        let answer = client.reply();
+        assert!(answer.starts_with(&format!("*3\r\n:2\r\n{KILLED}")), "{answer}");
+        assert!(answer.ends_with("\r\n:3\r\n"), "{answer}");
+        assert_eq!(other.call(&["GET", "a"]), "$1\r\n3\r\n");
+        assert_eq!(
+            other.call(&["FUNCTION", "KILL"]),
+            "-NOTBUSY No scripts in execution right now.\r\n"
+        );
+    }
+}
+
+#[test]
+fn what_has_written_goes_on_and_nobody_sees_half_of_it() {
+    let script = "for i = 1, tonumber(ARGV[1]) do redis.call('incr', KEYS[1]) \
+                  if i % 100 == 0 then redis.call('lpush', KEYS[2], i) end end \
+                  return redis.call('get', KEYS[1])";
+    for lanes in [1, 2, 4] {
+        let server = Running::with(lanes, &[("script-time-limit", "1")]);
+        let (mut client, mut other) = (server.client(), server.client());
+        let (mut waiter, mut watcher) = (server.client(), server.client());
+        for (key, list) in [("{k}n", "{k}list"), ("n", "list")] {
+            waiter.send_command(&["BLPOP", list, "0"]);
+            while info(&mut other, "blocked_clients") != "1" {}
+            watcher.call(&["WATCH", key]);
+            watcher.say("MULTI");
+            watcher.call(&["GET", key]);
+            client.send_command(&["EVAL", script, "2", key, list, "200000"]);
+            // Whenever these come, they see nothing of it or all.
+            let seen = other.call(&["GET", key]);
+            assert!(["$-1\r\n", "$6\r\n200000\r\n"].contains(&seen.as_str()), "{seen}");
+            let killed = other.call(&["SCRIPT", "KILL"]);
+            assert!(
+                killed.starts_with("-UNKILLABLE") || killed.starts_with("-NOTBUSY"),
+                "{killed}"
+            );
+            assert_eq!(client.reply(), "$6\r\n200000\r\n");
+            // Who waited is served when it has ended, with what it pushed last.
+            assert!(waiter.reply().ends_with("$6\r\n200000\r\n"));
+            assert_eq!(other.call(&["LLEN", list]), ":1999\r\n");
+            assert_eq!(watcher.call(&["EXEC"]), "*-1\r\n");
+        }
+    }
+}
+
+#[test]
+fn a_heavy_command_of_a_script_runs_aside() {
+    const MEMBERS: usize = 20_000;
+    for lanes in [1, 2] {
+        let server = Running::with(lanes, &[("script-time-limit", "20")]);
+        let mut client = server.client();
+        // {k}s and {k}t share a slot; `else` is of another lane where there are two.
+        let fill = "for i = 1, ARGV[1], 5000 do local t = {} \
+                    for j = i, math.min(i + 4999, ARGV[1]) do t[#t + 1] = j end \
+                    redis.call('sadd', KEYS[1], unpack(t)) end return redis.call('scard', KEYS[1])";
+        let members = MEMBERS.to_string();
+        let all = format!(":{MEMBERS}\r\n");
+        let before: usize = info(&mut client, "commands_run_aside").parse().expect("a number");
+        for key in ["{k}s", "else"] {
+            assert_eq!(client.call(&["EVAL", fill, "1", key, &members]), all);
+        }
+        let half = format!(":{}\r\n", MEMBERS / 2);
+        for keys in [["{k}s", "{k}t"], ["{k}s", "else2"]] {
+            let union = "redis.call('sunionstore', KEYS[2], KEYS[1]) \
+                         local taken = redis.call('spop', KEYS[2], ARGV[1]) \
+                         local sorted = redis.call('sort', KEYS[1], 'LIMIT', 0, 2) \
+                         assert(sorted[1] == '1' and sorted[2] == '2') \
+                         local none = redis.pcall('sunion', KEYS[1], KEYS[3]) \
+                         assert(string.find(none.err, 'WRONGTYPE'), none.err) \
+                         return #taken + redis.call('scard', KEYS[2]) - tonumber(ARGV[1])";
+            let count = (MEMBERS / 2).to_string();
+            client.call(&["SET", "{k}text", "x"]);
+            let [from, to] = keys;
+            let answer = client.call(&["EVAL", union, "3", from, to, "{k}text", &count]);
+            assert_eq!(answer, half);
+            // The same in a transaction.
+            client.say("MULTI");
+            client.call(&["EVAL", union, "3", from, to, "{k}text", &count]);
+            client.call(&["SCARD", to]);
+            assert_eq!(client.call(&["EXEC"]), format!("*2\r\n{half}{half}"));
+        }
+        let drop = "local t = {} for i = 1, 7000 do t[i] = '{k}' .. i end \
+                    local pairs = {} for i = 1, 3500 do pairs[2 * i - 1] = t[i] pairs[2 * i] = i end \
+                    redis.call('mset', unpack(pairs)) local read = redis.call('mget', unpack(t)) \
+                    return {#read, read[3500], read[3501], redis.call('del', unpack(t))}";
+        assert_eq!(
+            client.call(&["EVAL", drop, "1", "{k}"]),
+            "*4\r\n:7000\r\n$4\r\n3500\r\n$-1\r\n:3500\r\n"
+        );
+        let after: usize = info(&mut client, "commands_run_aside").parse().expect("a number");
+        assert!(after >= before + 8 + 4 * 3 + 3, "{before} {after}");
+    }
+}
+
+#[test]
+fn a_script_of_undeclared_keys_holds_all_slots_while_it_is_paused() {
+    let server = Running::with(1, &[("script-allow-undeclared-keys", "yes")]);
+    let (mut client, mut other) = (server.client(), server.client());
+    let script =
+        "for i = 1, 200000 do redis.call('incr', 'any') end return redis.call('get', 'any')";
+    for round in 1..=3 {
+        client.send_command(&["EVAL", script, "0"]);
+        let whole = |round: usize| match round {
+            0 => "$-1\r\n".to_owned(),
+            _ => format!("$6\r\n{}\r\n", round * 200_000),
+        };
+        let seen = other.call(&["GET", "any"]);
+        assert!([whole(round - 1), whole(round)].contains(&seen), "{seen}");
+        assert_eq!(client.reply(), whole(round));
+    }
+}
+
+#[test]
+fn a_server_stops_though_a_script_does_not() {
+    for keys in [&["0"][..], &["1", "a"], &["2", "a", "b"]] {
+        let server = Running::with(2, &[("script-time-limit", "0")]);
+        let (mut client, mut other) = (server.client(), server.client());
+        let script = "if KEYS[1] then redis.call('set', KEYS[1], 1) end while true do end";
+        let words = [&["EVAL", script][..], keys].concat();
+        send_endless(&mut client, &mut other, &words);
+        other.send_command(&["SHUTDOWN", "NOSAVE"]);
+        drop(server);
+    }
+}
+
 #[test]
 fn functions_are_known_to_every_lane_and_messages_leave_scripts() {
     let server = Running::with(4, &[]);

@@ -225,8 +225,8 @@ settings! {
     TrackingTableMaxKeys "tracking-table-max-keys" Limits Live Integer { min: 0, max: 1_000_000_000 }, Fixed("1000000"),
         "Keys over all lanes that are remembered because clients keep copies of them; beyond, clients are told to forget one; 0 sets no bound";
 
-    ScriptTimeLimit "script-time-limit" Scripts Live Integer { min: 0, max: 3_600_000 }, Fixed("50"),
-        "Milliseconds of CPU time after which a script or function is interrupted with an error, though not within a command that it calls: one that goes through very much (ZUNIONSTORE of 500,000 members) runs to its end first. 0 sets no limit: a script without an end then holds the lanes of its keys until the server is started anew, for SCRIPT KILL cannot reach it";
+    ScriptTimeLimit "script-time-limit" Scripts Live Integer { min: 0, max: 3_600_000 }, Fixed("5000"),
+        "Milliseconds of CPU time after which a script or function that has not written is ended with an error; one that has written goes on to its end, since half of it would stay. Commands that run aside for it do not count. Scripts run in slices, so that clients of other slots are served meanwhile, and SCRIPT KILL ends one that has not written. 0 sets no limit";
     ScriptInstructionLimit "script-instruction-limit" Scripts Live Integer { min: 0, max: i64::MAX }, Fixed("0"),
         "Lua instructions, in steps of 10000, after which a script or function is interrupted with an error; 0 sets no limit";
     ScriptMemoryLimit "script-memory-limit" Scripts Live Memory { min: MB, max: u64::MAX }, Fixed("64mb"),

@@ -1,5 +1,6 @@
 //! Scripts and functions.
 
+use crate::spec::ServeCommand as On;
 use crate::{introspect, script};
 
 commands! { SCRIPTING from super::geo::GEO_END, up to SCRIPTING_END;
@@ -47,9 +48,9 @@ commands! { SCRIPT from super::subcommands::MODULE_END, up to SCRIPT_END;
     "script|help" Exactly(2) Neither None Single => Store(introspect::help), ""
         [LOADING STALE] [SCRIPTING] [] []
         Scripting "5.0.0" "O(1)" "Prints this help.";
-    "script|kill" Exactly(2) Neither None Single => Store(script::kill), ""
+    "script|kill" Exactly(2) Neither None Single => Serve(On::Script), ""
         [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] [ALL_SHARDS ANY_SUCCEEDED]
-        Scripting "2.6.0" "O(1)" "Ends the script that runs; none ever does when this is read.";
+        Scripting "2.6.0" "O(1)" "Ends the scripts that run and have not written.";
     "script|load" Exactly(3) Neither None Single => Store(script::script_load), "script"
         [NOSCRIPT STALE] [SCRIPTING] [] [ALL_NODES SUCCEEDED]
         Scripting "2.6.0" "O(N) in the script's bytes" "Makes a script known and gives its SHA-1.";
@@ -71,9 +72,9 @@ commands! { FUNCTION from SCRIPT_END, up to FUNCTION_END;
     "function|help" Exactly(2) Neither None Single => Store(introspect::help), ""
         [LOADING STALE] [SCRIPTING] [] []
         Scripting "7.0.0" "O(1)" "Prints this help.";
-    "function|kill" Exactly(2) Neither None Single => Store(script::kill), ""
+    "function|kill" Exactly(2) Neither None Single => Serve(On::Function), ""
         [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] [ALL_SHARDS ANY_SUCCEEDED]
-        Scripting "7.0.0" "O(1)" "Ends the function that runs; none ever does when this is read.";
+        Scripting "7.0.0" "O(1)" "Ends the functions that run and have not written.";
     "function|list" AtLeast(2) Neither None Single => Store(script::function_list),
         "[LIBRARYNAME pattern] [WITHCODE]"
         [NOSCRIPT] [SCRIPTING] [] [UNORDERED]

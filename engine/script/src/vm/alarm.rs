@@ -1,8 +1,11 @@
 //! How a script that runs too long is noticed and ended: hooks that count Lua's instructions, and what
 //! work that is none tells (`Watch::after_work`). The rule of `vm` holds.
 
+use std::ptr;
+
 use mlua::ffi::{self, lua_Debug, lua_State};
 
+use super::fiber::{self, Pause};
 use super::natives::raise_table;
 use super::{Bridge, memory};
 use crate::watch::{INSTRUCTIONS_PER_LOOK, Overdue};
@@ -49,35 +52,45 @@ pub unsafe fn look_soon(state: *mut lua_State) {
 unsafe extern "C-unwind" fn hook(state: *mut lua_State, _: *mut lua_Debug) {
     // SAFETY: Lua makes room for hooks; nothing is held when the error leaves.
     unsafe {
-        let bridge = remembered(state);
+        let bridge = ptr::from_mut(remembered(state));
         let step = ffi::lua_gethookcount(state);
         // A look that is asked for stands for work that is no instruction.
         let done = if step == 1 { INSTRUCTIONS_PER_LOOK } else { step };
-        let mut overdue = bridge.watch.after_instructions(done);
+        let mut overdue = (*bridge).watch.after_instructions(done);
         if overdue.is_none() && memory::wants_collection(state) {
             overdue = collect(state, bridge);
+        }
+        if overdue.is_none() && (*bridge).watch.wants_pause() {
+            fiber::pause(bridge, Pause::Time);
+            overdue = (*bridge).watch.overdue();
         }
         match overdue {
             None if step != memory::instructions_per_look(state) => watch_on(state),
             None => {}
             Some(why) => {
-                interrupt(state, bridge, why);
+                interrupt(state, &mut *bridge, why);
             }
         }
     }
 }
 
-/// Lets go of what is garbage, in steps, between which the clock is looked at: whether the script must end.
+/// Lets go of what is garbage, in steps, between which the clock is looked at and others are served: whether
+/// the script must end.
 ///
 /// # Safety
-/// In a hook.
-unsafe fn collect(state: *mut lua_State, bridge: &mut Bridge) -> Option<Overdue> {
+/// Between two instructions, as `fiber::pause`.
+pub unsafe fn collect(state: *mut lua_State, bridge: *mut Bridge) -> Option<Overdue> {
     let mut collection = memory::Collection::default();
-    // SAFETY: a hook stands between two instructions.
-    while !unsafe { collection.step(state) } {
-        let overdue = bridge.watch.look();
-        if overdue.is_some() {
-            return overdue;
+    // SAFETY: the caller vouches for the place; the bridge lives as long as its state.
+    unsafe {
+        while !collection.step(state) {
+            let overdue = (*bridge).watch.look();
+            if overdue.is_some() {
+                return overdue;
+            }
+            if (*bridge).watch.wants_pause() {
+                fiber::pause(bridge, Pause::Time);
+            }
         }
     }
     None

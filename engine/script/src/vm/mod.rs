@@ -7,6 +7,7 @@
 
 mod alarm;
 mod base;
+mod fiber;
 mod memory;
 mod natives;
 mod patterns;
@@ -18,22 +19,29 @@ use std::ffi::CStr;
 use std::ptr;
 
 use mlua::ffi::{self, lua_State};
-use ringlane_command::Reply;
+use ringlane_command::{CommandError, Reply};
 
 use crate::codec::Desk;
 use crate::run::Run;
 use crate::tape::Tape;
-use crate::watch::Watch;
+use crate::watch::{TimeLimits, Watch};
+use fiber::{Fibers, Leave, Stop};
 use memory::Memory;
 use stack::{ITEMS_MAX, Shape};
+
+pub use fiber::Pause;
 
 /// What the functions that Lua calls can reach. Its address never changes.
 pub struct Bridge {
     /// The run that is under way; null between runs.
     run: *mut Run<'static>,
+    /// How the script that runs leaves its stack; null while none does.
+    leave: *const Leave,
     main: *mut lua_State,
     /// The reply of the command that was called last.
     reply: Tape,
+    /// The command that ran elsewhere was refused, in the words of `message`.
+    refused: bool,
     /// What the script returned.
     pub result: Tape,
     desk: Desk,
@@ -117,8 +125,28 @@ fn allocator_limit(bytes_max: usize) -> usize {
     if bytes_max == 0 { 0 } else { bytes_max.saturating_add(BARE_STATE_BYTES) }
 }
 
+impl Bridge {
+    /// Keeps the words of a refusal.
+    fn say(&mut self, error: &CommandError) {
+        use std::io::Write;
+        self.message.clear();
+        write!(self.message, "{error}").expect("a Vec takes every write");
+    }
+}
+
+/// What became of a script.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its result is there to be answered.
+    Ended(Result<(), Failure>),
+    /// It goes on with `Vm::resume`.
+    Paused(Pause),
+}
+
 /// A state of Lua.
 pub struct Vm {
+    /// Dropped before what its stack refers to.
+    fibers: Fibers,
     state: *mut lua_State,
     bridge: Box<Bridge>,
     memory: Box<Memory>,
@@ -153,8 +181,10 @@ impl Vm {
     pub fn new(watch: Watch, memory_bytes_max: usize) -> Self {
         let mut bridge = Box::new(Bridge {
             run: ptr::null_mut(),
+            leave: ptr::null(),
             main: ptr::null_mut(),
             reply: Tape::default(),
+            refused: false,
             result: Tape::default(),
             desk: Desk::default(),
             message: Vec::new(),
@@ -179,7 +209,7 @@ impl Vm {
             state
         };
         bridge.main = state;
-        let mut vm = Self { state, bridge, memory };
+        let mut vm = Self { fibers: Fibers::default(), state, bridge, memory };
         vm.memory.set_limit(allocator_limit(memory_bytes_max));
         // SAFETY: the state lives and nothing runs on it.
         unsafe { alarm::watch_on(vm.state) };
@@ -191,9 +221,9 @@ impl Vm {
         self.memory.used
     }
 
-    /// New limits, from the next script on.
-    pub fn set_limits(&mut self, watch: Watch, memory_bytes_max: usize) {
-        self.bridge.watch = watch;
+    /// New limits, also for a script that is paused.
+    pub fn set_limits(&mut self, limits: TimeLimits, memory_bytes_max: usize) {
+        self.bridge.watch.set_limits(limits);
         self.bridge.bytes_max = memory_bytes_max;
         self.memory.set_limit(allocator_limit(memory_bytes_max));
     }
@@ -228,7 +258,7 @@ impl Vm {
             chunk,
             name,
         };
-        self.begin_watch();
+        self.begin_watch(false);
         self.protected(self.bridge.references.compiler, &mut job);
         match job.failure {
             None => Ok(job.function),
@@ -244,29 +274,77 @@ impl Vm {
     }
 
     /// Runs a function; its result is on `result`'s tape.
-    ///
-    /// # Errors
-    /// What went wrong. Commands that ran before it have taken effect.
     pub fn run(
         &mut self,
         function: Function,
         style: Style,
         (keys, arguments): (&[&[u8]], &[&[u8]]),
         run: &mut Run<'_>,
-    ) -> Result<(), Failure> {
-        let mut job =
-            Job { function, style, keys, arguments, failure: None, chunk: &[], name: c"" };
-        self.bridge.run = ptr::from_mut(run).cast::<Run<'static>>();
+    ) -> Outcome {
         self.bridge.result.clear();
-        self.begin_watch();
-        self.protected(self.bridge.references.runner, &mut job);
+        self.begin_watch(true);
+        let (state, runner) = (self.state, self.bridge.references.runner);
+        let bridge = ptr::from_mut(&mut *self.bridge);
+        self.bridge.run = ptr::from_mut(run).cast::<Run<'static>>();
+        // SAFETY: the state and the bridge outlive the stack. Keys and arguments are read before the
+        // function begins, so before it can be paused. The frames between here and Lua own nothing while
+        // it runs: a failure is noted when it has ended.
+        let stop = unsafe {
+            self.fibers.begin(|leave| {
+                (*bridge).leave = leave;
+                let mut job =
+                    Job { function, style, keys, arguments, failure: None, chunk: &[], name: c"" };
+                protected(state, runner, &mut job);
+                if job.failure.as_ref().is_some_and(|failure| failure.text == NO_MEMORY) {
+                    make_room(state, bridge);
+                }
+                (*bridge).leave = ptr::null();
+                job.failure
+            })
+        };
+        let no_stack = || Stop::Ended(Some(Failure::of("ERR there is no memory for a stack")));
+        self.stopped(stop.unwrap_or_else(no_stack))
+    }
+
+    /// Goes on with the function that was paused. If that was for a command, `answer` is what it has
+    /// answered.
+    pub fn resume(
+        &mut self,
+        answer: Option<Result<Tape, CommandError>>,
+        run: &mut Run<'_>,
+    ) -> Outcome {
+        if let Some(answer) = answer {
+            self.bridge.refused = answer.is_err();
+            match answer {
+                Ok(tape) => self.bridge.reply = tape,
+                Err(error) => self.bridge.say(&error),
+            }
+        }
+        self.bridge.watch.resume();
+        self.bridge.run = ptr::from_mut(run).cast::<Run<'static>>();
+        let stop = self.fibers.resume();
+        self.stopped(stop)
+    }
+
+    fn stopped(&mut self, stop: Stop) -> Outcome {
         self.bridge.run = ptr::null_mut();
         // A long value on it would live on, whatever becomes of its key.
         self.bridge.reply.clear();
-        match job.failure {
-            None => Ok(()),
-            Some(failure) => Err(failure),
+        match stop {
+            Stop::Paused(why) => {
+                self.bridge.watch.pause();
+                Outcome::Paused(why)
+            }
+            Stop::Ended(None) => Outcome::Ended(Ok(())),
+            Stop::Ended(Some(failure)) => Outcome::Ended(Err(failure)),
         }
+    }
+
+    /// Ends the function that is paused, with an error, once it goes on.
+    pub fn kill(&mut self) {
+        self.bridge.watch.kill();
+        // SAFETY: sets fields of the state, and at any time.
+        unsafe { alarm::look_soon(self.state) };
     }
 
     /// Runs a library's text; what it registers is returned.
@@ -284,7 +362,7 @@ impl Vm {
             chunk: &[],
             name: c"",
         };
-        self.begin_watch();
+        self.begin_watch(false);
         self.protected(self.bridge.references.runner, &mut job);
         let registered = self.bridge.loading.take().unwrap_or_default();
         let Some(failure) = job.failure else { return Ok(registered) };
@@ -294,49 +372,66 @@ impl Vm {
         Err(failure)
     }
 
-    fn begin_watch(&mut self) {
+    fn begin_watch(&mut self, pausable: bool) {
         self.memory.forget_largest();
-        if self.bridge.watch.begin() {
+        if self.bridge.watch.begin(pausable) {
             // SAFETY: the state lives and nothing runs on it.
             unsafe { alarm::watch_on(self.state) };
         }
     }
 
-    /// Calls one of our functions with the job, protected.
+    /// Calls one of our functions with the job, protected, on the stack of the lane.
     fn protected(&mut self, reference: i32, job: &mut Job<'_>) {
-        let state = self.state;
-        // SAFETY: the state lives; what is pushed without protection needs no memory. The job lives
-        // through the call.
-        let status = unsafe {
-            ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, reference);
-            ffi::lua_pushlightuserdata(state, ptr::from_mut(job).cast());
-            ffi::lua_pcall(state, 1, 0, 0)
-        };
-        if status != ffi::LUA_OK {
-            // SAFETY: the error is on top; reading a string allocates nothing.
-            unsafe {
-                let text = match ffi::lua_type(state, -1) {
-                    ffi::LUA_TSTRING => {
-                        String::from_utf8_lossy(stack::bytes_at(state, -1).unwrap_or_default())
-                            .into_owned()
-                    }
-                    _ => "error object is not a string".to_owned(),
-                };
-                let text = if status == ffi::LUA_ERRMEM {
-                    NO_MEMORY.into()
-                } else {
-                    format!("ERR {text}")
-                };
-                job.failure = Some(Failure::of(text));
-                ffi::lua_settop(state, 0);
+        // SAFETY: the state lives.
+        unsafe {
+            protected(self.state, reference, job);
+            if job.failure.as_ref().is_some_and(|failure| failure.text == NO_MEMORY) {
+                make_room(self.state, ptr::from_mut(&mut *self.bridge));
             }
         }
-        let out_of_memory = job.failure.as_ref().is_some_and(|failure| failure.text == NO_MEMORY);
-        if out_of_memory {
-            // The next script must find room; there are no finalizers that could fail.
-            // SAFETY: the state lives and nothing runs on it.
-            unsafe { ffi::lua_gc(state, ffi::LUA_GCCOLLECT, 0) };
+    }
+}
+
+/// Calls one of our functions with the job, protected.
+///
+/// # Safety
+/// The state lives, and none of its functions runs.
+unsafe fn protected(state: *mut lua_State, reference: i32, job: &mut Job<'_>) {
+    // SAFETY: what is pushed without protection needs no memory. The job lives through the call.
+    let status = unsafe {
+        ffi::lua_rawgeti_(state, ffi::LUA_REGISTRYINDEX, reference);
+        ffi::lua_pushlightuserdata(state, ptr::from_mut(job).cast());
+        ffi::lua_pcall(state, 1, 0, 0)
+    };
+    if status != ffi::LUA_OK {
+        // SAFETY: the error is on top; reading a string allocates nothing.
+        unsafe {
+            let text = match ffi::lua_type(state, -1) {
+                ffi::LUA_TSTRING => {
+                    String::from_utf8_lossy(stack::bytes_at(state, -1).unwrap_or_default())
+                        .into_owned()
+                }
+                _ => "error object is not a string".to_owned(),
+            };
+            let text =
+                if status == ffi::LUA_ERRMEM { NO_MEMORY.into() } else { format!("ERR {text}") };
+            job.failure = Some(Failure::of(text));
+            ffi::lua_settop(state, 0);
         }
+    }
+}
+
+/// A script has failed for want of memory: the next must find room.
+///
+/// # Safety
+/// As `alarm::collect`; none of the state's functions runs.
+#[cold]
+unsafe fn make_room(state: *mut lua_State, bridge: *mut Bridge) {
+    // SAFETY: the caller vouches for the place.
+    unsafe {
+        // Whatever has stopped the script does not stop this.
+        (*bridge).watch.begin((*bridge).watch.is_pausable());
+        alarm::collect(state, bridge);
     }
 }
 
@@ -443,7 +538,7 @@ unsafe fn read_result(state: *mut lua_State, job: &mut Job<'_>) {
     // SAFETY: the bridge's tapes are not otherwise in use; the reader owns nothing.
     unsafe {
         let bridge = bridge(state);
-        let resp3 = (*bridge.run).resp3;
+        let resp3 = (*bridge.run).state.resp3;
         let mut reader = stack::Reader {
             state,
             tape: &mut bridge.result,

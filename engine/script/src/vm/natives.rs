@@ -12,8 +12,11 @@ use super::base::{
     bit, collect_garbage, handled_call, is_protected, load, load_string, next, pairs,
     protected_call, random, random_seed, raw_get, raw_set, repeat, set_metatable,
 };
+use super::fiber::{self, Pause};
 use super::stack::{self, Dress, Shape, bytes_at, push_bytes, push_field};
 use super::{Argument, Bridge, Function, Registered, bridge, tables};
+use ringlane_command::CommandError;
+
 use crate::codec::{self, Fault, json, msgpack, structs};
 use crate::number;
 use crate::run::Slices;
@@ -306,19 +309,33 @@ unsafe fn command(state: *mut lua_State, raise: bool) -> i32 {
     // SAFETY: the arguments stay on the stack while the command runs; `perform` calls no Lua and
     // drops what it makes.
     unsafe {
-        let bridge = bridge(state);
-        if let Some(why) = bridge.watch.after_call() {
-            return interrupt(state, bridge, why);
+        let bridge = ptr::from_mut(bridge(state));
+        if (*bridge).watch.wants_pause_before_call() {
+            fiber::pause(bridge, Pause::Time);
         }
-        let dress = match gather(state, bridge) {
-            Ok(()) => perform(bridge),
+        if let Some(why) = (*bridge).watch.before_call() {
+            return interrupt(state, &mut *bridge, why);
+        }
+        let performed = match gather(state, &mut *bridge) {
+            Ok(()) => perform(&mut *bridge),
             Err(text) => {
-                bridge.message.clear();
-                bridge.message.extend_from_slice(text);
-                None
+                (*bridge).message.clear();
+                (*bridge).message.extend_from_slice(text);
+                Performed::Refused
             }
         };
-        let failed = if let Some(dress) = dress {
+        if performed == Performed::Aside {
+            fiber::pause(bridge, Pause::Command);
+        }
+        let bridge = &mut *bridge;
+        let answered = match performed {
+            Performed::Answered => true,
+            Performed::Refused => false,
+            Performed::Aside => !bridge.refused,
+        };
+        let failed = if answered {
+            let resp3 = bridge.run.as_ref().is_some_and(|run| run.state.resp3);
+            let dress = if resp3 { Dress::Resp3 } else { Dress::Resp2 };
             stack::push_item(state, &bridge.reply, 0, dress);
             matches!(bridge.reply.items[0], crate::tape::Item::Error(_))
         } else {
@@ -371,11 +388,22 @@ unsafe fn gather(state: *mut lua_State, bridge: &mut Bridge) -> Result<(), &'sta
     Ok(())
 }
 
-/// Runs the command; its reply is on the bridge's tape, or the words of its refusal in the message.
+/// What became of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Performed {
+    /// Its reply is on the bridge's tape.
+    Answered,
+    /// The words of its refusal are the bridge's message.
+    Refused,
+    /// It runs elsewhere: either is so once the script goes on, as `Bridge::refused` says.
+    Aside,
+}
+
+/// Runs the command.
 ///
 /// # Safety
 /// The arguments that `gather` noted are still on the stack.
-unsafe fn perform(bridge: &mut Bridge) -> Option<Dress> {
+unsafe fn perform(bridge: &mut Bridge) -> Performed {
     let mut slices = Slices::new();
     for argument in &bridge.arguments {
         slices.push(match *argument {
@@ -387,13 +415,17 @@ unsafe fn perform(bridge: &mut Bridge) -> Option<Dress> {
     // SAFETY: the run lives until `Vm::run` returns, and takes no part in what Lua holds.
     let run = unsafe { &mut *bridge.run };
     bridge.reply.clear();
-    match run.call(&slices, &mut bridge.reply, bridge.watch.clocks()) {
-        Ok(()) => Some(if run.resp3 { Dress::Resp3 } else { Dress::Resp2 }),
+    let outcome = run.call(&slices, &mut bridge.reply, bridge.watch.clocks());
+    drop(slices);
+    if run.state.wrote {
+        bridge.watch.note_written();
+    }
+    match outcome {
+        Ok(()) => Performed::Answered,
+        Err(CommandError::Aside) => Performed::Aside,
         Err(error) => {
-            use std::io::Write;
-            bridge.message.clear();
-            write!(bridge.message, "{error}").expect("a Vec takes every write");
-            None
+            bridge.say(&error);
+            Performed::Refused
         }
     }
 }
@@ -491,7 +523,7 @@ unsafe extern "C-unwind" fn set_resp(state: *mut lua_State) -> i32 {
             return raise_table(state, b"ERR RESP version must be 2 or 3.");
         }
         if let Some(run) = bridge(state).run.as_mut() {
-            run.resp3 = version == 3;
+            run.state.resp3 = version == 3;
         }
     }
     0

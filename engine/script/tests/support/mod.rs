@@ -8,7 +8,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, Run, Waiting, table};
-use ringlane_script::{Clocks, LaneScripts, Place, Registry, ScriptLimits, TimeLimits};
+use ringlane_script::{
+    Clocks, LaneScripts, PausedScript, Place, Registry, ScriptLimits, Tape, TimeLimits,
+};
 use ringlane_store::{Options, Store};
 
 pub const NOW: Millis = Millis(1_700_000_000_000);
@@ -33,12 +35,14 @@ pub struct Lane {
     pub scripts: LaneScripts,
     pub database: Database,
     pub resp3: bool,
+    /// Commands that go through more claim in vain.
+    pub elements_at_once_max: usize,
 }
 
 /// The usual limits, with which only a runaway script is stopped.
 pub fn limits() -> ScriptLimits {
     ScriptLimits {
-        time: TimeLimits { cpu_ns: 0, instructions: 20_000_000 },
+        time: TimeLimits { instructions: 20_000_000, ..TimeLimits::default() },
         memory_bytes_max: 64 << 20,
         undeclared: true,
     }
@@ -58,10 +62,16 @@ impl Lane {
             slots: 0..SLOT_COUNT as u16,
         });
         store.begin_turn(NOW);
-        let clocks = Clocks { cpu_ns, wall_us, log };
+        let clocks = Clocks { cpu_ns, wall_us, ticks: cpu_ns, log };
         let mut scripts = LaneScripts::new(registry, clocks, 0..SLOT_COUNT as u16);
         scripts.set_limits(limits());
-        Self { store, scripts, database: Database(0), resp3: false }
+        Self {
+            store,
+            scripts,
+            database: Database(0),
+            resp3: false,
+            elements_at_once_max: usize::MAX,
+        }
     }
 
     pub fn set_place(&mut self, place: Place) {
@@ -80,16 +90,38 @@ impl Lane {
     fn execute(&mut self, args: &[&[u8]], reply: &mut Shown) -> Result<(), CommandError> {
         let spec = table::resolve(args)?;
         let Run::Store(handler) = spec.run else { panic!("{} is not a lane's", spec.name) };
+        let limits = self.limits();
         handler(&mut Context {
             store: &mut self.store,
             args: Args::new(args, &[]),
             routed: None,
             database: self.database,
-            limits: HandlerLimits::default(),
+            limits,
             waiting: Waiting::Never,
             scripts: Some(&mut self.scripts),
             reply,
         })
+    }
+
+    fn limits(&self) -> HandlerLimits {
+        HandlerLimits {
+            elements_at_once_max: self.elements_at_once_max,
+            ..HandlerLimits::default()
+        }
+    }
+
+    /// Goes on with a script that was paused.
+    pub fn resume(
+        &mut self,
+        paused: Box<PausedScript>,
+        answer: Option<Result<Tape, CommandError>>,
+    ) -> String {
+        let mut shown = Shown { resp3: self.resp3, ..Shown::default() };
+        let limits = self.limits();
+        match self.scripts.resume(paused, answer, (&mut self.store, limits), &mut shown) {
+            Ok(()) => shown.text(),
+            Err(error) => format!("-{error}"),
+        }
     }
 
     /// A command in words.

@@ -331,6 +331,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("web_request_disconnections", facts.sum(|lane| lane.web_requests));
     fields.add("commands_run_aside", facts.sum(|lane| lane.commands_aside));
     fields.add("commands_run_aside_waited", facts.sum(|lane| lane.aside_waits));
+    fields.add("scripts_paused", facts.sum(|lane| lane.scripts_paused));
     fields.add("transaction_slices", facts.sum(|lane| lane.transaction_slices));
     fields.add("long_command_slices", facts.sum(|lane| lane.long_slices));
     fields.add("notices_dropped", facts.sum(|lane| lane.notices_lost));

@@ -15,6 +15,7 @@ pub mod latency_events;
 pub mod memory;
 pub mod process;
 pub mod report;
+pub mod script;
 pub mod server;
 pub mod slowlog;
 pub mod transaction;
@@ -58,6 +59,7 @@ pub fn run(
         ServeCommand::Discard => transaction::discard(core, id),
         ServeCommand::Echo => server::echo(core, id, args),
         ServeCommand::Exec => transaction::exec(core, id),
+        ServeCommand::Function => subcommand(core, id, spec, args, script::FUNCTION_SUBCOMMANDS),
         ServeCommand::Hello => auth::hello(core, id, args),
         ServeCommand::Info => info::info(args),
         ServeCommand::Latency => subcommand(core, id, spec, args, latency::SUBCOMMANDS),
@@ -76,6 +78,7 @@ pub fn run(
         ServeCommand::ReadWrite => cluster::read_write(core, id),
         ServeCommand::Reset => auth::reset(core, id),
         ServeCommand::Role => server::role(core, id),
+        ServeCommand::Script => subcommand(core, id, spec, args, script::SCRIPT_SUBCOMMANDS),
         ServeCommand::Select => auth::select(core, id, args),
         ServeCommand::Shutdown => server::shutdown(core, id, args),
         ServeCommand::Slowlog => subcommand(core, id, spec, args, slowlog::SUBCOMMANDS),
@@ -126,6 +129,7 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
         }
         Question::Listeners { kind, names } => pubsub::listeners(core, *kind, names),
         Question::SlotLength(slot) => Answer::Count(cluster::slot_length(core, *slot)),
+        Question::KillScripts { functions } => Answer::Kills(core.kill_scripts(*functions)),
         Question::SlotKeys(slot, max) => Answer::Keys(cluster::slot_keys(core, *slot, *max)),
     }
 }
@@ -194,6 +198,8 @@ mod tests {
             ("memory", memory::SUBCOMMANDS),
             ("module", server::MODULE_SUBCOMMANDS),
             ("pubsub", pubsub::SUBCOMMANDS),
+            ("function", script::FUNCTION_SUBCOMMANDS),
+            ("script", script::SCRIPT_SUBCOMMANDS),
             ("slowlog", slowlog::SUBCOMMANDS),
         ] {
             let container = table::lookup(name.as_bytes()).expect(name);

@@ -106,6 +106,8 @@ pub struct LaneReport {
     pub transactions: TransactionCounts,
     /// Bytes of the interpreter.
     pub script_memory: u64,
+    /// Scripts and functions between two of their slices.
+    pub scripts_paused: u64,
     pub tracking_clients: u64,
     pub tracking_keys: u64,
     /// Readers of all those keys.
@@ -147,6 +149,7 @@ impl LaneReport {
             requests_sent: core.outbox.requests_sent,
             notices_lost: stats.notices_dropped + core.store.notices_dropped(),
             script_memory: core.scripts.memory_bytes() as u64,
+            scripts_paused: core.scripts.paused_count() as u64,
             tracking_clients: core.tracking.clients.len() as u64,
             tracking_keys: core.tracking.table.keys() as u64,
             tracking_items: core.tracking.table.readers() as u64,

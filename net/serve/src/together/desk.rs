@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use ringlane_base::SLOT_COUNT;
 use ringlane_command::{Args, Run};
-use ringlane_script::Place;
+use ringlane_script::{PausedScript, Place};
 use ringlane_store::{NoticeClasses, Options, Recorder, Store};
 
 use super::Together;
@@ -18,6 +18,7 @@ use crate::core::Core;
 use crate::parcel::{Named, Wanted};
 use crate::reply_buffer::Stretch;
 use crate::run::{Ran, Slices, run_here};
+use crate::script_aside::ScriptAside;
 
 /// A scratch store at work.
 pub(super) struct Desk {
@@ -26,6 +27,15 @@ pub(super) struct Desk {
     /// The commands that run on it: the next, and the end.
     position: usize,
     end: usize,
+    /// The command at hand is a script, and paused.
+    script: Option<ScriptAside>,
+}
+
+impl Desk {
+    /// The script that is paused on it.
+    pub(super) fn script(&mut self) -> Option<&mut PausedScript> {
+        Some(&mut *self.script.as_mut()?.paused)
+    }
 }
 
 /// What became of the commands on a scratch store.
@@ -55,7 +65,7 @@ impl Core {
         let recorder = together.listens.then(|| Recorder::attach(&mut scratch));
         scratch.set_notice_mask(self.store.notice_mask());
         let Range { start, end } = together.segment();
-        Desk { scratch, recorder, position: start, end }
+        Desk { scratch, recorder, position: start, end, script: None }
     }
 
     /// Runs the next commands on keys on a scratch store, until they are done, the time is over, or
@@ -77,7 +87,7 @@ impl Core {
                 break Segment::Waits;
             }
             if self.run_at_desk(together, &mut desk) == Ran::Aside {
-                self.order_at_desk(index, together, &mut desk);
+                self.leave_desk(index, together, &mut desk);
                 break Segment::Waits;
             }
             desk.position += 1;
@@ -105,7 +115,18 @@ impl Core {
         let may_wait = together.may_wait();
         let (scratch, out) = (&mut desk.scratch, &mut together.replies);
         let spec = request.spec;
-        let ran = if may_wait {
+        let mut ticks_before = 0;
+        let ran = if let Some(script) = desk.script.take() {
+            ticks_before = script.ticks();
+            let within = (scratch.as_mut(), self.handler_limits);
+            match script.go_on(&mut self.scripts, within, request.version, out) {
+                Ok(ran) => ran,
+                Err(script) => {
+                    desk.script = Some(script);
+                    return Ran::Aside;
+                }
+            }
+        } else if may_wait {
             let attempt = match together.number {
                 _ if together.expired => Attempt::Last,
                 Some(_) => Attempt::Again { needs_keys: together.needs_keys },
@@ -130,10 +151,30 @@ impl Core {
         }
         together.stretches.push(Stretch { from, to: together.replies.mark() });
         if together.is_transaction {
-            let ticks = clock::ticks().wrapping_sub(begun);
+            let ticks = clock::ticks().wrapping_sub(begun) + ticks_before;
             self.observe(together.connection, spec, ticks, &slices);
         }
         ran
+    }
+
+    /// The command at hand takes its time: a script waits for its next slice, or for a command that it has
+    /// called; another goes to the helpers.
+    fn leave_desk(&mut self, index: u32, together: &mut Together, desk: &mut Desk) {
+        if let Some(paused) = self.scripts.take_paused() {
+            desk.script = Some(ScriptAside::new(paused));
+        }
+        let Some(script) = &desk.script else {
+            return self.order_at_desk(index, together, desk);
+        };
+        let own = together.commands.requests[desk.position];
+        let whose = Whose::Together(index);
+        let Some((order, commands)) = script.order(whose, &own, self.live.databases) else {
+            return self.togethers.due.push_back(index);
+        };
+        let surroundings =
+            Surroundings { listens: together.listens, ..self.surroundings(desk.scratch.now()) };
+        let home = self.home_of_orders();
+        self.order(order.with_values(home, commands, surroundings, &mut desk.scratch));
     }
 
     /// The command at hand goes to the helpers, with what its keys hold at the desk.
@@ -147,7 +188,7 @@ impl Core {
         let may_wait = together.may_wait();
         let commands = std::mem::take(&mut together.commands);
         let whose = Whose::Together(index);
-        let order = Ordered { whose, request, position, may_wait, keys };
+        let order = Ordered { whose, request, position, may_wait, called: false, keys };
         let home = self.home_of_orders();
         self.order(order.with_values(home, commands, surroundings, &mut desk.scratch));
     }
@@ -155,11 +196,16 @@ impl Core {
     /// A helper has run a command of several lanes.
     pub fn take_back_to_desk(&mut self, index: u32, done: Done) {
         let mut together = self.togethers.under_way.take(index);
-        together.commands = done.commands;
         let desk = together.desk.as_mut().expect("it waits for this");
         give_back_all(&mut desk.scratch, done.back, &done.effects);
         self.free_aside(done.effects);
         self.store.add_notices(done.notices);
+        if let Some(answer) = done.called {
+            desk.script.as_mut().expect("it waits for this").take_answer(answer);
+            self.togethers.under_way.put(index, together);
+            return self.go_on(index);
+        }
+        together.commands = done.commands;
         let request = together.commands.requests[desk.position];
         desk.position += 1;
         if done.failed {
