@@ -3,6 +3,8 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::ffi::c_char;
+use std::ptr::NonNull;
+use std::sync::OnceLock;
 
 use ringlane_serve::{Allocator, AllocatorUsage};
 use ringlane_store::{CountingAllocator, UsableSize};
@@ -29,6 +31,8 @@ const PURGE_ALL: &[u8] = b"arena.4096.purge\0";
 /// Tells the store and the statistics how this process allocates. Called once, first of all.
 pub fn introduce() {
     ringlane_store::set_size_class(size_class);
+    // SAFETY: `settle` returns what it was given, or an allocation of the same size and alignment.
+    unsafe { ringlane_store::set_settle(settle) };
     ringlane_serve::set_allocator(Allocator { name: "jemalloc-5.3.1", usage, purge });
 }
 
@@ -121,6 +125,68 @@ fn size_class(bytes: usize) -> usize {
     unsafe { tikv_jemalloc_sys::nallocx(bytes.max(1), 0) }
 }
 
+/// One more than this part of its cells is free: a page that is worth leaving.
+const SPARSE_PART: usize = 4;
+
+/// Whether much of the page that an allocation stands in is free.
+fn is_sparse(pointer: NonNull<u8>) -> bool {
+    /// The name as numbers: found once.
+    static NAME: OnceLock<Option<[usize; 3]>> = OnceLock::new();
+    let name = NAME.get_or_init(|| {
+        let text = b"experimental.utilization.batch_query\0";
+        let (mut name, mut length) = ([0; 3], 3);
+        // SAFETY: a text that ends in a zero byte, and room for as many numbers as `length` says.
+        let failed = unsafe {
+            tikv_jemalloc_sys::mallctlnametomib(
+                text.as_ptr().cast(),
+                name.as_mut_ptr(),
+                &raw mut length,
+            )
+        };
+        (failed == 0 && length == name.len()).then_some(name)
+    });
+    let Some(name) = name else { return false };
+    // Of the page: free cells, all cells, bytes. One cell for what has pages of its own.
+    let mut page = [0usize; 3];
+    let mut length = size_of_val(&page);
+    let mut asked: *const u8 = pointer.as_ptr();
+    // SAFETY: as documented at `experimental_utilization_batch_query_ctl`: one pointer in, three
+    // numbers out.
+    let failed = unsafe {
+        tikv_jemalloc_sys::mallctlbymib(
+            name.as_ptr(),
+            name.len(),
+            page.as_mut_ptr().cast(),
+            &raw mut length,
+            (&raw mut asked).cast(),
+            size_of_val(&asked),
+        )
+    };
+    failed == 0 && page[1] > 1 && page[0] * SPARSE_PART > page[1]
+}
+
+/// Moves an allocation out of a sparse page, past the thread's cache: jemalloc fills its oldest pages
+/// first, so that the younger sparse ones become empty.
+///
+/// # Safety
+/// The allocation is of this layout, and nothing else refers to it.
+unsafe fn settle(pointer: NonNull<u8>, layout: Layout) -> NonNull<u8> {
+    if is_mapped(layout) || layout.align() > ALIGN_OF_ALL || !is_sparse(pointer) {
+        return pointer;
+    }
+    let flags = tikv_jemalloc_sys::MALLOCX_TCACHE_NONE;
+    // SAFETY: the size is not 0; the old allocation is of jemalloc, as it is not mapped, and is freed
+    // with its size after its bytes were copied. `alloc` passes no alignment for such a layout, or one
+    // that its size class has anyway.
+    unsafe {
+        let fresh = tikv_jemalloc_sys::mallocx(layout.size(), flags).cast::<u8>();
+        let Some(fresh) = NonNull::new(fresh) else { return pointer };
+        fresh.copy_from_nonoverlapping(pointer, layout.size());
+        tikv_jemalloc_sys::sdallocx(pointer.as_ptr().cast(), layout.size(), flags);
+        fresh
+    }
+}
+
 fn usage() -> AllocatorUsage {
     // The numbers are those of the last epoch; a failure leaves them a little old.
     let _ = epoch::advance();
@@ -199,6 +265,31 @@ mod tests {
         }
         drop((bytes, expected));
         assert_eq!(ringlane_store::thread_bytes(), before);
+    }
+
+    #[test]
+    fn what_stands_in_sparse_pages_moves_together() {
+        const BYTES: usize = 200;
+        const COUNT: usize = 100_000;
+        introduce();
+        let mut all: Vec<Vec<u8>> = (0..COUNT).map(|number| vec![number as u8; BYTES]).collect();
+        let mut number = 0;
+        // One of sixteen stays, everywhere.
+        all.retain(|_| {
+            number += 1;
+            number % 16 == 0
+        });
+        let sparse = |all: &[Vec<u8>]| {
+            let at = |bytes: &Vec<u8>| NonNull::new(bytes.as_ptr().cast_mut()).expect("not null");
+            all.iter().filter(|bytes| is_sparse(at(bytes))).count()
+        };
+        assert!(sparse(&all) > all.len() / 2, "{}", sparse(&all));
+        let moved = all.iter_mut().map(ringlane_store::settle_bytes).filter(|moved| *moved).count();
+        assert!(moved > all.len() / 2, "{moved}");
+        assert!(sparse(&all) < all.len() / 8, "{} of {}", sparse(&all), all.len());
+        for (position, bytes) in all.iter().enumerate() {
+            assert_eq!(*bytes, vec![(position * 16 + 15) as u8; BYTES]);
+        }
     }
 
     #[test]

@@ -73,14 +73,8 @@ pub fn check_machine(settings: &Settings) -> Result<(), String> {
 
 /// Warns when `maxmemory` is less than the process takes before it holds a key.
 pub fn check_memory(settings: &Settings) {
-    let Some(limit) = settings.live().maxmemory else { return };
-    let Some(resident) = ringlane_serve::resident_bytes() else { return };
-    let (own, least) = (resident as u64, ringlane_serve::least_memory(resident) as u64);
-    if limit < least {
-        tracing::warn!(
-            "maxmemory is {limit} bytes, but the process takes {own} before it holds a key: it will \
-             pass the limit; set at least {least}"
-        );
+    if let Some(resident) = ringlane_serve::resident_bytes() {
+        ringlane_serve::warn_if_too_small(settings.live().maxmemory, resident);
     }
 }
 

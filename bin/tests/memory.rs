@@ -92,6 +92,30 @@ fn most_resident(clients: usize, load: impl Load + Clone) -> usize {
     most
 }
 
+#[test]
+fn the_account_of_memory_tells_the_bare_server_from_its_keys() {
+    const VALUES: usize = 2000;
+    const BYTES: usize = 1000;
+    let program = Program::start(&["--lanes", "1"]);
+    let mut watcher = program.client();
+    let mut account = || {
+        ["startup", "overhead", "dataset"]
+            .map(|name| support::info(&mut watcher, &format!("used_memory_{name}")) as usize)
+    };
+    let [startup, overhead, dataset] = account();
+    assert!(startup > 100_000, "{startup}");
+    assert_eq!(dataset, 0);
+    assert!((startup / 2..startup * 2).contains(&overhead), "{overhead} of {startup}");
+    let mut next = 0;
+    write(&mut [program.client()], VALUES * BYTES, 1, |_, out| {
+        next += 1;
+        command(out, &[b"SET", format!("key:{next}").as_bytes(), &[b'x'; BYTES]]);
+    });
+    let [_, overhead, dataset] = account();
+    assert!((VALUES * BYTES / 10 * 9..VALUES * BYTES * 2).contains(&dataset), "{dataset}");
+    assert!(overhead < startup * 2, "{overhead} of {startup}");
+}
+
 fn key(random: &mut fastrand::Rng, name: &str) -> Vec<u8> {
     format!("{name}:{}", random.u32(..100_000)).into_bytes()
 }

@@ -20,6 +20,7 @@ mod options;
 mod prefetch;
 mod scan;
 mod segment;
+mod settle;
 mod slab;
 mod slot_table;
 mod stats;
@@ -33,7 +34,9 @@ mod wheel;
 
 pub use arena::Arena;
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Recorder, Sweep};
-pub use memory::{CountingAllocator, Memory, UsableSize, set_size_class, thread_bytes};
+pub use memory::{
+    CountingAllocator, Memory, UsableSize, set_settle, set_size_class, settle_bytes, thread_bytes,
+};
 pub use notices::{NOTICE_BYTES_MAX, NOTICES_MAX, Notice, NoticeClasses};
 pub use options::{Budget, Limits, Options, Policy, Work};
 pub use prefetch::{Glance, TRACE_STEPS, Trace};

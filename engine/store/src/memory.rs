@@ -2,6 +2,8 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 /// Bytes of one store.
@@ -77,6 +79,52 @@ pub fn size_class(bytes: usize) -> usize {
     match SIZE_CLASSES.get() {
         Some(classes) => classes.class(bytes),
         None => bytes.next_multiple_of(16),
+    }
+}
+
+type Settle = unsafe fn(NonNull<u8>, Layout) -> NonNull<u8>;
+
+/// The process's own way, if `set_settle` gave it.
+static SETTLE: OnceLock<Settle> = OnceLock::new();
+
+/// Tells how an allocation of the global allocator is moved to where it leaves fewer holes: the new
+/// place, with the bytes copied and the old one freed, or the same if it is as good. Called once, at
+/// start; until then nothing moves.
+///
+/// # Safety
+/// What it returns must be an allocation of this layout, as `alloc` would have given it.
+pub unsafe fn set_settle(settle: Settle) {
+    let _ = SETTLE.set(settle);
+}
+
+/// Moves an allocation if that leaves fewer holes; where it is then.
+///
+/// # Safety
+/// The global allocator gave it for this layout, and nothing else refers to it.
+#[inline]
+pub unsafe fn settled(pointer: NonNull<u8>, layout: Layout) -> NonNull<u8> {
+    match SETTLE.get() {
+        // SAFETY: the caller's word.
+        Some(settle) => unsafe { settle(pointer, layout) },
+        None => pointer,
+    }
+}
+
+/// Moves the buffer of a vector if that leaves fewer holes; whether it did.
+pub fn settle_bytes(bytes: &mut Vec<u8>) -> bool {
+    if bytes.capacity() == 0 {
+        return false;
+    }
+    let mut taken = ManuallyDrop::new(std::mem::take(bytes));
+    let (length, capacity) = (taken.len(), taken.capacity());
+    let before = NonNull::new(taken.as_mut_ptr()).expect("a vector's pointer");
+    let layout = Layout::array::<u8>(capacity).expect("it was allocated");
+    // SAFETY: the vector's own allocation, which nobody else refers to, is taken apart here and put
+    // together again with the same length and capacity.
+    unsafe {
+        let after = settled(before, layout);
+        *bytes = Vec::from_raw_parts(after.as_ptr(), length, capacity);
+        after != before
     }
 }
 

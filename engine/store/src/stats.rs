@@ -16,6 +16,8 @@ pub struct Stats {
     pub ghost_hits: u64,
     /// Entries moved to gather free memory.
     pub relocated: u64,
+    /// Allocations of large collections moved to where they leave fewer holes.
+    pub settled: u64,
     /// Writes refused because nothing could be evicted.
     pub refused: u64,
     /// Writes that passed the limit, because what they belong to had begun.

@@ -11,6 +11,7 @@ use crate::eviction::Eviction;
 use crate::hashing::Hashing;
 use crate::notices::{NoticeClasses, Notices};
 use crate::segment::TableMemory;
+use crate::settle::Settle;
 use crate::slab::{Handle, Slab};
 use crate::slot_table::{Piece, Rehash, SlotTable};
 use crate::types::PackLimits;
@@ -32,6 +33,7 @@ pub struct Store {
     pub(crate) wheel: Wheel,
     pub(crate) eviction: Eviction,
     pub(crate) upkeep: Upkeep,
+    pub(crate) settle: Settle,
     pub(crate) limits: Limits,
     /// `set_whole_limit`.
     pub(crate) whole_max: Option<usize>,
@@ -114,6 +116,7 @@ impl Store {
             wheel: Wheel::new(),
             eviction: Eviction::new(options.slots.len()),
             upkeep: Upkeep::default(),
+            settle: Settle::default(),
             limits: Limits::default(),
             whole_max: None,
             passes_limit: false,

@@ -179,6 +179,7 @@ impl Store {
             || self.wheel.has_trash()
             || (self.reserve_is_low() && !self.upkeep.stuck)
             || self.upkeep.leaving.is_some()
+            || self.settle_is_due()
             || self.slab.pool_pages() > POOL_PAGES
     }
 
@@ -198,6 +199,9 @@ impl Store {
         }
         if used < budget {
             used += self.gather(budget - used);
+        }
+        if used < budget {
+            used += self.settle_slice(budget - used);
         }
         if used < budget {
             let pages = (budget - used).div_ceil(RELEASE_UNITS);

@@ -11,7 +11,7 @@ pub mod writer;
 mod inline;
 
 pub use error::ProtocolError;
-pub use limits::Limits;
-pub use parser::{Arg, BLOB_BYTES_MIN, Parser, Step};
+pub use limits::{BLOB_BYTES_MIN, BLOB_RESERVE_BYTES, Limits};
+pub use parser::{Arg, Parser, Step};
 pub use reply::{MalformedReply, ReplyEnd, Value, skip};
 pub use writer::{Version, Writer, write_double};

@@ -7,6 +7,11 @@ pub const INLINE_BYTES_MAX: usize = 64 << 10;
 /// Redis's `client-query-buffer-limit`, by default.
 pub const COMMAND_BYTES_MAX: usize = 1 << 30;
 
+/// An argument of at least this many bytes gets an allocation of its own (a blob).
+pub const BLOB_BYTES_MIN: usize = 16 << 10;
+/// What is reserved for a blob as a rule: fewer copies of what grows.
+pub const BLOB_RESERVE_BYTES: usize = 64 << 10;
+
 /// Bounds of what one connection may send; they may differ from call to call (AUTH raises them).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -19,6 +24,8 @@ pub struct Limits {
     /// Bytes of one command in all, headers included (`client-query-buffer-limit`). Positions are
     /// `u32`: below 4 GiB.
     pub command_bytes_max: usize,
+    /// Bytes reserved for a large argument when it begins, unless it is shorter or more has come.
+    pub blob_reserve_bytes: usize,
     /// Only chooses the words of an error.
     pub authenticated: bool,
 }
@@ -31,6 +38,7 @@ impl Limits {
             bulk_bytes_max: 16 << 10,
             inline_bytes_max: 16 << 10,
             command_bytes_max: 1 << 20,
+            blob_reserve_bytes: BLOB_BYTES_MIN,
             authenticated: false,
         }
     }
@@ -42,6 +50,7 @@ impl Limits {
             bulk_bytes_max,
             inline_bytes_max: INLINE_BYTES_MAX,
             command_bytes_max: COMMAND_BYTES_MAX,
+            blob_reserve_bytes: BLOB_RESERVE_BYTES,
             authenticated: true,
         }
     }

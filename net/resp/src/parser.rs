@@ -10,12 +10,9 @@
 
 use bytes::Bytes;
 
+use crate::limits::BLOB_BYTES_MIN;
 use crate::{Limits, ProtocolError, inline, limits};
 
-/// An argument of at least this many bytes gets an allocation of its own (a blob).
-pub const BLOB_BYTES_MIN: usize = 16 << 10;
-/// What is reserved for a blob when it begins, unless it is shorter or more is there already.
-const BLOB_RESERVE_BYTES: usize = 64 << 10;
 /// The longest line of a count or length that is waited for. 20 digits would do.
 const COUNT_LINE_BYTES_MAX: u8 = 32;
 /// The shortest argument: `$0 CR LF CR LF`.
@@ -529,7 +526,10 @@ impl Run<'_> {
         if needed > self.growing.capacity() {
             let length = self.growing.len() + progress.number as usize;
             // Never much more than has come, whatever is announced; doubling keeps the cost linear.
-            let room = needed.max(BLOB_RESERVE_BYTES).max(self.growing.capacity() * 2).min(length);
+            let room = needed
+                .max(self.limits.blob_reserve_bytes)
+                .max(self.growing.capacity() * 2)
+                .min(length);
             self.growing
                 .try_reserve_exact(room - self.growing.len())
                 .map_err(|_| ProtocolError::OutOfMemory)?;

@@ -168,6 +168,7 @@ impl Core {
     pub fn check_idle(&mut self, from: usize) -> usize {
         let places = self.connections.places();
         let until = (from + IDLE_CHECKS_A_TICK).min(places);
+        let kept_ms = if self.client_memory.is_frugal() { 0 } else { BUFFERS_KEPT_MS };
         let now = self.store.now().0;
         for index in from..until {
             let Some(connection) = self.connections.at(index) else { continue };
@@ -181,10 +182,11 @@ impl Core {
                 self.close(id);
             } else if self.output_limit_reached(id) {
                 self.close(id);
-            } else if idle_ms > BUFFERS_KEPT_MS
+            } else if idle_ms > kept_ms
                 && let Some(connection) = self.connections.get(id)
             {
                 connection.release_buffers();
+                self.client_memory.count(connection);
             }
         }
         if until == places { 0 } else { until }

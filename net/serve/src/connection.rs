@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ringlane_resp::Parser;
 
+use crate::client_memory::Footprint;
 use crate::pubsub::audience::Listening;
 use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
 use crate::ring::{ConnectionId, GENERATION_MASK};
@@ -15,7 +16,9 @@ use crate::tracking::Tracking;
 /// Replies a connection may wait for from other lanes; then its input waits.
 pub const PLACES_MAX: usize = 4096;
 /// Output that may wait before the connection's requests wait too.
-pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+/// The same where buffers of all connections take much of `maxmemory`.
+pub const OUTPUT_PAUSE_BYTES_THRIFTY: usize = 16 << 10;
 /// Unparsed input that may wait before the connection is not read any more.
 pub const INPUT_PAUSE_BYTES: usize = 64 << 10;
 /// Pending output of a connection that still owes its password (CVE-2025-21605).
@@ -113,6 +116,10 @@ pub struct Connection {
     pub held_back: bool,
     /// Bytes that its input was last counted to take.
     pub arriving: usize,
+    /// What its buffers were last counted to take.
+    pub counted: Footprint,
+    /// Buffers are short: little output may wait.
+    pub thrifty: bool,
     /// Bytes of large arguments that went to other lanes since none was owed a reply.
     pub forwarded: usize,
     /// A command is under way that later commands of this connection must wait for.
@@ -168,6 +175,8 @@ impl Connection {
             paused: false,
             held_back: false,
             arriving: 0,
+            counted: Footprint::default(),
+            thrifty: false,
             forwarded: 0,
             barrier: false,
             aside: false,
@@ -253,15 +262,45 @@ impl Connection {
         self.output_len().saturating_sub(longest)
     }
 
-    /// Bytes of memory of its buffers, shared values not included.
+    /// Bytes of memory that it takes, shared values not included.
     pub fn memory(&self) -> usize {
-        size_of::<Self>()
-            + self.input.capacity()
+        size_of::<Self>() + self.footprint().owned
+    }
+
+    /// What its buffers take.
+    #[inline]
+    pub fn footprint(&self) -> Footprint {
+        let buffers = [&self.output, &self.held, &self.flight.buffer];
+        let owned = self.input.capacity()
             + self.parser.pending_bytes()
-            + self.output.bytes.capacity()
-            + self.held.bytes.capacity()
-            + self.flight.buffer.bytes.capacity()
-            + self.session.transaction.as_ref().map_or(0, |it| it.bytes())
+            + buffers.iter().map(|buffer| buffer.bytes.capacity()).sum::<usize>()
+            + self.session.transaction.as_ref().map_or(0, |it| it.bytes());
+        Footprint { owned, lent: buffers.iter().map(|buffer| buffer.blob_bytes()).sum() }
+    }
+
+    /// Bytes that unexecuted input takes; 0 if there is none.
+    #[inline]
+    pub fn unexecuted_bytes(&self) -> usize {
+        let pending = self.parser.pending_bytes();
+        match self.input_len() {
+            0 => pending,
+            _ => pending + self.input.capacity(),
+        }
+    }
+
+    /// Gives the input's buffer back if nothing is in it.
+    pub fn release_empty_input(&mut self) {
+        if self.input_len() == 0 && self.input.capacity() > 0 && !self.in_batch {
+            self.input = Vec::new();
+            self.input_start = 0;
+            self.input_seen = 0;
+        }
+    }
+
+    /// From how many bytes of pending output on its requests wait.
+    #[inline]
+    pub fn output_pause_bytes(&self) -> usize {
+        if self.thrifty { OUTPUT_PAUSE_BYTES_THRIFTY } else { OUTPUT_PAUSE_BYTES }
     }
 
     /// Replies that other lanes owe, and those that wait behind them.
@@ -436,7 +475,7 @@ impl Connection {
             && !self.barrier
             && self.leaving_for.is_none()
             && self.places.len() < PLACES_MAX
-            && self.output_len() < OUTPUT_PAUSE_BYTES
+            && self.output_len() < self.output_pause_bytes()
     }
 
     /// Whether the output should wait for replies that other lanes owe behind it, so that one send
@@ -459,15 +498,17 @@ impl Connection {
         true
     }
 
-    /// The flight has landed: its memory is kept for the next, unless it grew large.
-    pub fn clear_flight(&mut self) {
+    /// The flight has landed: its memory is kept for the next, unless it grew large or memory is
+    /// short (`frugal`).
+    pub fn clear_flight(&mut self, frugal: bool) {
+        let keep_bytes_max = if frugal { 0 } else { KEEP_BYTES_MAX };
         self.flight.buffer.clear();
         self.flight.sent = 0;
         self.flight.header = None;
-        if self.flight.buffer.bytes.capacity() > KEEP_BYTES_MAX {
+        if self.flight.buffer.bytes.capacity() > keep_bytes_max {
             self.flight.buffer = ReplyBuffer::default();
         }
-        if self.held.is_empty() && self.held.bytes.capacity() > KEEP_BYTES_MAX {
+        if self.held.is_empty() && self.held.bytes.capacity() > keep_bytes_max {
             self.held = ReplyBuffer::default();
         }
     }

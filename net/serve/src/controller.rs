@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ringlane_settings::Settings;
+use ringlane_store::Policy;
 
 use crate::admin::process::allocator;
 use crate::shared::{LaneLine, Running, Shared};
@@ -18,12 +19,19 @@ use crate::shared::{LaneLine, Running, Shared};
 const HEADROOM_PART: usize = 8;
 /// However large the rest of the process, the lanes get this part of `maxmemory`.
 const LANES_PART_MIN: usize = 4;
+/// However full a store is from which nothing may go, this part of its lane's budget may arrive.
+const INPUT_PART_MIN: usize = 64;
 /// This part of `maxmemory` is left to what comes between two looks.
 const MARGIN_PART: usize = 64;
-/// Unused pages of the allocator go back when the limit is passed and they are this part of it.
+/// Unused pages of the allocator go back when no more than the margin is left and they are this
+/// part of the limit.
 const FREE_PART: usize = 256;
+/// Holes between what is allocated are worked on when they take this part of the limit, until they
+/// take no more than that part.
+const HOLES_PART: usize = 16;
+const HOLES_PART_LEFT: usize = 24;
 /// The next look, when the last one found the limit near and memory on the move, or not.
-const LOOK_SOON: Duration = Duration::from_millis(5);
+const LOOK_SOON: Duration = Duration::from_millis(2);
 const LOOK_LATER: Duration = Duration::from_millis(50);
 /// The limit is near when less than this part of it is left.
 const NEAR_PART: usize = 8;
@@ -63,6 +71,7 @@ fn bytes(bytes: u64) -> usize {
 /// is resident. May take milliseconds.
 fn look(shared: &Shared, limit: Option<u64>) -> usize {
     let Some(bytes_max) = limit.map(bytes) else {
+        shared.settling.store(false, Ordering::Relaxed);
         share(shared, limit);
         return 0;
     };
@@ -70,17 +79,22 @@ fn look(shared: &Shared, limit: Option<u64>) -> usize {
     let near = resident > bytes_max - bytes_max / NEAR_PART;
     // Asked only when it matters: it takes every lock of the allocator for a moment.
     let Some(allocator) = allocator().filter(|_| near) else {
+        shared.settling.store(false, Ordering::Relaxed);
         share_rest(shared, bytes_max, resident);
         return resident;
     };
-    let free = (allocator.usage)().free;
-    if resident > bytes_max && free > bytes_max / FREE_PART {
+    let usage = (allocator.usage)();
+    let settling = shared.settling.load(Ordering::Relaxed);
+    let part = if settling { HOLES_PART_LEFT } else { HOLES_PART };
+    let holes = usage.active.saturating_sub(usage.allocated);
+    shared.settling.store(holes > bytes_max / part, Ordering::Relaxed);
+    if resident > bytes_max - bytes_max / MARGIN_PART && usage.free > bytes_max / FREE_PART {
         (allocator.purge)();
         let resident = resident_bytes().unwrap_or(0);
         share_rest(shared, bytes_max, resident);
         return resident;
     }
-    share_rest(shared, bytes_max, resident.saturating_sub(free));
+    share_rest(shared, bytes_max, resident.saturating_sub(usage.free));
     resident
 }
 
@@ -94,9 +108,7 @@ pub fn share(shared: &Shared, limit: Option<u64>) {
 
 /// The same under a limit, while so much is resident that cannot be given back.
 fn share_rest(shared: &Shared, limit: usize, resident: usize) {
-    let used_by =
-        |line: &LaneLine| line.memory.load(Ordering::Relaxed) + line.input.load(Ordering::Relaxed);
-    let used: Vec<usize> = shared.lines.iter().map(used_by).collect();
+    let used: Vec<usize> = shared.lines.iter().map(LaneLine::used).collect();
     let beside = resident.saturating_sub(used.iter().sum());
     let pool = limit.saturating_sub(beside + limit / MARGIN_PART).max(limit / LANES_PART_MIN);
     for (line, budget) in shared.lines.iter().zip(fair_shares(pool, &used)) {
@@ -104,11 +116,27 @@ fn share_rest(shared: &Shared, limit: usize, resident: usize) {
     }
 }
 
-/// What a lane's store may take, of the lane's budget, while large arguments that are still
-/// arriving take so much; and how much those may take before further ones wait.
-pub fn split_budget(budget: usize, input: usize) -> (usize, usize) {
+/// A lane's budget, divided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// What its store may take.
+    pub store: usize,
+    /// What its connections' buffers may take before connections make do with less.
+    pub clients: usize,
+    /// What commands that are still arriving may take before further ones wait.
+    pub input: usize,
+}
+
+/// Divides a lane's budget, while its store takes `used` and its buffers `buffers` bytes. Where
+/// nothing can be evicted to make room for what arrives, only what is left may arrive.
+pub fn split_budget(budget: usize, used: usize, buffers: usize, policy: Policy) -> Parts {
     let least = budget / LANES_PART_MIN;
-    (budget.saturating_sub(input).max(least), least)
+    let input = if policy == Policy::NoEviction || policy.is_volatile() {
+        budget.saturating_sub(used).clamp(budget / INPUT_PART_MIN, least)
+    } else {
+        least
+    };
+    Parts { store: budget.saturating_sub(buffers).max(least), clients: least, input }
 }
 
 /// Splits `pool` bytes among lanes that use so much now: max-min fairness with headroom.
@@ -138,8 +166,28 @@ pub fn fair_shares(pool: usize, used: &[usize]) -> Vec<usize> {
     shares
 }
 
+/// Bytes that are resident beside stores and buffers.
+pub fn beside_stores(shared: &Shared) -> usize {
+    let used = shared.lines.iter().map(LaneLine::used).sum();
+    resident_bytes().unwrap_or(0).saturating_sub(used)
+}
+
+/// Says what becomes of a `maxmemory` that is less than the process takes before it holds a key:
+/// `own` bytes.
+pub fn warn_if_too_small(limit: Option<u64>, own: usize) {
+    let (Some(limit), least) = (limit, least_memory(own) as u64) else { return };
+    if limit < least {
+        let part = limit / LANES_PART_MIN as u64;
+        tracing::warn!(
+            "maxmemory is {limit} bytes, but the process takes {own} before it holds a key: it \
+             stays above the limit, keys and values get {part} bytes, and writes for which that is \
+             too little are refused with OOM; set at least {least}"
+        );
+    }
+}
+
 /// The least `maxmemory` that a process of so many resident bytes, without keys, can keep.
-pub fn least_memory(resident: usize) -> usize {
+fn least_memory(resident: usize) -> usize {
     resident + resident / (LANES_PART_MIN - 1)
 }
 
@@ -166,11 +214,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_still_arriving_comes_off_the_stores_part_down_to_a_quarter() {
-        assert_eq!(split_budget(1000, 0), (1000, 250));
-        assert_eq!(split_budget(1000, 200), (800, 250));
-        assert_eq!(split_budget(1000, 900), (250, 250));
-        assert_eq!(split_budget(1000, 5000), (250, 250));
+    fn buffers_come_off_the_stores_part_down_to_a_quarter() {
+        let split = |used, buffers, policy| split_budget(6400, used, buffers, policy);
+        let parts = |store, input| Parts { store, clients: 1600, input };
+        for policy in [Policy::Adaptive, Policy::AllkeysLru] {
+            assert_eq!(split(0, 0, policy), parts(6400, 1600));
+            assert_eq!(split(6000, 400, policy), parts(6000, 1600));
+            assert_eq!(split(6000, 9000, policy), parts(1600, 1600));
+        }
+        for policy in [Policy::NoEviction, Policy::VolatileLru] {
+            assert_eq!(split(0, 0, policy), parts(6400, 1600));
+            assert_eq!(split(6000, 400, policy), parts(6000, 400));
+            assert_eq!(split(7000, 9000, policy), parts(1600, 100));
+        }
     }
 
     #[test]
@@ -192,12 +248,12 @@ mod tests {
         assert_eq!(budgets(), [left / 2, left / 2]);
         // What the lanes take themselves is not taken off.
         shared.lines[0].memory.store(60 << 20, Ordering::Relaxed);
-        shared.lines[1].input.store(40 << 20, Ordering::Relaxed);
+        shared.lines[1].buffers.store(40 << 20, Ordering::Relaxed);
         share_rest(&shared, limit, resident);
         assert_eq!(budgets().iter().sum::<usize>(), limit - limit / MARGIN_PART);
         // Far too little: a quarter of it.
         shared.lines[0].memory.store(0, Ordering::Relaxed);
-        shared.lines[1].input.store(0, Ordering::Relaxed);
+        shared.lines[1].buffers.store(0, Ordering::Relaxed);
         share_rest(&shared, 8000, resident);
         assert_eq!(budgets(), [1000, 1000]);
         assert!(look(&shared, Some(1 << 60)) > 0);

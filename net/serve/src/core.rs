@@ -7,16 +7,17 @@ use std::sync::atomic::Ordering;
 
 use ringlane_base::{LaneId, Millis, Slot};
 use ringlane_command::{CommandError, HandlerLimits};
-use ringlane_resp::Limits;
+use ringlane_resp::{BLOB_BYTES_MIN, BLOB_RESERVE_BYTES, Limits};
 use ringlane_script::{Clocks, LaneScripts, ScriptLimits, TimeLimits};
 use ringlane_settings::{LiveSettings, Settings};
 use ringlane_store::{Options, Store};
 
 use crate::aside::Asides;
 use crate::backer::Backer;
+use crate::client_memory::ClientMemory;
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
-use crate::controller::split_budget;
+use crate::controller::{Parts, split_budget};
 use crate::errands::Errands;
 use crate::gather::Gathers;
 use crate::intake::Intake;
@@ -93,6 +94,8 @@ pub struct Core {
     limits_set: Option<ringlane_store::Limits>,
     /// What is still arriving.
     pub intake: Intake,
+    /// What the connections' buffers take.
+    pub client_memory: ClientMemory,
     /// Connections with input to parse, and the turn since which they wait.
     pub ready: VecDeque<(ConnectionId, u64)>,
     /// Connections with output to send.
@@ -150,6 +153,7 @@ impl Core {
             limits: limits_of(&live),
             limits_set: None,
             intake: Intake::default(),
+            client_memory: ClientMemory::default(),
             live,
             store,
             connections: Connections::default(),
@@ -248,21 +252,30 @@ impl Core {
     /// the store may take less than before, so that something may have to go.
     pub fn heed_budget(&mut self) -> bool {
         let line = &self.shared.lines[self.lane.index()];
+        let clients = self.client_memory.sum();
+        let buffers = clients.owned + self.intake.forwarded();
+        let used = self.store.memory().total();
+        line.clients.store(clients.total(), Ordering::Relaxed);
         if self.live.maxmemory.is_some() {
-            line.memory.store(self.store.memory().total(), Ordering::Relaxed);
-            line.input.store(self.intake.bytes(), Ordering::Relaxed);
+            line.memory.store(used, Ordering::Relaxed);
+            line.buffers.store(buffers, Ordering::Relaxed);
         }
         line.full.store(self.store.refuses_writes(), Ordering::Relaxed);
         let budget = line.budget.load(Ordering::Relaxed);
+        let policy = self.live.policy;
         let bytes_max = if self.live.maxmemory.is_some() && budget > 0 {
-            let (store, input) = split_budget(budget, self.intake.bytes());
+            let Parts { store, clients, input } = split_budget(budget, used, buffers, policy);
             self.intake.set_limit(input);
+            self.client_memory.set_limit(clients);
             Some(store)
         } else {
             self.intake.set_limit(usize::MAX);
+            self.client_memory.set_limit(usize::MAX);
             None
         };
-        let policy = self.live.policy;
+        let tight = self.intake.is_tight();
+        self.limits.blob_reserve_bytes = if tight { BLOB_BYTES_MIN } else { BLOB_RESERVE_BYTES };
+        self.store.set_settling(self.shared.settling.load(Ordering::Relaxed));
         let limits = ringlane_store::Limits { bytes_max, entries_max: None, policy };
         if self.limits_set == Some(limits) {
             return false;

@@ -85,7 +85,9 @@ impl Core {
                         self.observe(command.connection, spec, taken, &slices);
                     }
                     ticks = now;
-                    if now.wrapping_sub(begun) > self.batch_ticks {
+                    if now.wrapping_sub(begun) > self.batch_ticks
+                        || self.waits_for_its_reader(command.connection)
+                    {
                         self.cut_for_time(command);
                     }
                 }

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::os::fd::RawFd;
 
-use crate::connection::Phase;
+use crate::client_memory::SMALL_BYTES;
+use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::ring::{ConnectionId, RECEIVE_BUFFER_BYTES, Ring};
 
@@ -28,6 +29,8 @@ struct Guest {
     /// When it was last seen to make progress, and what it had brought by then.
     seen: u64,
     brought: usize,
+    /// A command of it has come to its end: what comes behind waits for another turn.
+    done: bool,
 }
 
 /// The account of a lane.
@@ -77,12 +80,17 @@ impl Intake {
 
     /// Whether so little room is left that connections are to bring a buffer at a time: the kernel
     /// takes all that a socket has before anybody can hold it back.
-    fn is_tight(&self) -> bool {
+    pub fn is_tight(&self) -> bool {
         self.bytes > self.limit / 2
     }
 
+    /// What is on its way to other lanes.
+    pub fn forwarded(&self) -> usize {
+        self.forwarded
+    }
+
     fn is_guest(&self, id: ConnectionId) -> bool {
-        self.guest.as_ref().is_some_and(|guest| guest.id == id)
+        self.guest.as_ref().is_some_and(|guest| guest.id == id && !guest.done)
     }
 }
 
@@ -91,20 +99,37 @@ impl Core {
     #[inline]
     pub fn count_input(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
-        let now = connection.parser.pending_bytes() + connection.input_len();
+        if connection.input.capacity() > 0 && self.client_memory.is_frugal() {
+            connection.release_empty_input();
+        }
+        let now = connection.unexecuted_bytes();
+        if connection.output_len() > SMALL_BYTES {
+            self.client_memory.count(connection);
+        }
         if now == 0 && connection.arriving == 0 {
             return;
         }
+        self.client_memory.count(connection);
         let before = std::mem::replace(&mut connection.arriving, now);
         self.intake.changed(before, now);
+        if let Some(guest) = &mut self.intake.guest {
+            guest.done |= guest.id == id && now < before;
+        }
         let owed = connection.places_waiting() > 0;
         let forwarded = if owed { 0 } else { std::mem::take(&mut connection.forwarded) };
         self.intake.answered(forwarded);
     }
 
+    /// A connection leaves this lane: nothing of it counts here any more.
+    pub fn forget_input(&mut self, connection: &Connection) {
+        self.client_memory.forget(connection);
+        self.intake.changed(connection.arriving, 0);
+        self.intake.answered(connection.forwarded);
+    }
+
     /// Reads from a connection: as it comes, or one buffer while room is short.
     pub fn receive(&mut self, id: ConnectionId, socket: RawFd, ring: &mut Ring) {
-        if self.intake.is_tight() && !self.intake.is_guest(id) {
+        if self.intake.is_tight() {
             ring.receive_one(id, socket);
         } else {
             ring.receive(id, socket);
@@ -145,7 +170,7 @@ impl Core {
             self.resume.push(id);
             if is_full {
                 let brought = connection.arriving;
-                self.intake.guest = Some(Guest { id, since: now, seen: now, brought });
+                self.intake.guest = Some(Guest { id, since: now, seen: now, brought, done: false });
                 return;
             }
             room -= NEXT_BYTES;
@@ -161,7 +186,7 @@ impl Core {
         }
         let Some(guest) = &mut self.intake.guest else { return true };
         let Some(connection) = self.connections.get(guest.id) else { return true };
-        if connection.arriving == 0 || connection.phase != Phase::Open {
+        if guest.done || connection.arriving == 0 || connection.phase != Phase::Open {
             return true;
         }
         if connection.arriving >= guest.brought + PROGRESS_BYTES {

@@ -10,8 +10,9 @@ use std::time::Duration;
 use ringlane_base::LaneId;
 use ringlane_store::Budget;
 
+use crate::client_memory::SMALL_BYTES;
 use crate::clock::{self, WorkClock};
-use crate::connection::{Leg, OUTPUT_PAUSE_BYTES, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX};
+use crate::connection::{Leg, Phase, SEND_BYTES_MAX, SEND_PIECES_MAX};
 use crate::core::Core;
 use crate::doors::{Doors, Listener};
 use crate::outbox::Peer;
@@ -448,6 +449,9 @@ impl Lane {
         if connection.phase == Phase::Closing {
             return;
         }
+        if connection.output_len() > SMALL_BYTES {
+            self.core.client_memory.count(connection);
+        }
         if connection.is_worth_withholding() {
             if !std::mem::replace(&mut connection.withheld, true) {
                 self.withheld.push(id);
@@ -558,11 +562,12 @@ impl Lane {
         if flight.sent < flight.buffer.len() {
             return self.launch(id, next);
         }
-        connection.clear_flight();
+        self.core.output_has_left(id);
+        let Some(connection) = self.core.connections.get(id) else { return };
         if !connection.output.is_empty() || connection.phase == Phase::Draining {
             Core::mark_dirty(&mut self.core.dirty, connection);
         }
-        let may_go_on = connection.output_len() < OUTPUT_PAUSE_BYTES / 2;
+        let may_go_on = connection.output_len() < connection.output_pause_bytes() / 2;
         if may_go_on && (connection.input_len() > 0 || !connection.receiving) {
             self.core.mark_ready(id);
             self.core.resume.push(id);
@@ -632,8 +637,7 @@ impl Lane {
         }
         let connection = self.core.connections.remove(id).expect("just looked up");
         self.ring.forget_socket(id);
-        self.core.intake.changed(connection.arriving, 0);
-        self.core.intake.answered(connection.forwarded);
+        self.core.forget_input(&connection);
         let (socket, session) = connection.into_parts();
         let lines = &self.core.shared.lines;
         lines[self.core.lane.index()].front_connections.fetch_sub(1, Ordering::Relaxed);
@@ -664,8 +668,7 @@ impl Lane {
         self.core.leave_transaction(id);
         let Some(connection) = self.core.connections.remove(id) else { return };
         self.ring.forget_socket(id);
-        self.core.intake.changed(connection.arriving, 0);
-        self.core.intake.answered(connection.forwarded);
+        self.core.forget_input(&connection);
         let line = &self.core.shared.lines[self.core.lane.index()];
         line.connections.fetch_sub(1, Ordering::Relaxed);
         if connection.session.door == Door::Front {
@@ -682,6 +685,7 @@ impl Lane {
         self.core.finish_errands();
         self.core.finish_asides();
         self.core.publish();
+        self.core.keep_clients_within_bound();
         self.core.sample_rates();
         for door in std::mem::take(&mut self.resting_doors) {
             self.accept_on(door);

@@ -16,6 +16,7 @@ mod aside;
 mod aside_helper;
 mod backer;
 mod blocked;
+mod client_memory;
 mod clients;
 mod connection;
 mod controller;
@@ -51,5 +52,5 @@ mod watch;
 mod web_guard;
 
 pub use admin::process::{Allocator, AllocatorUsage, set_allocator};
-pub use controller::{least_memory, resident_bytes};
+pub use controller::{resident_bytes, warn_if_too_small};
 pub use server::{Server, StartError, Stopper, start};

@@ -43,6 +43,12 @@ impl ReplyBuffer {
         self.bytes.len() + self.blob_bytes
     }
 
+    /// Bytes of the large values, which are shared.
+    #[inline]
+    pub fn blob_bytes(&self) -> usize {
+        self.blob_bytes
+    }
+
     /// Length of the longest of the large values; 0 without one. Looks at each.
     pub fn longest_blob(&self) -> usize {
         self.blobs.iter().map(|(_, blob)| blob.len()).max().unwrap_or(0)

@@ -13,6 +13,7 @@ use ringlane_base::{HashSeed, LaneId};
 use ringlane_settings::{Settings, StartSettings};
 use tracing::{debug, info, warn};
 
+use crate::admin::process::allocator;
 use crate::aside::Asides;
 use crate::aside_helper::AsideHelpers;
 use crate::backer::Backer;
@@ -191,10 +192,12 @@ pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
             Err(_) => return Err(StartError::Executor("a lane ended while starting".into())),
         }
     }
+    shared.set_startup_bytes(allocator().map_or(0, |allocator| (allocator.usage)().allocated));
     settings.on_change({
         let shared = Arc::clone(&shared);
         move |live| {
             controller::share(&shared, live.maxmemory);
+            controller::warn_if_too_small(live.maxmemory, controller::beside_stores(&shared));
             shared.wake_keeper();
             shared.ring_doorbells();
         }

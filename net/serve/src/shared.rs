@@ -22,11 +22,13 @@ pub struct LaneLine {
     pub keys: AtomicUsize,
     /// Bytes that its store takes.
     pub memory: AtomicUsize,
-    /// Bytes of commands that are still arriving.
-    pub input: AtomicUsize,
+    /// Bytes of its connections' buffers and of large arguments on their way to other lanes.
+    pub buffers: AtomicUsize,
+    /// Bytes of its connections' buffers, with the values that their replies hold.
+    pub clients: AtomicUsize,
     /// Its store has passed its limit, and nothing may go: writes are refused.
     pub full: AtomicBool,
-    /// What store and arriving commands may take, as the controller decided. 0: no limit.
+    /// What store and buffers may take, as the controller decided. 0: no limit.
     pub budget: AtomicUsize,
     pub drained: AtomicBool,
     /// Its connections that watch (MONITOR).
@@ -34,6 +36,11 @@ pub struct LaneLine {
 }
 
 impl LaneLine {
+    /// Bytes of its store and its buffers.
+    pub fn used(&self) -> usize {
+        self.memory.load(Ordering::Relaxed) + self.buffers.load(Ordering::Relaxed)
+    }
+
     /// Whether the lane refuses writes for want of memory.
     pub fn is_full(&self) -> bool {
         self.full.load(Ordering::Relaxed)
@@ -77,10 +84,15 @@ pub struct Shared {
     /// Whether the pause is for writes alone.
     pub pause_writes_only: AtomicBool,
     running: AtomicU8,
+    /// Whether holes between small allocations take so much memory that lanes should move elements of
+    /// large collections together.
+    pub settling: AtomicBool,
     /// The thread that waits for the server's end, once there is one.
     waiter: OnceLock<std::thread::Thread>,
     /// The thread that shares the memory.
     keeper: OnceLock<std::thread::Thread>,
+    /// Bytes in use before the first client came.
+    startup_bytes: OnceLock<usize>,
 }
 
 impl Shared {
@@ -110,8 +122,10 @@ impl Shared {
             pause_until_ms: AtomicU64::new(0),
             pause_writes_only: AtomicBool::new(false),
             running: AtomicU8::new(Running::Serving as u8),
+            settling: AtomicBool::new(false),
             waiter: OnceLock::new(),
             keeper: OnceLock::new(),
+            startup_bytes: OnceLock::new(),
         }
     }
 
@@ -162,6 +176,17 @@ impl Shared {
     pub fn set_keeper(&self, keeper: std::thread::Thread) {
         // There is but one.
         let _ = self.keeper.set(keeper);
+    }
+
+    /// Says how many bytes are in use before the first client comes.
+    pub fn set_startup_bytes(&self, bytes: usize) {
+        // It starts but once.
+        let _ = self.startup_bytes.set(bytes);
+    }
+
+    /// Bytes that were in use before the first client came; 0 while it starts.
+    pub fn startup_bytes(&self) -> usize {
+        self.startup_bytes.get().copied().unwrap_or(0)
     }
 
     /// Has the memory shared anew now.

@@ -58,6 +58,8 @@ pub struct Counters {
     pub requests_received: u64,
     /// Connections closed because their output passed `client-output-buffer-limit`.
     pub output_limit_closed: u64,
+    /// Connections closed because all together passed `maxmemory-clients`.
+    pub clients_evicted: u64,
     /// Connections closed because an unauthenticated client passed its small bounds.
     pub unauthenticated_closed: u64,
     pub timeouts: u64,

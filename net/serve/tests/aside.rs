@@ -673,3 +673,94 @@ fn a_million_elements_are_gone_through_aside() {
     assert_eq!(aside(&mut other), before + 2);
     println!("in a transaction: longest turn {} us", longest_turn(&mut other));
 }
+
+/// Looks at a state that another connection's commands bring about.
+const LOOKS_MAX: usize = 100_000;
+
+/// Sends a command whose values are lent while it runs, and waits until they are.
+fn lend(client: &mut Client, command: &str, other: &mut Client) {
+    let before = aside(other);
+    client.send(&encode(&command.split(' ').collect::<Vec<_>>()));
+    let mut looks = 0;
+    while aside(other) == before {
+        looks += 1;
+        assert!(looks < LOOKS_MAX, "{command} does not run aside");
+    }
+}
+
+/// What others do to values that are lent takes effect behind the command that has them: nothing of
+/// them is lost, seen in part, or left behind.
+#[test]
+fn values_of_a_million_elements_are_flushed_replaced_and_passed_over_while_lent() {
+    let server = Running::with(1, &[("maxmemory", "4gb"), ("maxmemory-policy", "allkeys-lru")]);
+    let (mut client, mut other, mut third) = (server.client(), server.client(), server.client());
+    let (all, half) = (MILLION, MILLION / 2);
+    for first in (0..all).step_by(AT_ONCE * 20) {
+        let numbers = (first..first + AT_ONCE * 20).step_by(AT_ONCE);
+        let command =
+            |from| encode(&many(&["SADD", "{k}set"], AT_ONCE, |n| vec![member(from + n)]));
+        client.send(&numbers.flat_map(command).collect::<Vec<u8>>());
+        (0..20).for_each(|_| assert_eq!(client.reply(), format!(":{AT_ONCE}\r\n")));
+    }
+    client.send_command(&["DUMP", "{k}set"]);
+    let reply = client.reply_bytes();
+    let head = reply.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    let dump = reply[head..reply.len() - 2].to_vec();
+    let restored = |key: &str| -> Vec<Vec<u8>> {
+        ["RESTORE", key, "0"]
+            .iter()
+            .map(|word| word.as_bytes().to_vec())
+            .chain([dump.clone()])
+            .collect()
+    };
+    let popped = |client: &mut Client| {
+        assert!(client.reply().starts_with(&format!("*{half}\r\n")));
+    };
+
+    // Replaced: the new value comes behind, whole.
+    lend(&mut client, "SPOP {k}set 500000", &mut other);
+    let replace: Vec<Vec<u8>> =
+        restored("{k}set").into_iter().chain([b"REPLACE".to_vec()]).collect();
+    assert_eq!(third.call(&replace), "+OK\r\n");
+    popped(&mut client);
+    assert_eq!(other.say("SCARD {k}set"), format!(":{all}\r\n"));
+
+    // Lent while others are evicted: its slot is passed over until it is back.
+    let fill: Vec<u8> = (0..20_000)
+        .flat_map(|number| encode(&["SET", &format!("key:{number}"), &"x".repeat(1000)]))
+        .collect();
+    other.send(&fill);
+    (0..20_000).for_each(|_| assert_eq!(other.reply(), "+OK\r\n"));
+    lend(&mut client, "SPOP {k}set 500000", &mut other);
+    let keys = other.say("DBSIZE");
+    assert_eq!(other.say("CONFIG SET maxmemory 30mb"), "+OK\r\n");
+    popped(&mut client);
+    let mut looks = 0;
+    while info(&mut other, "evicted_keys") == 0 {
+        looks += 1;
+        assert!(looks < LOOKS_MAX, "nothing is evicted of {keys}");
+    }
+    // Behind the command it may go like any other, but whole.
+    let left = other.say("SCARD {k}set");
+    assert!(left == ":0\r\n" || left == format!(":{half}\r\n"), "{left}");
+    assert_eq!(other.say("CONFIG SET maxmemory 4gb"), "+OK\r\n");
+
+    // Flushed: what it has is gone with it.
+    for flush in ["FLUSHALL", "FLUSHDB ASYNC"] {
+        let mut looks = 0;
+        while third.call(&restored("{k}set")) != "+OK\r\n" {
+            other.say("DEL {k}set");
+            looks += 1;
+            assert!(looks < LOOKS_MAX, "there is no room");
+        }
+        lend(&mut client, "SPOP {k}set 500000", &mut other);
+        assert_eq!(third.say(flush), "+OK\r\n", "{flush}");
+        popped(&mut client);
+        assert_eq!(other.say("DBSIZE"), ":0\r\n", "{flush}");
+    }
+    // A value that is being restored is deleted behind its coming.
+    client.send_command(&restored("{k}set"));
+    while other.say("DEL {k}set") == ":0\r\n" {}
+    assert_eq!(client.reply(), "+OK\r\n");
+    assert_eq!(other.say("DBSIZE"), ":0\r\n");
+}

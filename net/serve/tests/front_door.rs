@@ -326,6 +326,31 @@ fn above_the_limit_without_eviction_whatever_may_need_memory_is_refused() {
 }
 
 #[test]
+fn a_limit_that_leaves_no_room_for_a_key_refuses_writes_under_every_policy() {
+    for policy in ["adaptive", "allkeys-lru", "volatile-ttl"] {
+        let server = Running::with(1, &[("maxmemory", "1gb"), ("maxmemory-policy", policy)]);
+        let mut client = server.client();
+        assert_eq!(client.say("SET k 1"), "+OK\r\n");
+        assert_eq!(client.say("CONFIG SET maxmemory 1kb"), "+OK\r\n");
+        // The limit is told at once and obeyed from the next look on.
+        let mut looks = 0;
+        while client.say("SET other 1") != format!("-{OOM}\r\n") {
+            looks += 1;
+            assert!(looks < 1000, "{policy}: it is not refused");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        assert_eq!(client.say("DEL other"), ":0\r\n");
+        assert_eq!(client.say("CONFIG SET maxmemory 1gb"), "+OK\r\n");
+        let mut looks = 0;
+        while client.say("SET k 2") != "+OK\r\n" {
+            looks += 1;
+            assert!(looks < 1000, "{policy}: it is refused for ever");
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+}
+
+#[test]
 fn a_transaction_that_has_begun_is_not_refused_in_its_midst() {
     for lanes in [1, 2] {
         let settings = [("maxmemory", "300mb"), ("maxmemory-policy", "noeviction")];

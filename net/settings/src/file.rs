@@ -120,6 +120,7 @@ fn toml_of(value: &Value) -> toml_edit::Value {
         Value::Flag(flag) => (*flag).into(),
         Value::Integer(number) => (*number).into(),
         Value::Bytes(bytes) => format_bytes(*bytes).into(),
+        Value::Share(percent) => format!("{percent}%").into(),
         Value::Choice(_)
         | Value::Text(_)
         | Value::Addresses(_)

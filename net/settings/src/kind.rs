@@ -25,6 +25,8 @@ pub enum Kind {
     },
     /// Bytes, or a share of what the machine allows (`80%`).
     MemoryOrPercent,
+    /// Bytes, or a share of `maxmemory`, whatever that is at the time.
+    MemoryOrShare,
     /// One of these names, case ignored.
     Choice(fn() -> Vec<&'static str>),
     /// Any text without line breaks.
@@ -50,6 +52,8 @@ pub enum Value {
     Flag(bool),
     Integer(i64),
     Bytes(u64),
+    /// In percent.
+    Share(u64),
     Choice(&'static str),
     Text(String),
     Addresses(Vec<BindAddress>),
@@ -118,7 +122,10 @@ impl Kind {
                 Some(_) => invalid(format!("argument must be between {min} and {max} inclusive")),
                 None => invalid("argument must be a memory value"),
             },
-            Self::MemoryOrPercent => parse_memory_or_percent(text, machine),
+            Self::MemoryOrPercent => {
+                parse_memory_or_percent(text, |share| Value::Bytes(machine.share(share)))
+            }
+            Self::MemoryOrShare => parse_memory_or_percent(text, Value::Share),
             Self::Choice(names) => {
                 match names().into_iter().find(|name| name.eq_ignore_ascii_case(text)) {
                     Some(name) => Ok(Value::Choice(name)),
@@ -168,7 +175,7 @@ impl Kind {
             Self::Flag => "yes|no",
             Self::Integer { .. } => "NUMBER",
             Self::Memory { .. } => "SIZE",
-            Self::MemoryOrPercent => "SIZE|PERCENT",
+            Self::MemoryOrPercent | Self::MemoryOrShare => "SIZE|PERCENT",
             Self::Choice(_) => "NAME",
             Self::Text => "TEXT",
             Self::Addresses => "ADDRESSES",
@@ -185,6 +192,7 @@ impl Kind {
         match self {
             Self::Memory { .. } => Some("64kb, 100mb or 1gb"),
             Self::MemoryOrPercent => Some("100mb, 1gb or 80%"),
+            Self::MemoryOrShare => Some("100mb, 1gb or 5%"),
             Self::Flag
             | Self::Integer { .. }
             | Self::Choice(_)
@@ -208,6 +216,7 @@ impl Kind {
                 format!("size, {} to {}", format_bytes(min), format_bytes(max))
             }
             Self::MemoryOrPercent => "size (100mb, 2gb) or percent (80%)".to_owned(),
+            Self::MemoryOrShare => "size (100mb, 2gb) or percent of maxmemory (5%)".to_owned(),
             Self::Choice(names) => names().join(", "),
             Self::Text => "text".to_owned(),
             Self::Addresses => "addresses".to_owned(),
@@ -231,6 +240,7 @@ impl fmt::Display for Value {
             Self::Flag(flag) => formatter.write_str(if *flag { "yes" } else { "no" }),
             Self::Integer(number) => write!(formatter, "{number}"),
             Self::Bytes(bytes) => write!(formatter, "{bytes}"),
+            Self::Share(percent) => write!(formatter, "{percent}%"),
             Self::Choice(name) => formatter.write_str(name),
             Self::Text(text) => formatter.write_str(text),
             Self::Addresses(addresses) => {
@@ -270,17 +280,15 @@ fn parse_flag(text: &str) -> Result<Value, Invalid> {
     }
 }
 
-fn parse_memory_or_percent(text: &str, machine: &Machine) -> Result<Value, Invalid> {
-    let bytes = match text.strip_suffix('%') {
-        Some(share) => share
-            .parse::<u64>()
-            .ok()
-            .filter(|share| (1..=100).contains(share))
-            .map(|share| machine.share(share)),
-        None => parse_bytes(text),
+fn parse_memory_or_percent(text: &str, share: impl FnOnce(u64) -> Value) -> Result<Value, Invalid> {
+    let value = match text.strip_suffix('%') {
+        Some(percent) => {
+            percent.parse::<u64>().ok().filter(|percent| (1..=100).contains(percent)).map(share)
+        }
+        None => parse_bytes(text).map(Value::Bytes),
     };
-    match bytes {
-        Some(bytes) => Ok(Value::Bytes(bytes)),
+    match value {
+        Some(value) => Ok(value),
         None => invalid("argument must be a memory or percent value"),
     }
 }
@@ -409,6 +417,9 @@ mod tests {
             (Kind::Memory { min: 1, max: 1 << 30 }, "-1", "! argument must be a memory value"),
             (Kind::MemoryOrPercent, "50%", "500"),
             (Kind::MemoryOrPercent, "0", "0"),
+            (Kind::MemoryOrShare, "5%", "5%"),
+            (Kind::MemoryOrShare, "1kb", "1024"),
+            (Kind::MemoryOrShare, "101%", "! argument must be a memory or percent value"),
             (Kind::MemoryOrPercent, "101%", "! argument must be a memory or percent value"),
             (choice, "TWO", "two"),
             (choice, "three", "! argument(s) must be one of the following: one, two"),

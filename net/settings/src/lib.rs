@@ -20,7 +20,7 @@ mod units;
 
 pub use file::RewriteError;
 pub use kind::{BindAddress, BufferLimit, BufferLimits, Invalid, Kind, Value, format_cores};
-pub use live::{Advertise, LiveSettings, LogLevel, Secret, StartSettings};
+pub use live::{Advertise, Bound, LiveSettings, LogLevel, Secret, StartSettings};
 pub use reference::reference;
 pub use settings::{SetError, Settings};
 pub use sources::{Origin, SourceError, Sources, VARIABLE_PREFIX, variable};

@@ -57,6 +57,8 @@ pub struct LiveSettings {
     /// Bytes of resident memory. None: no limit.
     pub maxmemory: Option<u64>,
     pub policy: Policy,
+    /// What all clients' buffers may take; see `clients_bytes_max`.
+    pub maxmemory_clients: Bound,
     pub maxclients: usize,
     /// Seconds. None: idle connections stay.
     pub timeout_seconds: Option<u32>,
@@ -133,13 +135,32 @@ fn pack_limits(values: &Values) -> PackLimits {
     }
 }
 
+/// Bytes, or a share of something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    Bytes(u64),
+    /// Of `maxmemory`.
+    Percent(u64),
+}
+
 impl LiveSettings {
+    /// What all clients' buffers together may take. None: no bound, as for a share of no limit.
+    pub fn clients_bytes_max(&self) -> Option<u64> {
+        match self.maxmemory_clients {
+            Bound::Bytes(bytes) => Some(bytes).filter(|bytes| *bytes > 0),
+            Bound::Percent(percent) => {
+                self.maxmemory.map(|limit| (u128::from(limit) * u128::from(percent) / 100) as u64)
+            }
+        }
+    }
+
     pub(crate) fn of(values: &Values) -> Self {
         let seconds = |id| u32::try_from(values.integer(id)).ok().filter(|seconds| *seconds > 0);
         let password = values.text(Id::Requirepass);
         Self {
             maxmemory: Some(values.bytes(Id::Maxmemory)).filter(|bytes| *bytes > 0),
             policy: Policy::parse(values.choice(Id::MaxmemoryPolicy)).expect("a choice of Policy"),
+            maxmemory_clients: values.bound(Id::MaxmemoryClients),
             maxclients: values.integer(Id::Maxclients) as usize,
             timeout_seconds: seconds(Id::Timeout),
             tcp_keepalive_seconds: seconds(Id::TcpKeepalive),

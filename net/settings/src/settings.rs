@@ -11,7 +11,7 @@ use ringlane_store::NoticeClasses;
 
 use crate::file::{self, RewriteError};
 use crate::kind::{BufferLimits, Invalid, Value};
-use crate::live::{LiveSettings, StartSettings};
+use crate::live::{Bound, LiveSettings, StartSettings};
 use crate::sources::{SourceError, Sources};
 use crate::table::{Id, Machine, ROWS, Row, When, names_of, row_named};
 
@@ -53,6 +53,14 @@ impl Values {
     pub(crate) fn bytes(&self, id: Id) -> u64 {
         match self.value(id) {
             Value::Bytes(bytes) => *bytes,
+            other => unreachable!("{id:?} is no size: {other:?}"),
+        }
+    }
+
+    pub(crate) fn bound(&self, id: Id) -> Bound {
+        match self.value(id) {
+            Value::Bytes(bytes) => Bound::Bytes(*bytes),
+            Value::Share(percent) => Bound::Percent(*percent),
             other => unreachable!("{id:?} is no size: {other:?}"),
         }
     }
@@ -259,7 +267,7 @@ mod tests {
         assert_eq!(get(&settings, "nothing-*"), []);
         assert_eq!(get(&settings, "*").len(), ROWS.len() + crate::table::ALIASES.len());
         assert_eq!(get(&settings, "hash-max-*-entries").len(), 2);
-        assert_eq!(settings.get(&[b"max*", b"maxclients"]).len(), 3);
+        assert_eq!(settings.get(&[b"max*", b"maxclients"]).len(), 4);
     }
 
     #[test]

@@ -139,8 +139,8 @@ macro_rules! settings {
 }
 
 use Kind::{
-    Addresses, BufferLimits, Choice, Cores, Flag, Integer, Memory, MemoryOrPercent, Notices, Only,
-    Text,
+    Addresses, BufferLimits, Choice, Cores, Flag, Integer, Memory, MemoryOrPercent, MemoryOrShare,
+    Notices, Only, Text,
 };
 use Preset::{Fixed, Machine as OfMachine};
 
@@ -180,6 +180,8 @@ settings! {
         "Resident memory that the process keeps to by evicting; 0 sets no limit";
     MaxmemoryPolicy "maxmemory-policy" Memory Live Choice(|| Policy::ALL.iter().map(|policy| policy.name()).collect()), Fixed("adaptive"),
         "What goes first when maxmemory is reached";
+    MaxmemoryClients "maxmemory-clients" Memory Live MemoryOrShare, Fixed("0"),
+        "Bytes that buffers of all clients together may take, or percent of maxmemory; beyond, those that take most are disconnected; 0 sets no bound";
     Databases "databases" Memory Start Integer { min: 1, max: 128 }, Fixed("16"),
         "Logical databases that SELECT may choose from";
 

@@ -31,6 +31,9 @@ pub(crate) const RESERVE_BYTES_MAX: usize = 4 << 20;
 /// Victims that a write takes before it has a page opened.
 const VICTIMS_AT_ONCE: usize = 8;
 
+/// Bytes outside whose eviction pays for a unit of moving elements together, where that is wanted.
+const SETTLED_BYTES_UNIT: usize = 128;
+
 /// Units of eviction and compaction that a write in debt does itself.
 const DEBT_UNITS: usize = 500;
 
@@ -205,8 +208,8 @@ impl Store {
     /// The largest write that is let in. Under a policy that evicts, this is not bounded by the
     /// store's own share, which may be small for a moment: what is too much then goes next.
     fn alone_max(&self, max: usize) -> usize {
-        let own = max.saturating_sub(self.fixed_bytes());
-        self.whole_max.map_or(own, |whole| whole.max(own))
+        let whole = self.whole_max.map_or(max, |whole| whole.max(max));
+        whole.saturating_sub(self.fixed_bytes())
     }
 
     /// Evicts what the policy says should go first; false if nothing may.
@@ -232,8 +235,11 @@ impl Store {
         }
         let cause =
             if self.entry(found).is_due(self.now) { Removal::Expired } else { Removal::Evicted };
+        let outside = self.entry(found).charged();
         self.take_found(found, cause);
         self.tidy(found.slot, found.piece);
+        // Holes grow by what goes, so what fills them keeps pace with it.
+        self.settle_slice(outside / SETTLED_BYTES_UNIT);
         true
     }
 

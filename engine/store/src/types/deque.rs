@@ -7,9 +7,11 @@
 
 use std::collections::VecDeque;
 
-use super::End;
 use super::heap_bytes;
 use super::pack::{self, Item};
+use super::{End, SettleCursor};
+use crate::memory::settle_bytes;
+use crate::settle::Settling;
 
 /// Chunks of a group: what inserting a chunk moves, and what an index walks over at the most.
 const GROUP_CHUNKS_MAX: usize = 128;
@@ -603,6 +605,21 @@ impl ListDeque {
 
     /// Frees chunks from the end, one unit each, since a chunk is freed as one however many elements
     /// are in it, until no units are left. True: nothing is left.
+    pub(crate) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        while let Some(group) = self.groups.get_mut(cursor.0 as usize) {
+            for chunk in &mut group.chunks {
+                let mut bytes = std::mem::take(&mut chunk.buffer).into_vec();
+                slice.count(settle_bytes(&mut bytes));
+                chunk.buffer = bytes.into_boxed_slice();
+            }
+            cursor.0 += 1;
+            if slice.units == 0 {
+                break;
+            }
+        }
+        cursor.0 as usize >= self.groups.len()
+    }
+
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         while self.count > 0 && *units > 0 {
             let (group, chunk) = self.at_end(End::Back);

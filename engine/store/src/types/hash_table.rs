@@ -8,11 +8,13 @@
 
 use ringlane_base::Millis;
 
+use super::SettleCursor;
 use super::due::DueIndex;
 use super::hash_block::EXPIRY_MAX;
 use super::pack::Item;
 use super::table::{Iter, Segmented, hash_bytes};
 use super::thin::Thin;
+use crate::settle::Settling;
 
 const INTEGER: usize = 1;
 const TIMED: usize = 2;
@@ -350,6 +352,13 @@ impl HashTable {
     }
 
     /// As `Collection::free_some`.
+    pub(crate) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        self.table.visit_some(&mut cursor.0, |record| {
+            slice.count(record.0.settle());
+            slice.units == 0
+        })
+    }
+
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         let records_bytes = &mut self.records_bytes;
         self.due.free_some(units)

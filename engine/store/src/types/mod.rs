@@ -48,6 +48,7 @@ pub use self::stream_groups::{Consumer, Delivery, Group, Pending};
 pub use self::table::{Segmented, hash_bytes as member_hash};
 use crate::TypeName;
 use crate::memory::size_class;
+use crate::settle::Settling;
 
 /// No packed block is longer, so that it fits an entry's 16-bit length and is quick to move.
 pub const PACKED_BYTES_MAX: usize = 16 * 1024 - 1;
@@ -93,6 +94,11 @@ pub enum BodyView<'a> {
     Packed(&'a [u8]),
     Large(&'a Collection),
 }
+
+/// Where in a collection `Collection::settle_some` goes on; each type has its own meaning. The
+/// default is the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SettleCursor(u64, u64);
 
 /// The structure of a large collection.
 #[derive(Clone, Debug)]
@@ -154,6 +160,18 @@ impl Collection {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Moves what the elements own to where it leaves fewer holes, until no units are left, from a
+    /// cursor on. True: all have been looked at.
+    pub(crate) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        match self {
+            Self::Hash(hash) => hash.settle_some(cursor, slice),
+            Self::Set(set) => set.settle_some(cursor, slice),
+            Self::List(list) => list.settle_some(cursor, slice),
+            Self::SortedSet(sorted) => sorted.settle_some(cursor, slice),
+            Self::Stream(log) => log.settle_some(cursor, slice),
+        }
     }
 
     /// Frees some elements, one unit each, until no units are left. True: nothing is left, and

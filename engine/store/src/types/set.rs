@@ -13,7 +13,10 @@ use super::intset::{self, Integers};
 use super::pack::{Item, read, skip, write};
 use super::table::{Iter, Segmented, hash_bytes};
 use super::thin::Thin;
-use super::{Edit, PACKED_BYTES_MAX, Packable, PackableView, Packs, SetChange, Shared};
+use super::{
+    Edit, PACKED_BYTES_MAX, Packable, PackableView, Packs, SetChange, SettleCursor, Shared,
+};
+use crate::settle::Settling;
 
 /// The kind of a block of members; the other is `intset::KIND`.
 const MEMBERS: u8 = 1;
@@ -88,6 +91,13 @@ impl SetTable {
     }
 
     /// As `Collection::free_some`.
+    pub(crate) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        self.table.visit_some(&mut cursor.0, |member| {
+            slice.count(member.settle());
+            slice.units == 0
+        })
+    }
+
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         let members_bytes = &mut self.members_bytes;
         self.table.free_some(units, |member| *members_bytes -= member.heap_bytes())

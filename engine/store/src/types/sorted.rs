@@ -15,7 +15,10 @@ pub use super::run::Edge;
 use super::run::{self, Backward};
 use super::table::{Segmented, hash_bytes};
 use super::tree::{LeafId, Place, Tree};
-use super::{Edit, End, PACKED_BYTES_MAX, Packable, PackableView, Packs, Shared, SortedChange};
+use super::{
+    Edit, End, PACKED_BYTES_MAX, Packable, PackableView, Packs, SettleCursor, Shared, SortedChange,
+};
+use crate::settle::Settling;
 
 /// Where a member is: half of its hash, and its leaf. Members with equal halves in one leaf have
 /// equal spots, and it does not matter whose is whose.
@@ -144,6 +147,10 @@ impl SortedTree {
     }
 
     /// Frees some leaves or members, one unit each, until no units are left. True: nothing is left.
+    pub(crate) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        self.tree.settle_some(cursor, slice)
+    }
+
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         self.tree.free_some(units) && *units > 0 && self.table.free_some(units, |_| ())
     }

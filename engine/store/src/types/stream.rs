@@ -15,12 +15,15 @@ use std::sync::Arc;
 
 use ringlane_base::Millis;
 
+use super::SettleCursor;
 use super::pack::{self, Item};
 use super::stream_groups::Group;
 use super::{
     Body, BodyView, Collection, CollectionType, Edit, PackLimits, Shared, StreamChange, heap_bytes,
     packable,
 };
+use crate::memory::settle_bytes;
+use crate::settle::Settling;
 
 /// Blocks have no more entries and bytes than this, but for a single long entry, where the settings
 /// say nothing: what a walk within a block may cost.
@@ -251,6 +254,18 @@ impl StreamLog {
     }
 
     /// Frees blocks and then what the groups have, one unit each, until no units are left.
+    pub(crate) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        let from = StreamId { ms: cursor.0, seq: cursor.1 };
+        for (id, block) in self.blocks.range_mut(from..) {
+            if slice.units == 0 {
+                *cursor = SettleCursor(id.ms, id.seq);
+                return false;
+            }
+            slice.count(settle_bytes(&mut block.bytes));
+        }
+        true
+    }
+
     pub fn free_some(&mut self, units: &mut u32) -> bool {
         while *units > 0 {
             let Some((_, block)) = self.blocks.pop_last() else { break };

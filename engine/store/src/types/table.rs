@@ -517,6 +517,23 @@ impl<T> Segmented<T> {
         if cursor >> CURSOR_BITS == 0 { cursor } else { 0 }
     }
 
+    /// Shows the elements of segment `cursor` and those after it to `visit`, which may change nothing
+    /// that their hashes depend on, a whole segment at a time, until that says that it has enough.
+    /// True: that was the last.
+    pub fn visit_some(&mut self, cursor: &mut u64, mut visit: impl FnMut(&mut T) -> bool) -> bool {
+        while (*cursor as usize) < self.segments.len() {
+            let mut enough = false;
+            for element in self.segments.at_mut(*cursor as usize).table.iter_mut() {
+                enough |= visit(element);
+            }
+            *cursor += 1;
+            if enough {
+                break;
+            }
+        }
+        *cursor as usize >= self.segments.len()
+    }
+
     /// Frees elements, one unit each, until no units are left. True: nothing is left. After the
     /// first call the table may only be freed on, measured and dropped. `freed` sees each element.
     pub fn free_some(&mut self, units: &mut u32, mut freed: impl FnMut(&T)) -> bool {

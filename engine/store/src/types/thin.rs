@@ -11,7 +11,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use crate::memory::size_class;
+use crate::memory::{settled, size_class};
 
 /// The longest bytes that need no allocation.
 pub const INLINE_BYTES_MAX: usize = 7;
@@ -126,6 +126,20 @@ impl Thin {
             let (place, behind) = rest.split_at_mut(part.len());
             place.copy_from_slice(part);
             rest = behind;
+        }
+    }
+
+    /// Moves what is outside if that leaves fewer holes; whether it did.
+    pub fn settle(&mut self) -> bool {
+        if self.is_inside() {
+            return false;
+        }
+        let layout = layout(self.len());
+        // SAFETY: as `is_inside` said; `concat` allocated it with this layout, and it is owned alone.
+        unsafe {
+            let before = self.place.outside;
+            self.place.outside = settled(before, layout);
+            self.place.outside != before
         }
     }
 

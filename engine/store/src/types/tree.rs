@@ -6,10 +6,13 @@
 //! branch: | count, first score, first leaf, branch below | .. |
 //! leaf:   | run | count | leaf before | leaf behind |, in an arena, so that its name stays
 
+use super::SettleCursor;
 use super::heap_bytes;
 use super::pack::Item;
 use super::run::{self, Edge};
+use crate::memory::settle_bytes;
 use crate::segment::prefetch;
+use crate::settle::Settling;
 
 /// A leaf is split rather than passing this; a single entry may be longer.
 const LEAF_BYTES_MAX: usize = 768;
@@ -653,6 +656,20 @@ impl Tree {
 
     /// Frees leaves and branches, one unit each, until no units are left. True: nothing is left.
     /// Once begun, the tree is good for nothing else.
+    /// Moves runs to where they leave fewer holes. True: all have been looked at.
+    pub(super) fn settle_some(&mut self, cursor: &mut SettleCursor, slice: &mut Settling) -> bool {
+        let places = self
+            .leaves
+            .steps
+            .last()
+            .map_or(0, |last| ((self.leaves.steps.len() - 1) * ARENA_STEP + last.len()) as u64);
+        while cursor.0 < places && slice.units > 0 {
+            slice.count(settle_bytes(&mut self.leaves.get_mut(LeafId(cursor.0 as u32)).run));
+            cursor.0 += 1;
+        }
+        cursor.0 >= places
+    }
+
     pub(super) fn free_some(&mut self, units: &mut u32) -> bool {
         while let Some(step) = self.leaves.steps.last_mut() {
             let Some(leaf) = step.pop() else {

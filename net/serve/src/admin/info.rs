@@ -216,9 +216,9 @@ fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     size(fields, "used_memory_peak", account.peak());
     fields.add("used_memory_peak_perc", percent(account.used, account.peak()));
     fields.add("used_memory_overhead", account.overhead());
-    fields.zeros(&["used_memory_startup"]);
+    size(fields, "used_memory_startup", account.startup);
     fields.add("used_memory_dataset", account.dataset);
-    fields.add("used_memory_dataset_perc", percent(account.dataset, account.used));
+    fields.add("used_memory_dataset_perc", format!("{:.2}%", account.dataset_percentage()));
     fields.add("allocator_allocated", usage.allocated);
     fields.add("allocator_active", usage.active);
     fields.add("allocator_resident", usage.resident);
@@ -230,6 +230,9 @@ fn memory(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("allocator_frag_bytes", usage.active.saturating_sub(usage.allocated));
     fields.add("allocator_rss_ratio", format!("{:.2}", ratio(usage.resident, usage.active)));
     fields.add("allocator_rss_bytes", usage.resident.saturating_sub(usage.active));
+    let beside = account.resident.now.saturating_sub(usage.resident);
+    fields.add("rss_overhead_ratio", format!("{:.2}", ratio(account.resident.now, usage.resident)));
+    fields.add("rss_overhead_bytes", beside);
     fields.add("mem_fragmentation_ratio", format!("{:.2}", account.fragmentation()));
     fields.add("mem_fragmentation_bytes", account.resident.now as i64 - account.used as i64);
     fields.zeros(&["mem_not_counted_for_evict", "mem_replication_backlog", "mem_clients_slaves"]);
@@ -296,7 +299,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("expired_keys", facts.sum(|lane| lane.store.expired));
     fields.add("expired_subkeys", facts.sum(|lane| lane.store.expired_fields));
     fields.add("evicted_keys", facts.sum(|lane| lane.store.evicted));
-    fields.zeros(&["evicted_clients"]);
+    fields.add("evicted_clients", facts.sum(|lane| lane.clients_evicted));
     let scripts = &facts.core.shared.scripts;
     fields.add("evicted_scripts", scripts.evicted.load(Ordering::Relaxed));
     fields.add("keyspace_hits", facts.sum(|lane| lane.store.hits));
@@ -320,6 +323,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("refused_writes", facts.sum(|lane| lane.store.refused));
     fields.add("forced_writes", facts.sum(|lane| lane.store.forced));
     fields.add("relocated_entries", facts.sum(|lane| lane.store.relocated));
+    fields.add("settled_elements", facts.sum(|lane| lane.store.settled));
     fields.add("rejected_commands", facts.sum(|lane| lane.rejected_commands));
     fields.add("protocol_errors", facts.sum(|lane| lane.protocol_errors));
     fields.add("moved_replies", facts.sum(|lane| lane.moved));

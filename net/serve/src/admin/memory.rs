@@ -24,8 +24,10 @@ const REPORT: Question = Question::Report { histograms: false };
 /// The memory of the process as commands show it, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// In use: the stores, and what the allocator has handed out beside them.
+    /// In use: entries and tables in the stores, and what the allocator has handed out beside them.
     pub used: usize,
+    /// Of that, what was in use before the first client came.
+    pub startup: usize,
     /// Of that, keys and values.
     pub dataset: usize,
     /// Of that, hash tables, ghosts, the wheel and other books of the stores.
@@ -43,7 +45,8 @@ impl Account {
     pub fn new(core: &Core, reports: &[LaneReport]) -> Self {
         let allocator = process::allocator().map(|allocator| (allocator.usage)());
         let limit = core.live.maxmemory.unwrap_or(0);
-        Self::of(reports, allocator, Resident::read(), limit)
+        let startup = core.shared.startup_bytes();
+        Self { startup, ..Self::of(reports, allocator, Resident::read(), limit) }
     }
 
     fn of(
@@ -57,8 +60,8 @@ impl Account {
         let mut stores = 0;
         for report in reports {
             let memory = &report.memory;
-            slabs += memory.slab_resident;
-            stores += memory.total();
+            slabs += memory.slab_live;
+            stores += memory.total() + memory.slab_live - memory.slab_resident;
             account.tables += memory.tables + memory.ghosts + memory.wheel + memory.fixed;
             account.dataset += memory.slab_live.saturating_sub(memory.tables) + memory.blobs;
             account.clients += report.clients.memory as usize;
@@ -78,6 +81,12 @@ impl Account {
     /// The most that has been resident, and no less than what is used now.
     pub fn peak(&self) -> usize {
         self.resident.peak.max(self.used)
+    }
+
+    /// Of what is used beyond the bare server, keys and values: in percent.
+    pub fn dataset_percentage(&self) -> f64 {
+        let beyond = self.used.saturating_sub(self.startup).max(self.dataset);
+        100.0 * ratio(self.dataset, beyond)
     }
 
     /// Resident bytes for each used one.
@@ -124,7 +133,7 @@ fn figures(account: &Account, reports: &[LaneReport]) -> Vec<(&'static str, Figu
     vec![
         ("peak.allocated", Bytes(account.peak())),
         ("total.allocated", Bytes(account.used)),
-        ("startup.allocated", Bytes(0)),
+        ("startup.allocated", Bytes(account.startup)),
         ("replication.backlog", Bytes(0)),
         ("clients.slaves", Bytes(0)),
         ("clients.normal", Bytes(account.clients)),
@@ -139,7 +148,7 @@ fn figures(account: &Account, reports: &[LaneReport]) -> Vec<(&'static str, Figu
             Bytes((account.dataset + account.tables).checked_div(keys).unwrap_or(0)),
         ),
         ("dataset.bytes", Bytes(account.dataset)),
-        ("dataset.percentage", Share(100.0 * ratio(account.dataset, account.used))),
+        ("dataset.percentage", Share(account.dataset_percentage())),
         ("peak.percentage", Share(100.0 * ratio(account.used, account.peak()))),
         ("allocator.allocated", Bytes(usage.allocated)),
         ("allocator.active", Bytes(usage.active)),
@@ -270,19 +279,21 @@ mod tests {
         let reports = [LaneReport { memory, ..LaneReport::default() }];
         let usage = AllocatorUsage { allocated: 500, active: 600, resident: 700, free: 50 };
         let resident = Resident { now: 3000, peak: 4000 };
-        assert_eq!(Account::of(&reports, None, resident, 0).used, memory.total());
+        assert_eq!(Account::of(&reports, None, resident, 0).used, memory.total() - 200);
         Account::of(&reports, Some(usage), resident, 0)
     }
 
     #[test]
     fn nothing_is_counted_twice() {
         let account = account();
-        assert_eq!(account.used, 1000 + 500);
+        assert_eq!(account.used, 800 + 500);
         assert_eq!(account.dataset, 800 - 100 + 300);
         assert_eq!(account.tables, 160);
-        assert_eq!(account.overhead(), 500);
+        assert_eq!(account.overhead(), 300);
+        let grown = Account { startup: 100, ..account };
+        assert!((grown.dataset_percentage() - 100.0 * 1000.0 / 1200.0).abs() < 1e-9);
         assert_eq!(account.peak(), 4000);
-        assert!((account.fragmentation() - 2.0).abs() < 1e-9);
+        assert!((account.fragmentation() - 3000.0 / 1300.0).abs() < 1e-9);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use ringlane_base::HashSeed;
 use ringlane_settings::{Machine, Settings, Sources};
 
 use super::*;
+use crate::connection::OUTPUT_PAUSE_BYTES_THRIFTY;
 use crate::mailbox;
 use crate::outbox::MAILBOX_LETTERS_MAX;
 use crate::plan::BATCH_COMMANDS_MAX;
@@ -280,4 +281,87 @@ fn a_long_pipeline_comes_to_its_end_though_others_never_stop_sending() {
         answered += long.read(&mut bytes).unwrap_or(0);
     }
     assert_eq!(answered, "+PONG\r\n".len() * BATCH_COMMANDS_MAX * 4);
+}
+
+#[test]
+fn replies_that_nobody_reads_take_their_share_and_all_come_in() {
+    const BUDGET: usize = 24 << 20;
+    const VALUE: usize = 100_000;
+    const GETS: usize = 60;
+    // A quarter of it, what one batch brings before anybody looks, and what each connection may have
+    // at hand then: a value, and the little that lets its requests wait. Without a bound each would
+    // hold a megabyte.
+    const MOST: usize =
+        BUDGET / 4 + BATCH_COMMANDS_MAX * VALUE + CLIENTS * (VALUE + OUTPUT_PAUSE_BYTES_THRIFTY);
+    let mut bench = Bench::new(&[("maxmemory", "1gb")]);
+    bench.lane.core.shared.lines[0].budget.store(BUDGET, Ordering::Relaxed);
+    let (_, mut writer) = bench.connect();
+    let set = format!("SET {{2}}k {}\r\n", "x".repeat(50_000));
+    writer.write_all(set.as_bytes()).expect("a socket");
+    bench.read(&mut writer, b"+OK\r\n");
+    writer.write_all(set.replace("SET", "APPEND").as_bytes()).expect("a socket");
+    bench.read(&mut writer, b":100000\r\n");
+    let mut clients: Vec<UnixStream> = (0..CLIENTS).map(|_| bench.connect().1).collect();
+    for client in &mut clients {
+        client.write_all("GET {2}k\r\n".repeat(GETS).as_bytes()).expect("a socket");
+    }
+    for _ in 0..1000 {
+        bench.turn();
+        let waiting = bench.lane.core.client_memory.sum().total();
+        assert!(waiting <= MOST, "{waiting} bytes of {BUDGET}");
+    }
+    assert!(bench.lane.core.client_memory.is_frugal(), "there was room for all");
+    let reply = "$100000\r\n".len() + VALUE + 2;
+    for client in &mut clients {
+        let (mut seen, mut bytes) = (0, vec![0; 1 << 20]);
+        for _ in 0..TURNS_MAX {
+            seen += client.read(&mut bytes).unwrap_or(0);
+            if seen == GETS * reply {
+                break;
+            }
+            bench.turn();
+        }
+        assert_eq!(seen, GETS * reply);
+    }
+    for _ in 0..100 {
+        bench.turn();
+    }
+    assert_eq!(bench.lane.core.client_memory.sum().lent, 0);
+}
+
+#[test]
+fn beyond_maxmemory_clients_those_that_take_most_are_closed_but_for_the_spared() {
+    let mut bench = Bench::new(&[("maxmemory-clients", "3mb")]);
+    // Beginnings of values that stay.
+    let mut ids = Vec::new();
+    let mut clients = Vec::new();
+    for bytes in [300_000, 1_500_000, 900_000, 1_800_000] {
+        let (id, mut client) = bench.connect();
+        let value = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2000000\r\n{}", "x".repeat(bytes));
+        let mut rest = value.as_bytes();
+        while !rest.is_empty() {
+            match client.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            bench.turn();
+        }
+        ids.push(id);
+        clients.push(client);
+        if bytes == 1_800_000 {
+            bench.lane.core.connections.get(id).expect("it is open").session.no_evict = true;
+        }
+        assert_eq!(bench.lane.core.stats.clients_evicted, 0);
+        // The bound is looked at with each tick; here when all have come.
+        bench.lane.core.shared.lines[0].clients.store(0, Ordering::Relaxed);
+    }
+    for _ in 0..100 {
+        bench.turn();
+    }
+    bench.lane.core.heed_budget();
+    bench.lane.core.keep_clients_within_bound();
+    let is_open = |bench: &mut Bench, id| bench.lane.core.is_open(id);
+    let open: Vec<bool> = ids.iter().map(|id| is_open(&mut bench, *id)).collect();
+    assert_eq!(open, [true, false, false, true]);
+    assert_eq!(bench.lane.core.stats.clients_evicted, 2);
 }
