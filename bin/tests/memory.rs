@@ -111,6 +111,10 @@ fn the_account_of_memory_tells_the_bare_server_from_its_keys() {
         next += 1;
         command(out, &[b"SET", format!("key:{next}").as_bytes(), &[b'x'; BYTES]]);
     });
+    // What was written last may not have been executed yet.
+    let enough = (VALUES * BYTES / 10 * 9) as u64;
+    let mut looker = program.client();
+    support::info_until(&mut looker, "used_memory_dataset", |bytes| bytes >= enough);
     let [_, overhead, dataset] = account();
     assert!((VALUES * BYTES / 10 * 9..VALUES * BYTES * 2).contains(&dataset), "{dataset}");
     assert!(overhead < startup * 2, "{overhead} of {startup}");

@@ -43,6 +43,8 @@ struct Tried {
     connections: Vec<ConnectionId>,
     /// The kernel has not yet shown the ends of all that it has tried.
     unsettled: bool,
+    /// One is not the last of its reply: of its success nobody would tell a lane that sleeps.
+    more_to_send: bool,
 }
 
 /// A lane: its state and its ring.
@@ -199,6 +201,7 @@ impl Lane {
             || self.upkeep_due()
             || !self.core.outbox.is_empty()
             || self.tried.unsettled
+            || std::mem::take(&mut self.tried.more_to_send)
             || self.core.store.has_notices()
             || self.core.pubsub.has_work()
             || self.core.tracking.has_work()
@@ -504,6 +507,7 @@ impl Lane {
             let length = bytes.len().min(SEND_BYTES_MAX);
             if leg == Leg::Tried {
                 self.tried.connections.push(id);
+                self.tried.more_to_send |= length < bytes.len();
                 // SAFETY: as above.
                 unsafe { self.ring.try_send(id, socket, bytes.as_ptr(), length) };
             } else {

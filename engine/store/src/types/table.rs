@@ -523,7 +523,7 @@ impl<T> Segmented<T> {
     pub fn visit_some(&mut self, cursor: &mut u64, mut visit: impl FnMut(&mut T) -> bool) -> bool {
         while (*cursor as usize) < self.segments.len() {
             let mut enough = false;
-            for element in self.segments.at_mut(*cursor as usize).table.iter_mut() {
+            for element in &mut self.segments.at_mut(*cursor as usize).table {
                 enough |= visit(element);
             }
             *cursor += 1;

@@ -284,6 +284,45 @@ fn a_long_pipeline_comes_to_its_end_though_others_never_stop_sending() {
 }
 
 #[test]
+fn a_lane_does_not_sleep_on_the_rest_of_a_long_reply() {
+    const LONG: usize = 3 * SEND_BYTES_MAX;
+    let mut bench = Bench::new(&[]);
+    let (id, mut client) = bench.connect();
+    let set = format!("*4\r\n$4\r\nHSET\r\n$4\r\n{{2}}k\r\n$1\r\nf\r\n${LONG}\r\n");
+    let bytes = [set.as_bytes(), &vec![b'x'; LONG], b"\r\n"].concat();
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        match client.write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        bench.turn();
+    }
+    bench.read(&mut client, b":1\r\n");
+    for (command, sleeps) in [("PING\r\n", true), ("HGET {2}k f\r\n", false)] {
+        for _ in 0..100 {
+            bench.turn();
+        }
+        client.write_all(command.as_bytes()).expect("a socket");
+        // Until its reply is on its way.
+        for _ in 0..TURNS_MAX {
+            bench.turn();
+            let connection = bench.lane.core.connections.get(id).expect("it is open");
+            if connection.flight.leg == Leg::Tried {
+                break;
+            }
+        }
+        let connection = bench.lane.core.connections.get(id).expect("it is open");
+        assert_eq!(connection.flight.leg, Leg::Tried, "{command}");
+        while bench.lane.upkeep_due() {
+            bench.lane.upkeep();
+        }
+        assert_eq!(bench.lane.prepare_to_wait(), sleeps, "{command}");
+        bench.lane.core.shared.lines[0].doze.awake();
+    }
+}
+
+#[test]
 fn replies_that_nobody_reads_take_their_share_and_all_come_in() {
     const BUDGET: usize = 24 << 20;
     const VALUE: usize = 100_000;
