@@ -1,25 +1,24 @@
 //! What is under way at a lane, by the numbers that letters between lanes carry. Knows nothing of what
 //! it keeps; for each there is a place that a connection has reserved, which bounds them.
 
+use slab::Slab;
+
 /// A number stays the same until its end, and is then given again.
 pub struct UnderWay<T> {
-    places: Vec<Option<T>>,
-    free: Vec<u32>,
+    /// `None`: reserved, or taken out for a step.
+    places: Slab<Option<T>>,
 }
 
 impl<T> Default for UnderWay<T> {
     fn default() -> Self {
-        Self { places: Vec::new(), free: Vec::new() }
+        Self { places: Slab::new() }
     }
 }
 
 impl<T> UnderWay<T> {
     /// A number for what is put there later.
     pub fn reserve(&mut self) -> u32 {
-        self.free.pop().unwrap_or_else(|| {
-            self.places.push(None);
-            self.places.len() as u32 - 1
-        })
+        self.places.insert(None) as u32
     }
 
     pub fn insert(&mut self, it: T) -> u32 {
@@ -35,7 +34,7 @@ impl<T> UnderWay<T> {
 
     /// The same, if it is there.
     pub fn find(&mut self, number: u32) -> Option<&mut T> {
-        self.places[number as usize].as_mut()
+        self.places.get_mut(number as usize)?.as_mut()
     }
 
     /// Takes it out for a step; it keeps its number, until it is put back or has ended.
@@ -48,8 +47,11 @@ impl<T> UnderWay<T> {
     }
 
     /// What was taken out has ended.
+    ///
+    /// # Panics
+    /// If it had ended already.
     pub fn end(&mut self, number: u32) {
-        self.free.push(number);
+        self.places.remove(number as usize);
     }
 
     /// Takes it out for good.
@@ -66,7 +68,7 @@ impl<T> UnderWay<T> {
 
     /// How many are under way.
     pub fn len(&self) -> usize {
-        self.places.len() - self.free.len()
+        self.places.len()
     }
 }
 
