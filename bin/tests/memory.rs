@@ -106,15 +106,14 @@ fn the_account_of_memory_tells_the_bare_server_from_its_keys() {
     assert!(startup > 100_000, "{startup}");
     assert_eq!(dataset, 0);
     assert!((startup / 2..startup * 2).contains(&overhead), "{overhead} of {startup}");
-    let mut next = 0;
-    write(&mut [program.client()], VALUES * BYTES, 1, |_, out| {
-        next += 1;
-        command(out, &[b"SET", format!("key:{next}").as_bytes(), &[b'x'; BYTES]]);
-    });
-    // What was written last may not have been executed yet.
-    let enough = (VALUES * BYTES / 10 * 9) as u64;
-    let mut looker = program.client();
-    support::info_until(&mut looker, "used_memory_dataset", |bytes| bytes >= enough);
+    let mut commands = Vec::new();
+    for number in 0..VALUES {
+        command(&mut commands, &[b"SET", format!("key:{number}").as_bytes(), &[b'x'; BYTES]]);
+    }
+    let mut client = program.client();
+    let mut replies = vec![0; VALUES * "+OK\r\n".len()];
+    client.write_all(&commands).expect("the server reads");
+    client.read_exact(&mut replies).expect("replies come in time");
     let [_, overhead, dataset] = account();
     assert!((VALUES * BYTES / 10 * 9..VALUES * BYTES * 2).contains(&dataset), "{dataset}");
     assert!(overhead < startup * 2, "{overhead} of {startup}");

@@ -14,9 +14,11 @@ use crate::types::SettleCursor;
 
 /// Elements that one slice may look at, and what moving one counts for beside that.
 const MOVED_UNITS: u32 = 2;
-/// A walk that has moved less than this part of what it saw rests before the next.
+/// A walk that has moved less than this part of what it saw rests before the next: at least so many
+/// milliseconds, and so many times as long as it took.
 const WORTH_SHARE: u64 = 32;
-const REST_MS: u64 = 2000;
+const REST_MS_MIN: u64 = 200;
+const REST_TIMES: u64 = 3;
 
 /// What a slice may cost still, and what it has done.
 pub struct Settling {
@@ -44,7 +46,8 @@ pub struct Settle {
     position: Position,
     /// Within the collection there.
     cursor: SettleCursor,
-    /// Since the walk began.
+    /// When the walk began, and what it has done since.
+    began: Option<Millis>,
     seen: u64,
     moved: u64,
     rests_until: Option<Millis>,
@@ -69,6 +72,7 @@ impl Store {
         if !self.settle_is_due() {
             return 0;
         }
+        self.settle.began.get_or_insert(self.now);
         let units = budget.min(u32::MAX as usize) as u32;
         let mut slice = Settling { units, seen: 0, moved: 0 };
         while slice.units > 0 {
@@ -89,7 +93,9 @@ impl Store {
         self.stats.settled += slice.moved;
         let (seen, moved) = (self.settle.seen + slice.seen, self.settle.moved + slice.moved);
         let pays = moved > seen / WORTH_SHARE;
-        let rests_until = (!pays).then_some(Millis(self.now.0 + REST_MS));
+        let took = self.now.since(self.settle.began.unwrap_or(self.now));
+        let rest = (took * REST_TIMES).max(REST_MS_MIN);
+        let rests_until = (!pays).then_some(Millis(self.now.0 + rest));
         self.settle = Settle { wanted: true, rests_until, ..Settle::default() };
     }
 

@@ -32,7 +32,7 @@ pub(crate) const RESERVE_BYTES_MAX: usize = 4 << 20;
 const VICTIMS_AT_ONCE: usize = 8;
 
 /// Bytes outside whose eviction pays for a unit of moving elements together, where that is wanted.
-const SETTLED_BYTES_UNIT: usize = 128;
+const SETTLED_BYTES_UNIT: usize = 64;
 
 /// Units of eviction and compaction that a write in debt does itself.
 const DEBT_UNITS: usize = 500;
