@@ -63,7 +63,7 @@ impl<T> UnderWay<T> {
 
     /// All that are under way and not taken out.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.places.iter_mut().flatten()
+        self.places.iter_mut().filter_map(|(_, it)| it.as_mut())
     }
 
     /// How many are under way.
