@@ -323,7 +323,8 @@ impl Core {
 
     /// Runs commands in place until one must go to the helpers or the time is over.
     fn run_slice(&mut self, index: u32, mut aside: Box<Aside>) {
-        let begun = clock::ticks();
+        let mut ticks = clock::ticks();
+        let begun = ticks;
         self.stats.transaction_slices += u64::from(!aside.is_request());
         self.interest.hold();
         // Checked at EXEC as a whole.
@@ -332,7 +333,7 @@ impl Core {
             let Some(request) = aside.commands.requests.get(aside.next).copied() else {
                 break Slice::Ended;
             };
-            if clock::ticks().wrapping_sub(begun) > self.slice_ticks() {
+            if ticks.wrapping_sub(begun) > self.slice_ticks() {
                 break Slice::More;
             }
             let start = aside.replies.mark();
@@ -344,6 +345,7 @@ impl Core {
                     .answers
                     .push((request.return_to, Stretch { from: start, to: aside.replies.mark() }));
                 aside.next += 1;
+                ticks = clock::ticks();
                 continue;
             }
             let Aside { commands, replies, from, .. } = &mut *aside;
@@ -353,7 +355,7 @@ impl Core {
                     let mut slices = Slices::new();
                     commands.slices(&request, &mut slices);
                     let args = Args::new(&slices, &commands.blobs);
-                    Some(self.run_request(*from, &request, args, replies))
+                    Some(self.run_request(*from, &request, args, replies, &mut ticks))
                 }
             };
             let to = aside.replies.mark();

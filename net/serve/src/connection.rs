@@ -138,6 +138,8 @@ pub struct Connection {
     pub dirty: bool,
     /// In the lane's list of those whose output waits for other lanes' replies.
     pub withheld: bool,
+    /// An answer that it waits for will take its time.
+    pub late: bool,
     /// To be handed to another lane as soon as its receive has ended.
     pub leaving_for: Option<ringlane_base::LaneId>,
     /// Since when the output has been above the soft limit, in Unix milliseconds.
@@ -186,6 +188,7 @@ impl Connection {
             cancelled: false,
             dirty: false,
             withheld: false,
+            late: false,
             leaving_for: None,
             above_soft_since_ms: None,
             input_ended: false,
@@ -409,6 +412,7 @@ impl Connection {
         }
         if self.places.is_empty() {
             self.held.clear();
+            self.late = false;
         }
     }
 
@@ -484,6 +488,7 @@ impl Connection {
         !self.places.is_empty()
             && self.phase == Phase::Open
             && !self.barrier
+            && !self.late
             && self.blocked.is_none()
             && self.output.len() < WITHHELD_BYTES_MAX
     }

@@ -26,6 +26,7 @@ use crate::locks::Locks;
 use crate::long::Longs;
 use crate::monitor::Monitors;
 use crate::outbox::Outbox;
+use crate::parcel::Parcel;
 use crate::pubsub::PubSub;
 use crate::reply::RespReply;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
@@ -110,6 +111,9 @@ pub struct Core {
     pub jobs: VecDeque<crate::jobs::Job>,
     /// Questions to all lanes that this lane asks and must go on answering itself, in slices.
     pub own_questions: VecDeque<(u32, Box<crate::ask::Question>)>,
+    /// Parcels that have taken their time, with the lane that sent each and the request that is next:
+    /// one a lane at most.
+    pub cut_parcels: Vec<(LaneId, Box<Parcel>, usize)>,
     /// What `CLIENT PAUSE` holds back, while it does.
     pub pause: Option<crate::pause::Pause>,
     /// Of the batch that is executed.
@@ -182,6 +186,7 @@ impl Core {
             leaving: Vec::new(),
             jobs: VecDeque::new(),
             own_questions: VecDeque::new(),
+            cut_parcels: Vec::new(),
             pause: None,
             cuts: Vec::new(),
             pubsub,

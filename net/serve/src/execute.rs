@@ -399,26 +399,41 @@ impl Core {
     }
 
     /// Runs the requests of a parcel on this lane's store and sends or delivers the answers.
-    pub fn run_parcel(&mut self, from: LaneId, mut parcel: Box<Parcel>) {
+    pub fn run_parcel(&mut self, from: LaneId, parcel: Box<Parcel>) {
+        for routed in parcel.requests.iter().filter_map(|request| request.routed) {
+            self.store.prefetch_slot(routed.slot);
+        }
+        for routed in parcel.requests.iter().filter_map(|request| request.routed) {
+            self.store.prefetch_table(routed.slot, routed.hash);
+        }
+        for routed in parcel.requests.iter().filter_map(|request| request.routed) {
+            self.store.prefetch_entry(routed.slot, routed.hash);
+        }
+        self.run_requests(from, parcel, 0);
+    }
+
+    /// Runs the requests of a parcel from `next` on. One of another lane that has taken as long as a
+    /// batch may is kept until the next turn; that lane's further mail waits for it.
+    fn run_requests(&mut self, from: LaneId, mut parcel: Box<Parcel>, next: usize) {
         let requests = std::mem::take(&mut parcel.requests);
         let mut replies = std::mem::take(&mut parcel.replies);
         let mut answers = std::mem::take(&mut parcel.answers);
-        for routed in requests.iter().filter_map(|request| request.routed) {
-            self.store.prefetch_slot(routed.slot);
-        }
-        for routed in requests.iter().filter_map(|request| request.routed) {
-            self.store.prefetch_table(routed.slot, routed.hash);
-        }
-        for routed in requests.iter().filter_map(|request| request.routed) {
-            self.store.prefetch_entry(routed.slot, routed.hash);
-        }
-        for request in &requests {
+        let mut ticks = clock::ticks();
+        let begun = ticks;
+        let mut left = None;
+        for (position, request) in requests.iter().enumerate().skip(next) {
+            if position > next && from != self.lane && ticks.wrapping_sub(begun) > self.batch_ticks
+            {
+                left = Some(position);
+                break;
+            }
             let mut slices = Slices::new();
             parcel.slices(request, &mut slices);
             let args = Args::new(&slices, &parcel.blobs);
             let holds = matches!(request.return_to, ReturnTo::Slice { holds: true, .. });
             if self.locks.any() && !holds && self.touches_held_slot(request.spec, args) {
                 self.park_copy(from, request, args);
+                self.tell_late(from, request.return_to);
                 continue;
             }
             if request.spec.merge == Merge::SpreadJoin {
@@ -427,20 +442,27 @@ impl Core {
             }
             if request.spec.flags.contains(Flags::BLOCKING) {
                 self.run_blocking(from, request, args);
+                ticks = clock::ticks();
                 continue;
             }
             let start = replies.mark();
-            if self.run_request(from, request, args, &mut replies) == Ran::Aside {
+            if self.run_request(from, request, args, &mut replies, &mut ticks) == Ran::Aside {
                 let alone = Parcel::of_one(*request, args);
                 self.begin_aside(Aside::of_request(from, alone, None));
+                self.tell_late(from, request.return_to);
                 continue;
             }
             answers.push((request.return_to, Stretch { from: start, to: replies.mark() }));
         }
         parcel.requests = requests;
-        parcel.clear_requests();
         parcel.replies = replies;
         parcel.answers = answers;
+        if let Some(next) = left {
+            self.stats.parcels_cut += 1;
+            self.cut_parcels.push((from, parcel, next));
+            return;
+        }
+        parcel.clear_requests();
         if from == self.lane {
             self.take_answers(parcel);
         } else if parcel.answers.is_empty() {
@@ -450,20 +472,66 @@ impl Core {
         }
     }
 
-    /// One request of a parcel.
+    /// A request of that lane has not been answered with its parcel, and may not be for long.
+    #[cold]
+    fn tell_late(&mut self, from: LaneId, return_to: ReturnTo) {
+        if from == self.lane {
+            self.expect_late(return_to);
+        } else {
+            self.outbox.post(from, Mail::Late(return_to));
+        }
+    }
+
+    /// An answer will take its time: what its connection could be told before it is not kept back.
+    pub fn expect_late(&mut self, return_to: ReturnTo) {
+        let connection = match return_to {
+            ReturnTo::Place { connection, .. } => connection,
+            ReturnTo::Part { gather, .. } => match self.gathers.find(gather).map(|it| it.to) {
+                Some(Recipient::Place { connection, .. }) => connection,
+                Some(Recipient::Step { .. }) | None => return,
+            },
+            // Nothing is kept back in front of it.
+            ReturnTo::Slice { .. } => return,
+        };
+        if let Some(connection) = self.connections.get(connection)
+            && connection.places_waiting() > 0
+        {
+            connection.late = true;
+            Self::mark_dirty(&mut self.dirty, connection);
+        }
+    }
+
+    /// Goes on with the parcel of a lane that was cut, if one was. False: it has been cut again, and
+    /// nothing else of that lane is to be taken before the next turn.
+    pub fn finish_cut_parcel(&mut self, from: LaneId) -> bool {
+        if let Some(at) = self.cut_parcels.iter().position(|(of, ..)| *of == from) {
+            let (from, parcel, next) = self.cut_parcels.swap_remove(at);
+            self.run_requests(from, parcel, next);
+        }
+        !self.has_cut_parcel(from)
+    }
+
+    /// Whether a parcel of that lane has been begun and not finished.
+    #[inline]
+    pub fn has_cut_parcel(&self, from: LaneId) -> bool {
+        self.cut_parcels.iter().any(|(of, ..)| *of == from)
+    }
+
+    /// One request of a parcel, which begins at `ticks`; it is set to when it has ended.
     pub fn run_request(
         &mut self,
         from: LaneId,
         request: &Request,
         args: Args<'_>,
         replies: &mut ReplyBuffer,
+        ticks: &mut u64,
     ) -> Ran {
         let Run::Store(handler) = request.spec.run else {
             unreachable!("only commands on data travel");
         };
         let manner = request.manner(self.handler_limits);
         let spec = request.spec;
-        let begun = clock::ticks();
+        let begun = *ticks;
         let part = matches!(request.return_to, ReturnTo::Part { .. } | ReturnTo::Slice { .. });
         self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
         self.store.set_traceless(manner.no_touch);
@@ -483,13 +551,13 @@ impl Core {
             run_here(store, spec, args, request.routed, manner, scripts, replies)
         };
         self.store.set_traceless(false);
+        *ticks = clock::ticks();
         if ran == Ran::Aside {
             self.left_for_aside();
             return ran;
         }
         if !part {
-            let ticks = clock::ticks().wrapping_sub(begun);
-            self.observe_request(from, request, ticks, args.from(0));
+            self.observe_request(from, request, ticks.wrapping_sub(begun), args.from(0));
         }
         if ran == Ran::Failed {
             self.stats.failed(spec.id, &replies.bytes[before.bytes_before()..]);

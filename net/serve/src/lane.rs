@@ -199,6 +199,7 @@ impl Lane {
             || !self.core.resume.is_empty()
             || !self.core.leaving.is_empty()
             || self.upkeep_due()
+            || !self.core.cut_parcels.is_empty()
             || !self.core.outbox.is_empty()
             || self.tried.unsettled
             || std::mem::take(&mut self.tried.more_to_send)
@@ -352,13 +353,17 @@ impl Lane {
     /// Takes what other lanes have posted, at least one letter of each, until the turn's time is up.
     fn read_mail(&mut self) {
         for peer in 0..self.peers.len() {
+            let from = LaneId(peer as u16);
             for _ in 0..LETTERS_MAX {
+                if !self.core.cut_parcels.is_empty() && !self.core.finish_cut_parcel(from) {
+                    break;
+                }
                 let Some(letter) = self.peers[peer].as_mut().and_then(|peer| peer.receiver.pop())
                 else {
                     break;
                 };
                 self.take_letter(letter);
-                if self.clock.wall_us() > self.budget_us {
+                if self.core.has_cut_parcel(from) || self.clock.wall_us() > self.budget_us {
                     break;
                 }
             }
@@ -374,6 +379,7 @@ impl Lane {
             }
             Mail::Answers(parcel) => self.core.take_answers(parcel),
             Mail::Adopt(migrant) => self.adopt(migrant.socket, migrant.session),
+            Mail::Late(return_to) => self.core.expect_late(return_to),
             Mail::Slow { connection, command } => self.core.log_slow(Some(connection), *command),
             Mail::Ready(number) => self.core.leader_ready(number),
             Mail::Forget(number) => self.core.forget_waiter(number),

@@ -43,6 +43,7 @@ mod reply;
 mod run;
 mod script_aside;
 mod server;
+mod taking;
 mod together;
 mod tracking;
 mod transaction;

@@ -1,12 +1,14 @@
 //! Slots of this lane that a command over several lanes holds. A held slot queues what comes for
-//! it; other slots go on. Slots are always taken in ascending order, lane after lane, so no two
-//! commands can wait for each other.
+//! it; other slots go on. Who waits for a slot while it holds others takes them in ascending order,
+//! lane after lane, so no two commands can wait for each other; in which order the lanes are asked,
+//! and what is given back meanwhile, is in `taking`.
 
 use std::collections::{HashMap, VecDeque};
 
 use ringlane_base::{LaneId, SLOT_COUNT, Slot};
 
 use crate::parcel::{Errand, LockRequest, Parcel, WatchRequest};
+use crate::taking::Ask;
 
 /// Something that waits for a slot, in the order it came.
 pub enum Waiter {
@@ -20,9 +22,9 @@ pub enum Waiter {
     Lock { from: LaneId, request: Box<LockRequest>, next: usize },
 }
 
-/// A command of at least so many slots of this lane takes them all at once, when nobody holds any:
+/// A command of at least so many slots takes those of a lane at one moment, when all of them are free:
 /// waiting for one of them it would keep the others from everybody.
-const WIDE_SLOTS_MIN: usize = 256;
+pub const WIDE_SLOTS_MIN: usize = 256;
 /// Times that slots are given back before such a command takes its slots one after another all the same.
 const PATIENCE: u32 = 256;
 
@@ -53,7 +55,7 @@ impl SlotSet {
     }
 }
 
-/// A command of very many slots that waits until no slot is held.
+/// A command of very many slots that waits until none of them is held.
 struct Wide {
     from: LaneId,
     request: Box<LockRequest>,
@@ -71,8 +73,10 @@ pub struct Locks {
     waiting: usize,
     /// In the order they came.
     wide: VecDeque<Wide>,
-    /// Effects taken so far of a transaction that holds all slots and goes on.
-    pub unfinished: u32,
+    /// Who may go on, since slots have become free.
+    freed: VecDeque<Waiter>,
+    /// They are going on.
+    pub letting_go_on: bool,
 }
 
 impl Default for Locks {
@@ -83,7 +87,8 @@ impl Default for Locks {
             queues: HashMap::new(),
             waiting: 0,
             wide: VecDeque::new(),
-            unfinished: 0,
+            freed: VecDeque::new(),
+            letting_go_on: false,
         }
     }
 }
@@ -123,19 +128,22 @@ impl Locks {
     }
 
     /// Takes the slots from `next` on; gives the request back when all are held. Otherwise the command
-    /// waits in the queue of the first that is not free, or, if it wants very many, for `take_wide`.
+    /// waits in the queue of the first that is not free, or, if it wants very many, for `next_wide`.
+    /// One that only looks takes none, and gets its request back when all are free.
     pub fn acquire(
         &mut self,
         from: LaneId,
         request: Box<LockRequest>,
         next: usize,
     ) -> Option<Box<LockRequest>> {
-        if next == 0 && request.slots.len() >= WIDE_SLOTS_MIN && self.any() {
+        let looks = request.ask == Ask::Look;
+        let wide = looks || (next == 0 && request.slots.len() >= WIDE_SLOTS_MIN);
+        if wide && !self.are_free(&request.slots) {
             self.wide.push_back(Wide { from, request, given_back: 0 });
             self.waiting += 1;
             return None;
         }
-        self.acquire_in_order(from, request, next)
+        if looks { Some(request) } else { self.acquire_in_order(from, request, next) }
     }
 
     fn acquire_in_order(
@@ -155,17 +163,40 @@ impl Locks {
         Some(request)
     }
 
-    /// Slots have been given back, and who waited for them has gone on: the next command that wants very
-    /// many, if it has got them.
-    pub fn take_wide(&mut self) -> Option<(LaneId, Box<LockRequest>)> {
-        let nobody_holds = !self.any();
-        let first = self.wide.front_mut()?;
-        first.given_back += 1;
-        if !nobody_holds && first.given_back < PATIENCE {
+    fn are_free(&self, slots: &[Slot]) -> bool {
+        !self.any() || !slots.iter().any(|slot| self.holds(*slot))
+    }
+
+    /// Takes all of these slots, if all are free.
+    pub fn try_acquire(&mut self, slots: &[Slot]) -> bool {
+        let free = self.are_free(slots);
+        if free {
+            for slot in slots {
+                self.hold(*slot);
+            }
+        }
+        free
+    }
+
+    /// Slots have been given back, and who waited for them has gone on.
+    pub fn note_given_back(&mut self) {
+        if let Some(first) = self.wide.front_mut() {
+            first.given_back += 1;
+        }
+    }
+
+    /// The next command that wants very many slots, if it has got them, or has seen them free; asked
+    /// for until there is none.
+    pub fn next_wide(&mut self) -> Option<(LaneId, Box<LockRequest>)> {
+        let first = self.wide.front()?;
+        if first.given_back < PATIENCE && !self.are_free(&first.request.slots) {
             return None;
         }
         let Wide { from, request, .. } = self.wide.pop_front()?;
         self.waiting -= 1;
+        if request.ask == Ask::Look {
+            return Some((from, request));
+        }
         Some((from, self.acquire_in_order(from, request, 0)?))
     }
 
@@ -176,9 +207,9 @@ impl Locks {
         self.waiting += 1;
     }
 
-    /// Frees a slot; adds who may go on to `free`: what waits, up to the next command that wants the
-    /// slot, and that command, which then holds it.
-    pub fn release(&mut self, slot: Slot, free: &mut Vec<Waiter>) {
+    /// Frees a slot. Who may go on stands in `next_freed`: what waits, up to the next command that
+    /// wants the slot, and that command, which then holds it.
+    pub fn release(&mut self, slot: Slot) {
         assert!(self.holds(slot), "a slot is released once, by its holder");
         self.held[slot.index() / 64] &= !(1 << (slot.index() % 64));
         self.held_count -= 1;
@@ -189,7 +220,7 @@ impl Locks {
         while let Some(waiter) = queue.pop_front() {
             self.waiting -= 1;
             let locks = matches!(waiter, Waiter::Lock { .. });
-            free.push(waiter);
+            self.freed.push_back(waiter);
             if locks {
                 self.hold(slot);
                 if !queue.is_empty() {
@@ -198,6 +229,11 @@ impl Locks {
                 break;
             }
         }
+    }
+
+    /// The next that may go on.
+    pub fn next_freed(&mut self) -> Option<Waiter> {
+        self.freed.pop_front()
     }
 }
 
@@ -210,6 +246,7 @@ mod tests {
         let slots = slots.iter().map(|&number| slot(number)).collect();
         Box::new(LockRequest {
             holder: crate::parcel::Holder::Together(together),
+            ask: Ask::Wait,
             slots,
             keys: Vec::new(),
             watch: None,
@@ -231,6 +268,12 @@ mod tests {
         assert_eq!(found, [0, 5, 64, 16383]);
     }
 
+    /// Frees a slot: who may go on.
+    fn release(locks: &mut Locks, number: u16) -> Vec<Waiter> {
+        locks.release(slot(number));
+        std::iter::from_fn(|| locks.next_freed()).collect()
+    }
+
     #[test]
     fn a_held_slot_queues_and_hands_over_in_order() {
         let mut locks = Locks::default();
@@ -242,24 +285,21 @@ mod tests {
         locks.park(five, Waiter::Request(lane, Box::default()));
         assert_eq!(locks.waiting(), 3);
 
-        let mut free = Vec::new();
-        locks.release(five, &mut free);
+        let free = release(&mut locks, 5);
         assert!(matches!(free[0], Waiter::Request(..)));
         let Some(Waiter::Lock { request, next, .. }) = free.into_iter().nth(1) else {
             panic!("the second command was next");
         };
         assert!(locks.holds(five), "the slot goes over to the waiting command");
         assert!(locks.acquire(lane, request, next + 1).is_some());
-        let mut free = Vec::new();
-        locks.release(five, &mut free);
-        assert!(matches!(free[..], [Waiter::Request(..)]));
+        assert!(matches!(release(&mut locks, 5)[..], [Waiter::Request(..)]));
         assert!(!locks.holds(five));
         for other in [1, 3, 9] {
             assert!(locks.any());
-            locks.release(slot(other), &mut free);
+            assert!(release(&mut locks, other).is_empty());
         }
         assert!(!locks.any());
-        assert_eq!((free.len(), locks.waiting()), (1, 0));
+        assert_eq!(locks.waiting(), 0);
     }
 
     #[test]
@@ -269,20 +309,40 @@ mod tests {
         assert!(locks.acquire(lane, request(1, &[5]), 0).is_some());
         assert!(locks.acquire(lane, request(2, &all), 0).is_none());
         assert!(locks.acquire(lane, request(3, &all), 0).is_none());
+        assert!(locks.acquire(lane, request(4, &all[6..]), 0).is_some(), "its own are free");
         assert_eq!(locks.waiting(), 2);
-        assert!(!locks.holds(slot(4)) && !locks.holds(slot(6)));
-        assert!(locks.take_wide().is_none(), "5 is held");
+        assert!(!locks.holds(slot(4)) && locks.holds(slot(6)));
+        for &number in &all[6..] {
+            release(&mut locks, number);
+        }
+        assert!(locks.next_wide().is_none(), "5 is held");
 
-        locks.release(slot(5), &mut Vec::new());
-        let (_, second) = locks.take_wide().expect("nobody holds a slot");
+        release(&mut locks, 5);
+        let (_, second) = locks.next_wide().expect("nobody holds a slot");
         assert!(matches!(second.holder, crate::parcel::Holder::Together(2)));
         assert!(all.iter().all(|&number| locks.holds(slot(number))));
-        assert!(locks.take_wide().is_none(), "the second holds them all");
+        assert!(locks.next_wide().is_none(), "the second holds them all");
         for &number in &all {
-            locks.release(slot(number), &mut Vec::new());
+            release(&mut locks, number);
         }
-        assert!(locks.take_wide().is_some());
+        assert!(locks.next_wide().is_some());
         assert_eq!(locks.waiting(), 0);
+    }
+
+    #[test]
+    fn who_only_tries_or_looks_takes_nothing_of_what_is_not_free() {
+        let (mut locks, lane) = (Locks::default(), LaneId(0));
+        let look =
+            |number| Box::new(LockRequest { ask: Ask::Look, ..*request(number, &[4, 5, 6]) });
+        assert!(locks.acquire(lane, look(1), 0).is_some() && !locks.any());
+        assert!(locks.try_acquire(&[slot(5)]));
+        assert!(!locks.try_acquire(&[slot(4), slot(5)]) && !locks.holds(slot(4)));
+        assert!(locks.acquire(lane, look(2), 0).is_none());
+        assert!(locks.acquire(lane, look(3), 0).is_none());
+        assert!(locks.next_wide().is_none());
+        release(&mut locks, 5);
+        assert!(locks.next_wide().is_some() && locks.next_wide().is_some(), "both may try now");
+        assert!(!locks.any() && locks.waiting() == 0);
     }
 
     #[test]
@@ -292,14 +352,16 @@ mod tests {
         assert!(locks.acquire(lane, request(1, &[5]), 0).is_some());
         assert!(locks.acquire(lane, request(2, &all), 0).is_none());
         for _ in 0..PATIENCE {
+            assert!(locks.next_wide().is_none(), "5 is held");
             assert!(locks.acquire(lane, request(3, &[7]), 0).is_some(), "others go on");
-            locks.release(slot(7), &mut Vec::new());
-            assert!(locks.take_wide().is_none(), "5 is held");
+            release(&mut locks, 7);
+            locks.note_given_back();
         }
+        assert!(locks.next_wide().is_none(), "5 is held");
         assert!(locks.holds(slot(4)), "it has begun to take them");
-        let mut free = Vec::new();
-        locks.release(slot(5), &mut free);
-        let Some(Waiter::Lock { request, next, .. }) = free.pop() else { panic!("it was next") };
+        let Some(Waiter::Lock { request, next, .. }) = release(&mut locks, 5).pop() else {
+            panic!("it was next")
+        };
         assert!(locks.acquire(lane, request, next + 1).is_some());
     }
 }

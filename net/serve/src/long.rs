@@ -15,7 +15,7 @@ use crate::admin::slowlog::FIRST_ARGS;
 use crate::clock;
 use crate::core::Core;
 use crate::gather::header_number;
-use crate::locks::SlotSet;
+use crate::locks::{SlotSet, WIDE_SLOTS_MIN};
 use crate::parcel::{Holder, LockRequest, Mail, Parcel, Release, Request, ReturnTo};
 use crate::refusals::CROSS_SLOT;
 use crate::reply::RespReply;
@@ -23,6 +23,7 @@ use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::Manner;
 use crate::session::Door;
+use crate::taking::{Answer, Next, Taking};
 use crate::under_way::UnderWay;
 
 /// A command of more keys than this runs in slices.
@@ -93,7 +94,7 @@ struct Long {
     slice_keys: usize,
     /// The slots it holds, ascending by lane.
     groups: Vec<(LaneId, Vec<Slot>)>,
-    granted: usize,
+    taking: Taking,
     /// The slice with the lanes: what has come back, and how many parts have not.
     parts: ReplyBuffer,
     stretches: Vec<Option<Stretch>>,
@@ -253,7 +254,7 @@ impl Core {
             next: 0,
             slice_keys: SLICE_KEYS_FIRST,
             groups: Vec::new(),
-            granted: 0,
+            taking: Taking::new(0, false),
             parts: ReplyBuffer::default(),
             stretches: Vec::new(),
             remaining: 0,
@@ -340,6 +341,8 @@ impl Core {
             if long.spec.overwrites_pairs() {
                 let shared = std::sync::Arc::clone(&self.shared);
                 long.group(&set, |slot| shared.lane_of(slot));
+                let slots: usize = long.groups.iter().map(|(_, slots)| slots.len()).sum();
+                long.taking = Taking::new(long.groups.len(), slots >= WIDE_SLOTS_MIN);
                 long.stage = Stage::Locking;
                 self.longs.under_way.put(index, long);
                 return self.lock_for_long(index);
@@ -357,34 +360,31 @@ impl Core {
         self.end_long(index, long);
     }
 
-    /// Asks the next lane for its slots.
+    /// Asks the next lane for its slots; when all have granted theirs, the pairs are written.
     fn lock_for_long(&mut self, index: u32) {
         let long = self.longs.under_way.get(index);
-        let (lane, slots) = &long.groups[long.granted];
+        let Next::Ask(group, ask) = long.taking.next() else {
+            long.stage = Stage::Running;
+            return self.longs.due.push_back(index);
+        };
+        let (lane, slots) = &long.groups[group];
         let (lane, slots) = (*lane, slots.clone());
-        let request = Box::new(LockRequest {
-            holder: Holder::Long(index),
-            slots,
-            keys: Vec::new(),
-            watch: None,
-            waiter: None,
-        });
+        let holder = Holder::Long(index);
+        let request = LockRequest { ask, slots, ..LockRequest::of_entries(holder, Vec::new()) };
         if lane == self.lane {
-            self.take_lock_request(lane, request, 0);
+            self.take_lock_request(lane, Box::new(request), 0);
         } else {
-            self.outbox.post(lane, Mail::Lock(request));
+            self.outbox.post(lane, Mail::Lock(Box::new(request)));
         }
     }
 
-    /// A lane has granted its slots; when all have, the pairs are written.
-    pub fn take_long_grant(&mut self, index: u32) {
+    /// A lane has answered whether it grants its slots.
+    pub fn take_long_grant(&mut self, index: u32, answer: Answer) {
         let long = self.longs.under_way.get(index);
-        long.granted += 1;
-        if long.granted < long.groups.len() {
-            return self.lock_for_long(index);
-        }
-        long.stage = Stage::Running;
-        self.longs.due.push_back(index);
+        let back = long.taking.answered(answer);
+        let back = long.groups[back].to_vec();
+        self.give_back(back);
+        self.lock_for_long(index);
     }
 
     /// One request a key, to the lane of each.

@@ -18,6 +18,7 @@ use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Manner, Slices};
 use crate::session::Session;
+use crate::taking::{self, Ask};
 use crate::tracking::Mark;
 use crate::watch::WatchId;
 
@@ -262,18 +263,30 @@ pub type Returned = (Named, Option<Exported>);
 /// Slots of one lane that a command over several lanes needs to itself.
 pub struct LockRequest {
     pub holder: Holder,
+    pub ask: Ask,
     /// Ascending, no duplicates. None if the lane has granted them before and only entries are wanted.
     pub slots: Vec<Slot>,
     pub keys: Vec<Wanted>,
-    /// Once the slots are held: this client's marks end, and the grant says whether one was touched.
+    /// Once the slots are held, the grant says whether one of this client's marks was touched. They end
+    /// then, but for `Ask::Try`.
     pub watch: Option<WatchId>,
     /// A command that has waited: the grant says whether it may try.
     pub waiter: Option<Number>,
 }
 
-/// The slots are held and these are the entries, of the keys that there are.
+impl LockRequest {
+    /// For entries alone, whose slots the command holds.
+    pub fn of_entries(holder: Holder, keys: Vec<Wanted>) -> Self {
+        let (ask, slots) = (Ask::Wait, Vec::new());
+        Self { holder, ask, slots, keys, watch: None, waiter: None }
+    }
+}
+
+/// What came of a `LockRequest`. If the slots are held, these are the entries, of the keys that there
+/// are.
 pub struct Grant {
     pub holder: Holder,
+    pub answer: taking::Answer,
     pub entries: Vec<(Named, Exported)>,
     /// A key that the client watches was touched.
     pub touched: bool,
@@ -281,6 +294,14 @@ pub struct Grant {
     pub behind: bool,
     /// Somebody at that lane wants to hear of every change.
     pub listens: bool,
+}
+
+impl Grant {
+    /// No slot is held for it.
+    pub fn of_nothing(holder: Holder, answer: taking::Answer) -> Self {
+        let entries = Vec::new();
+        Self { holder, answer, entries, touched: false, behind: false, listens: false }
+    }
 }
 
 /// The commands have run: what they changed on this lane, and the slots to free, if they were the last.
@@ -365,6 +386,8 @@ pub enum Mail {
         part: u32,
         answer: Box<Answer>,
     },
+    /// The answer to this request of the receiver will take its time.
+    Late(ReturnTo),
     /// A command of a connection of the receiver was slow here.
     Slow {
         connection: ConnectionId,

@@ -45,6 +45,8 @@ pub struct Counters {
     pub long_turns: u64,
     /// Batches that took so long that the rest of a pipeline waited for the next turn.
     pub batches_cut: u64,
+    /// Parcels of other lanes that have taken their time, so that the rest of them waited.
+    pub parcels_cut: u64,
     pub connections_received: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -83,6 +85,8 @@ pub struct Counters {
     pub aside_waits: u64,
     /// Slices of transactions that were too long for one turn.
     pub transaction_slices: u64,
+    /// How often a command of very many slots gave back what it had, since others were not free.
+    pub slots_given_back: u64,
     /// Slices of commands of very many keys.
     pub long_slices: u64,
     /// Keyspace notices lost because their listeners' lanes had fallen behind.

@@ -22,7 +22,7 @@ use crate::clock;
 use crate::core::Core;
 use crate::execute::Call;
 use crate::gather::Recipient;
-use crate::locks::Waiter;
+use crate::locks::{WIDE_SLOTS_MIN, Waiter};
 use crate::parcel::{
     Attempted, Grant, Holder, LockRequest, Mail, Named, Parcel, Release, Request, ReturnTo,
     Returned, Waits, Wanted,
@@ -31,6 +31,7 @@ use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Manner, Ran, Slices, run_here};
+use crate::taking::{Answer, Ask, Next, Taking};
 use crate::under_way::UnderWay;
 use crate::watch::WatchId;
 
@@ -41,6 +42,8 @@ pub use self::shares::Heavy;
 struct Group {
     lane: LaneId,
     slots: Vec<Slot>,
+    /// Whose entries travel as soon as the slots are locked.
+    keys: Vec<Wanted>,
 }
 
 /// One command or transaction under way. Its commands are answered in order.
@@ -53,15 +56,17 @@ pub struct Together {
     pub is_transaction: bool,
     /// The client does not want the answer.
     pub muted: bool,
+    /// There are commands about the connection or the server.
+    pub serves: bool,
     pub watch: Option<WatchId>,
     /// A key that the client watches was touched: nothing runs.
     pub touched: bool,
     /// Ascending by lane, so by slot. Empty if it runs on another lane as a whole.
     groups: Vec<Group>,
-    /// How many of the groups are locked.
-    granted: usize,
-    /// To be granted one after another.
-    requests: VecDeque<(LaneId, LockRequest)>,
+    /// Which of the groups are locked.
+    taking: Taking,
+    /// Whose entries are to be fetched, lane after lane, once all slots are locked.
+    to_fetch: VecDeque<(LaneId, Vec<Wanted>)>,
     /// Of the commands that run next, once they are all there.
     entries: Vec<(Named, Exported)>,
     fetched: bool,
@@ -99,11 +104,12 @@ impl Together {
             commands,
             is_transaction: false,
             muted: false,
+            serves: false,
             watch: None,
             touched: false,
             groups: Vec::new(),
-            granted: 0,
-            requests: VecDeque::new(),
+            taking: Taking::new(0, false),
+            to_fetch: VecDeque::new(),
             entries: Vec::new(),
             fetched: false,
             next: 0,
@@ -146,6 +152,28 @@ impl Together {
         let mut rest = self.next..self.commands.requests.len();
         let end = rest.find(|&position| self.is_on_databases(position));
         self.next..end.unwrap_or(self.commands.requests.len())
+    }
+
+    /// The groups are known: their slots are to be locked.
+    fn begin_taking(&mut self) {
+        let slots: usize = self.groups.iter().map(|group| group.slots.len()).sum();
+        self.taking = Taking::new(self.groups.len(), slots >= WIDE_SLOTS_MIN);
+        if self.taking.tries() {
+            // What is given back must not have travelled.
+            for group in &mut self.groups {
+                group.keys.clear();
+            }
+            self.fetched = false;
+        }
+    }
+
+    /// What to ask the lane of a group for.
+    fn lock_request(&mut self, index: u32, group: usize, ask: Ask) -> (LaneId, LockRequest) {
+        let Self { watch, number: waiter, .. } = *self;
+        let Group { lane, slots, keys } = &mut self.groups[group];
+        let (slots, keys) = (slots.clone(), std::mem::take(keys));
+        let holder = Holder::Together(index);
+        (*lane, LockRequest { holder, ask, slots, keys, watch, waiter })
     }
 
     /// The keys of some of its commands with their slots, ascending, each once.
@@ -230,14 +258,14 @@ impl Core {
     /// `lane_alone`, commands on whole databases concern this lane only.
     pub fn lock_and_run(&mut self, mut together: Together, watched: &[Slot], lane_alone: bool) {
         let all = 0..together.commands.requests.len();
-        if all.clone().any(|position| together.is_on_databases(position)) {
+        let on_databases = match &together.heavy {
+            Some(heavy) => heavy.on_databases,
+            None => all.clone().any(|position| together.is_on_databases(position)),
+        };
+        if on_databases {
             for lane in self.lanes_concerned(lane_alone).map(LaneId) {
                 let slots = self.shared.slots_of(lane).map(|slot| Slot::new(slot).expect("is one"));
-                together.groups.push(Group { lane, slots: slots.collect() });
-            }
-            for group in &together.groups {
-                let request = (group.lane, group.slots.clone(), Vec::new());
-                together.requests.push_back(lock_request(request, &together));
+                together.groups.push(Group { lane, slots: slots.collect(), keys: Vec::new() });
             }
             if let Some(heavy) = &mut together.heavy {
                 heavy.end_survey();
@@ -251,28 +279,24 @@ impl Core {
             keys.sort_unstable_by_key(|(slot, _)| *slot);
             self.group(&mut together, keys);
         }
+        together.begin_taking();
         let index = self.togethers.under_way.insert(together);
         self.go_on(index);
     }
 
-    /// Makes the groups and their requests out of keys in ascending order of their slots.
+    /// Makes the groups out of keys in ascending order of their slots.
     fn group(&self, together: &mut Together, keys: Vec<(Slot, Option<Wanted>)>) {
-        let mut wanted: Vec<(LaneId, Vec<Slot>, Vec<Wanted>)> = Vec::new();
+        let groups = &mut together.groups;
         for (slot, key) in keys {
             let lane = self.shared.lane_of(slot);
-            if wanted.last().is_none_or(|(last, ..)| *last != lane) {
-                wanted.push((lane, Vec::new(), Vec::new()));
+            if groups.last().is_none_or(|last| last.lane != lane) {
+                groups.push(Group { lane, slots: Vec::new(), keys: Vec::new() });
             }
-            let (_, slots, keys) = wanted.last_mut().expect("just pushed");
-            if slots.last() != Some(&slot) {
-                slots.push(slot);
+            let group = groups.last_mut().expect("just pushed");
+            if group.slots.last() != Some(&slot) {
+                group.slots.push(slot);
             }
-            keys.extend(key);
-        }
-        for (lane, slots, keys) in wanted {
-            together.groups.push(Group { lane, slots: slots.clone() });
-            let request = lock_request((lane, slots, keys), together);
-            together.requests.push_back(request);
+            group.keys.extend(key);
         }
     }
 
@@ -280,17 +304,22 @@ impl Core {
     fn go_on(&mut self, index: u32) {
         loop {
             let together = self.togethers.under_way.get(index);
-            if let Some((lane, mut request)) = together.requests.pop_front() {
-                request.holder = Holder::Together(index);
-                let held_already = request.slots.is_empty();
-                if lane != self.lane {
-                    return self.outbox.post(lane, Mail::Lock(Box::new(request)));
-                }
-                if !held_already {
+            if let Next::Ask(group, ask) = together.taking.next()
+                && !together.touched
+            {
+                let (lane, request) = together.lock_request(index, group, ask);
+                if lane == self.lane {
                     // Ends in `take_grant`, at once or when the slots have become free.
                     return self.take_lock_request(lane, Box::new(request), 0);
                 }
-                let entries = self.export(request.keys);
+                return self.outbox.post(lane, Mail::Lock(Box::new(request)));
+            }
+            if let Some((lane, keys)) = together.to_fetch.pop_front() {
+                if lane != self.lane {
+                    let request = LockRequest::of_entries(Holder::Together(index), keys);
+                    return self.outbox.post(lane, Mail::Lock(Box::new(request)));
+                }
+                let entries = self.export(keys);
                 let listens = self.store.has_sink();
                 let together = self.togethers.under_way.get(index);
                 together.entries.extend(entries);
@@ -342,13 +371,9 @@ impl Core {
             together.fetched = true;
             for (slot, key) in together.wanted(segment, self.live.databases) {
                 let lane = self.shared.lane_of(slot);
-                match together.requests.back_mut() {
-                    Some((last, request)) if *last == lane => request.keys.push(key),
-                    Some(_) | None => {
-                        let mut request = lock_request((lane, Vec::new(), vec![key]), together);
-                        request.1.watch = None; // It was asked for with the slots.
-                        together.requests.push_back(request);
-                    }
+                match together.to_fetch.back_mut() {
+                    Some((last, keys)) if *last == lane => keys.push(key),
+                    Some(_) | None => together.to_fetch.push_back((lane, vec![key])),
                 }
             }
             return Progress::On;
@@ -382,11 +407,19 @@ impl Core {
     /// A key that the client watches was touched: what is locked becomes free, unchanged, and lanes
     /// that were not asked yet forget what they watch.
     fn give_up(&mut self, together: &mut Together) {
-        let rest = together.groups.split_off(together.granted);
+        let rest = together.groups.split_off(together.taking.taken().end);
         self.put_back(together);
         self.release(together);
         let Some(watch) = together.watch else { return };
         for group in rest {
+            self.post_unwatch(group.lane, watch);
+        }
+    }
+
+    /// The client's marks end that have only been looked at so far.
+    fn end_watch(&mut self, together: &Together) {
+        let Some(watch) = together.watch.filter(|_| together.taking.tries()) else { return };
+        for group in &together.groups {
             self.post_unwatch(group.lane, watch);
         }
     }
@@ -431,6 +464,7 @@ impl Core {
         if together.heavy.is_none() {
             self.remember_together(together, 0..together.next);
         }
+        self.end_watch(together);
         let groups = std::mem::take(&mut together.groups);
         for (group, (values, effects)) in groups.into_iter().zip(changes) {
             let attempted = together.number.map(Attempted::Ended);
@@ -475,20 +509,46 @@ impl Core {
 
     /// A lane wants slots of this one, from `next` on.
     pub fn take_lock_request(&mut self, from: LaneId, request: Box<LockRequest>, next: usize) {
-        let Some(request) = self.locks.acquire(from, request, next) else { return };
-        let request = *request;
-        if let Holder::Together(_) = request.holder {
-            request.slots.iter().for_each(|slot| self.store.pin(*slot));
+        let taken = match request.ask {
+            Ask::Try if self.locks.try_acquire(&request.slots) => Some(request),
+            Ask::Try => {
+                let grant = Grant::of_nothing(request.holder, Answer::NotFree);
+                return self.post_grant(from, grant);
+            }
+            Ask::Wait | Ask::Look => self.locks.acquire(from, request, next),
+        };
+        if let Some(request) = taken {
+            self.grant(from, *request);
         }
-        let touched = request.watch.is_some_and(|watch| self.unwatch(watch));
-        let entries = if touched { Vec::new() } else { self.export(request.keys) };
-        let behind = request.waiter.is_some_and(|waiter| self.blocked.is_behind(waiter));
+    }
+
+    /// A command has the slots that it wants, or has seen that it could have them.
+    fn grant(&mut self, from: LaneId, request: LockRequest) {
+        let LockRequest { holder, ask, slots, keys, watch, waiter } = request;
+        if ask == Ask::Look {
+            return self.post_grant(from, Grant::of_nothing(holder, Answer::Free));
+        }
+        if let Holder::Together(_) = holder {
+            for slot in &slots {
+                self.store.pin(*slot);
+            }
+        }
+        let touched = watch.is_some_and(|watch| match ask {
+            Ask::Try => self.is_watch_touched(watch),
+            Ask::Wait | Ask::Look => self.unwatch(watch),
+        });
+        let entries = if touched { Vec::new() } else { self.export(keys) };
+        let behind = waiter.is_some_and(|waiter| self.blocked.is_behind(waiter));
         let listens = self.store.has_sink();
-        let grant = Grant { holder: request.holder, entries, touched, behind, listens };
-        if from == self.lane {
+        let answer = Answer::Taken;
+        self.post_grant(from, Grant { holder, answer, entries, touched, behind, listens });
+    }
+
+    fn post_grant(&mut self, to: LaneId, grant: Grant) {
+        if to == self.lane {
             self.take_grant(grant);
         } else {
-            self.outbox.post(from, Mail::Grant(Box::new(grant)));
+            self.outbox.post(to, Mail::Grant(Box::new(grant)));
         }
     }
 
@@ -504,24 +564,33 @@ impl Core {
         entries
     }
 
-    /// A lane has granted its slots, or sent what it was asked for.
+    /// A lane has answered whether it grants its slots, or sent what it was asked for.
     pub fn take_grant(&mut self, grant: Grant) {
         let index = match grant.holder {
             Holder::Together(index) => index,
-            Holder::Long(index) => return self.take_long_grant(index),
+            Holder::Long(index) => return self.take_long_grant(index, grant.answer),
         };
         let together = self.togethers.under_way.get(index);
         together.entries.extend(grant.entries);
         together.behind |= grant.behind;
         together.listens |= grant.listens;
-        if together.granted < together.groups.len() {
-            together.granted += 1;
-        }
-        if grant.touched {
-            together.touched = true;
-            together.requests.clear();
+        together.touched |= grant.touched;
+        if let Next::Ask(..) = together.taking.next() {
+            let back = together.taking.answered(grant.answer);
+            let slots = |group: &Group| (group.lane, group.slots.clone());
+            let back: Vec<(LaneId, Vec<Slot>)> = together.groups[back].iter().map(slots).collect();
+            together.behind &= back.is_empty();
+            self.give_back(back);
         }
         self.go_on(index);
+    }
+
+    /// Frees slots that a command has taken and not used.
+    pub fn give_back(&mut self, groups: Vec<(LaneId, Vec<Slot>)>) {
+        self.stats.slots_given_back += u64::from(!groups.is_empty());
+        for (lane, slots) in groups {
+            self.post_release(lane, Release { slots, ..Release::default() });
+        }
     }
 
     /// Runs one command on the databases of all lanes concerned, whose slots are all locked.
@@ -612,38 +681,42 @@ impl Core {
     pub fn take_release(&mut self, release: Release) {
         give_back_all(&mut self.store, release.values, &release.effects);
         self.free_aside(release.effects);
-        if release.slots.is_empty() {
-            // Who waits for these keys hears of them when all is done.
-            self.locks.unfinished += 1;
-            return self.interest.hold();
-        }
-        for _ in 0..std::mem::take(&mut self.locks.unfinished) {
-            self.interest.release();
-        }
-        let mut free = Vec::new();
         for slot in &release.slots {
             self.store.unpin(*slot);
-            self.locks.release(*slot, &mut free);
+            self.locks.release(*slot);
         }
         let walks = release.attempted.map(|attempted| self.end_attempt(&attempted));
         self.hand_out_touches_of(release.writer);
         // Before what was parked: who waits came earlier.
         self.walk_on(walks.unwrap_or_default());
-        for waiter in free {
-            match waiter {
-                Waiter::Request(from, parcel) => self.park_or_run(from, parcel),
-                Waiter::Errand(from, errand) => self.take_errand(from, errand),
-                Waiter::Watch(from, request) => self.take_watch_request(from, request),
-                Waiter::Lock { from, request, next } => {
+        if !release.slots.is_empty() {
+            self.locks.note_given_back();
+            self.let_go_on();
+            self.serve_deferred();
+        }
+    }
+
+    /// Runs what has waited for slots that are free now. What is freed by one of them has its turn
+    /// after it, not within it: thousands may wait for each other.
+    fn let_go_on(&mut self) {
+        if std::mem::replace(&mut self.locks.letting_go_on, true) {
+            return;
+        }
+        loop {
+            match self.locks.next_freed() {
+                Some(Waiter::Request(from, parcel)) => self.park_or_run(from, parcel),
+                Some(Waiter::Errand(from, errand)) => self.take_errand(from, errand),
+                Some(Waiter::Watch(from, request)) => self.take_watch_request(from, request),
+                Some(Waiter::Lock { from, request, next }) => {
                     self.take_lock_request(from, request, next + 1);
                 }
+                None => match self.locks.next_wide() {
+                    Some((from, request)) => self.grant(from, *request),
+                    None => break,
+                },
             }
         }
-        if let Some((from, request)) = self.locks.take_wide() {
-            let held = request.slots.len();
-            self.take_lock_request(from, request, held);
-        }
-        self.serve_deferred();
+        self.locks.letting_go_on = false;
     }
 
     /// Runs a single request, or queues it behind the slot that it finds held.
@@ -689,13 +762,4 @@ enum Progress {
     /// It found nothing to take. What it has changed all the same (a new consumer of a group) goes back
     /// with its slots.
     Blocked,
-}
-
-/// What a command asks a lane for; the number of what is under way is known once it is.
-fn lock_request(
-    (lane, slots, keys): (LaneId, Vec<Slot>, Vec<Wanted>),
-    together: &Together,
-) -> (LaneId, LockRequest) {
-    let Together { watch, number: waiter, .. } = *together;
-    (lane, LockRequest { holder: Holder::Together(0), slots, keys, watch, waiter })
 }

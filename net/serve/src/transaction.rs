@@ -307,11 +307,12 @@ impl Core {
         let connection = self.connections.get(id).expect("its command is running");
         connection.barrier = true;
         let sequence = connection.reserve_place();
-        let in_pieces = transaction.wide || transaction.on_databases;
-        let heavy = transaction.is_heavy().then(|| Box::new(Heavy::new(in_pieces, slots)));
+        let has = (transaction.wide, transaction.on_databases);
+        let heavy = transaction.is_heavy().then(|| Box::new(Heavy::new(has, slots)));
         let mut together = Together::new(id, sequence, transaction.commands);
         together.is_transaction = true;
         together.muted = muted;
+        together.serves = transaction.serves;
         together.watch = watch;
         together.heavy = heavy;
         if transaction.on_databases || !of_one_lane || together.heavy.is_some() {
@@ -459,7 +460,8 @@ impl Core {
         let mut replies = std::mem::take(&mut errand.commands.replies);
         let mut answers = std::mem::take(&mut errand.commands.answers);
         self.interest.hold();
-        let slice_begun = clock::ticks();
+        let mut ticks = clock::ticks();
+        let begun = ticks;
         let mut left = None;
         self.store.set_passes_limit(true);
         for (position, request) in errand.commands.requests.iter().enumerate() {
@@ -470,8 +472,8 @@ impl Core {
             errand.commands.slices(request, &mut slices);
             let args = Args::new(&slices, &errand.commands.blobs);
             let start = replies.mark();
-            if clock::ticks().wrapping_sub(slice_begun) > self.slice_ticks()
-                || self.run_request(from, request, args, &mut replies) == Ran::Aside
+            if ticks.wrapping_sub(begun) > self.slice_ticks()
+                || self.run_request(from, request, args, &mut replies, &mut ticks) == Ran::Aside
             {
                 left = Some(position);
                 break;
@@ -526,14 +528,13 @@ impl Core {
         // Without a client, commands about it mean nothing any more.
         let Some(connection) = self.connections.get(id) else { return };
         let commands = &together.commands.requests;
-        let serves = |spec: &CommandSpec| matches!(spec.run, Run::Serve(_));
         let mut out = ReplyBuffer::default();
         let mut reply = RespReply::new(&mut out, connection.session.version);
         if together.touched {
             reply.null_array();
         } else if together.is_transaction {
             reply.array_header(commands.len());
-            if commands.iter().any(|request| serves(request.spec)) {
+            if together.serves {
                 connection.barrier = false;
                 let header = if together.muted { &[][..] } else { &out.bytes };
                 self.deliver_in_pieces(&together, header);

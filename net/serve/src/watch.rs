@@ -98,9 +98,9 @@ impl Core {
         self.watches.by_client.get(&id).map_or(&[], |marks| &marks.keys)
     }
 
-    /// Ends the client's watching on this lane; whether a key was touched meanwhile. One whose time
-    /// has come since is touched, whoever noticed it or did not.
-    pub fn unwatch(&mut self, id: WatchId) -> bool {
+    /// Whether a key that the client watches on this lane has been touched. One whose time has come
+    /// since is touched, whoever noticed it or did not.
+    pub fn is_watch_touched(&mut self, id: WatchId) -> bool {
         let Some(marks) = self.watches.by_client.get(&id) else { return false };
         if !marks.touched {
             for key in &marks.keys {
@@ -108,7 +108,13 @@ impl Core {
             }
             self.hand_out_touches();
         }
-        let marks = self.watches.by_client.remove(&id).expect("just looked up");
+        self.watches.by_client.get(&id).is_some_and(|marks| marks.touched)
+    }
+
+    /// Ends the client's watching on this lane; whether a key was touched meanwhile.
+    pub fn unwatch(&mut self, id: WatchId) -> bool {
+        let touched = self.is_watch_touched(id);
+        let Some(marks) = self.watches.by_client.remove(&id) else { return false };
         for key in &marks.keys {
             let key = key.as_key();
             let is_it = |watchers: &Watchers| watchers.key.as_key() == key;
@@ -119,7 +125,7 @@ impl Core {
                 self.interest.forget(&mut self.store, Party::Watch, &key);
             }
         }
-        marks.touched
+        touched
     }
 
     /// What the lane's listener has noted.

@@ -764,3 +764,40 @@ fn values_of_a_million_elements_are_flushed_replaced_and_passed_over_while_lent(
     assert_eq!(client.reply(), "+OK\r\n");
     assert_eq!(other.say("DBSIZE"), ":0\r\n");
 }
+
+/// Commands that want very many slots while others of the last lane are held again and again.
+#[test]
+fn who_wants_very_many_slots_gives_back_what_it_has_and_gets_them_all_the_same() {
+    const ROUNDS_MAX: usize = 300;
+    let server = Running::with(4, &[]);
+    let mut client = server.client();
+    // `d` is of the last lane.
+    let one = |number: usize| vec![member(number)];
+    assert_eq!(client.call(&many(&["SADD", "d"], ELEMENTS, one)), format!(":{ELEMENTS}\r\n"));
+    let mut others = [(); 4].map(|()| server.client());
+    for other in &mut others {
+        assert_eq!(other.say("SELECT 5"), "+OK\r\n");
+    }
+    let pair = |number: usize| vec![member(number), "v".to_owned()];
+    let wide = many(&["MSET"], ELEMENTS, pair);
+    for round in 0.. {
+        client.send_command(&["SORT", "d", "ALPHA"]);
+        others[0].send_command(&["FLUSHDB"]);
+        others[1].send_command(&["SWAPDB", "6", "7"]);
+        others[2].send_command(&wide);
+        let transaction = [encode(&["MULTI"]), encode(&wide), encode(&["EXEC"])].concat();
+        others[3].send(&transaction);
+        for other in &mut others[..3] {
+            assert_eq!(other.reply(), "+OK\r\n");
+        }
+        for expected in ["+OK\r\n", "+QUEUED\r\n", "*1\r\n+OK\r\n"] {
+            assert_eq!(others[3].reply(), expected);
+        }
+        assert!(client.reply().starts_with(&format!("*{ELEMENTS}\r\n")));
+        if info(&mut client, "slots_given_back") >= 10 {
+            break;
+        }
+        assert!(round < ROUNDS_MAX, "nobody ever gave anything back");
+    }
+    assert_eq!(info(&mut client, "requests_waiting_for_slots"), 0);
+}

@@ -286,3 +286,17 @@ fn a_lane_door_takes_them_of_one_slot() {
     }
     assert_eq!(taken, 1);
 }
+
+/// A script that may touch keys that it does not name has all slots of its lane.
+#[test]
+fn scripts_among_them_reach_keys_that_they_do_not_name() {
+    let server = Running::with(1, &[("script-allow-undeclared-keys", "yes")]);
+    let mut client = server.client();
+    let mut commands = many_commands("{a}");
+    commands.extend(
+        ["SET x 1", "EVAL return{redis.call('incr','x'),redis.call('incr','y')} 1 {a}1", "GET x"]
+            .map(words),
+    );
+    let answer = run(&mut client, &commands);
+    assert!(answer.ends_with("+OK\r\n*2\r\n:2\r\n:1\r\n$1\r\n2\r\n"), "{answer:.100}");
+}

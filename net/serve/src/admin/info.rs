@@ -337,6 +337,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("commands_run_aside_waited", facts.sum(|lane| lane.aside_waits));
     fields.add("scripts_paused", facts.sum(|lane| lane.scripts_paused));
     fields.add("transaction_slices", facts.sum(|lane| lane.transaction_slices));
+    fields.add("slots_given_back", facts.sum(|lane| lane.slots_given_back));
     fields.add("long_command_slices", facts.sum(|lane| lane.long_slices));
     fields.add("notices_dropped", facts.sum(|lane| lane.notices_lost));
     fields.add("monitor_lines_dropped", facts.sum(|lane| lane.monitor_lines_dropped));
@@ -441,6 +442,7 @@ fn lanes(facts: &Facts<'_>, fields: &mut Fields) {
         put("longest_turn_wall_us", &report.longest_turn_wall_us);
         put("long_turns", &report.long_turns);
         put("batches_cut", &report.batches_cut);
+        put("parcels_cut", &report.parcels_cut);
         put("keys", &report.keys());
         put("memory", &report.memory.total());
         put("memory_budget", &budget);

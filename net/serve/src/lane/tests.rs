@@ -5,14 +5,19 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use ringlane_base::HashSeed;
+use ringlane_command::Args;
 use ringlane_settings::{Machine, Settings, Sources};
 
 use super::*;
 use crate::connection::OUTPUT_PAUSE_BYTES_THRIFTY;
+use crate::execute::Call;
 use crate::mailbox;
 use crate::outbox::MAILBOX_LETTERS_MAX;
-use crate::plan::BATCH_COMMANDS_MAX;
+use crate::parcel::{Parcel, Release, Request, ReturnTo};
+use crate::plan::{BATCH_COMMANDS_MAX, Target};
+use crate::reply_buffer::Stretch;
 use crate::ring::{RECEIVE_BUFFER_BYTES, RECEIVE_BUFFERS};
+use crate::run::Manner;
 use crate::shared::Shared;
 
 /// Turns in which everything that is under way comes to its end.
@@ -20,11 +25,11 @@ const TURNS_MAX: usize = 20_000;
 
 const CONNECTIONS_ELSEWHERE: usize = 100_000;
 
-/// The first of two lanes; what it posts to the second is read by nobody.
+/// The first of two lanes; what it posts to the second the test reads, if anybody.
 struct Bench {
     lane: Lane,
     /// The other lane's ends.
-    _other: Peer,
+    other: Peer,
 }
 
 impl Bench {
@@ -45,7 +50,7 @@ impl Bench {
         let doors = Doors { listeners: Vec::new() };
         let ring = Ring::new().expect("the kernel has io_uring");
         let lane = Lane::new(core, ring, doors, peers).expect("descriptors are left");
-        Self { lane, _other: Peer { sender: to_lane, receiver: from_lane } }
+        Self { lane, other: Peer { sender: to_lane, receiver: from_lane } }
     }
 
     /// A connection that this lane serves, and its client's end.
@@ -75,6 +80,24 @@ impl Bench {
         // So that a turn never sleeps, whoever is silent.
         self.lane.upkeep_due = true;
         assert!(self.lane.turn().expect("the ring works"));
+    }
+
+    /// The other lane sends this.
+    fn post(&mut self, mail: Mail) {
+        let letter = Letter { from: LaneId(1), mail };
+        assert!(self.other.sender.push(letter).is_ok(), "there is room");
+    }
+
+    /// The next parcel that the other lane is sent, after a turn or more.
+    fn parcel_for_other(&mut self) -> Box<Parcel> {
+        for _ in 0..TURNS_MAX {
+            match self.other.receiver.pop().map(|letter| letter.mail) {
+                Some(Mail::Requests(parcel) | Mail::Answers(parcel)) => return parcel,
+                Some(_) => panic!("only parcels are expected"),
+                None => self.turn(),
+            }
+        }
+        panic!("nothing was sent");
     }
 
     /// What `even_out` does to a connection that another lane is to have.
@@ -403,4 +426,161 @@ fn beyond_maxmemory_clients_those_that_take_most_are_closed_but_for_the_spared()
     let open: Vec<bool> = ids.iter().map(|id| is_open(&mut bench, *id)).collect();
     assert_eq!(open, [true, false, false, true]);
     assert_eq!(bench.lane.core.stats.clients_evicted, 2);
+}
+
+/// That of a client that has asked for nothing special.
+fn manner(bench: &Bench) -> Manner {
+    Manner {
+        database: ringlane_base::Database::default(),
+        version: ringlane_resp::Version::Resp2,
+        no_touch: false,
+        mark: None,
+        limits: bench.lane.core.handler_limits,
+    }
+}
+
+/// A request of the other lane for a key of this one; its answer says which it was.
+fn push_request(bench: &Bench, parcel: &mut Parcel, words: &[&str], part: u32) {
+    let spec = ringlane_command::table::lookup(words[0].as_bytes()).expect("a row");
+    let return_to = ReturnTo::Part { gather: 0, part };
+    let manner = manner(bench);
+    let args: Vec<&[u8]> = words[1..].iter().map(|word| word.as_bytes()).collect();
+    parcel.push(Request::new(return_to, spec, None, manner), &args, &[]);
+}
+
+#[test]
+fn a_parcel_that_has_taken_its_time_is_finished_before_further_mail_of_its_lane() {
+    const REQUESTS: u32 = 9;
+    let mut bench = Bench::new(&[]);
+    // Every request takes longer than a batch may.
+    bench.lane.core.batch_ticks = 0;
+    let (_, mut client) = bench.connect();
+    let (mut first, mut second) = (Box::<Parcel>::default(), Box::<Parcel>::default());
+    for part in 0..REQUESTS {
+        push_request(&bench, &mut first, &["APPEND", "{2}k", "x"], part);
+    }
+    push_request(&bench, &mut second, &["GET", "{2}k"], 0);
+    bench.post(Mail::Requests(first));
+    bench.post(Mail::Requests(second));
+    bench.turn();
+    assert_eq!(bench.lane.core.cut_parcels.len(), 1);
+    // Others are served meanwhile.
+    client.write_all(b"PING\r\n").expect("a socket");
+    let answers = bench.parcel_for_other();
+    let lengths: Vec<String> = (1..=REQUESTS).map(|length| format!(":{length}\r\n")).collect();
+    let expected = lengths.concat();
+    assert_eq!(
+        answers.replies.bytes.escape_ascii().to_string(),
+        expected.as_bytes().escape_ascii().to_string()
+    );
+    let parts: Vec<ReturnTo> = answers.answers.iter().map(|(part, _)| *part).collect();
+    let all = (0..REQUESTS).map(|part| ReturnTo::Part { gather: 0, part });
+    assert_eq!(parts, all.collect::<Vec<_>>());
+    assert_eq!(bench.parcel_for_other().replies.bytes, b"$9\r\nxxxxxxxxx\r\n");
+    assert_eq!(bench.lane.core.stats.parcels_cut, u64::from(REQUESTS) - 1);
+    assert!(bench.lane.core.cut_parcels.is_empty());
+    bench.read(&mut client, b"+PONG\r\n");
+}
+
+/// A client has asked for a key of this lane and for one of the other, and this lane keeps the first
+/// answer back. The parcel that the other lane has been sent.
+fn withhold(bench: &mut Bench, client: &mut UnixStream) -> Box<Parcel> {
+    client.write_all(b"STRLEN bar\r\nSTRLEN foo\r\n").expect("a socket");
+    let parcel = bench.parcel_for_other();
+    assert_eq!(parcel.requests.len(), 1);
+    parcel
+}
+
+/// What a client is told within a turn, though no tick has come that sends what was kept back; None
+/// if one has.
+fn told_in_one_turn(bench: &mut Bench, client: &mut UnixStream) -> Option<String> {
+    if bench.lane.withheld.is_empty() {
+        return None;
+    }
+    bench.turn(); // Takes the letter.
+    let mut bytes = [0; 64];
+    bench.lane.ring.enter(false).expect("the ring works"); // Submits the send.
+    let told = client
+        .read(&mut bytes)
+        .map_or(String::new(), |length| String::from_utf8_lossy(&bytes[..length]).into_owned());
+    (!bench.lane.withheld.is_empty()).then_some(told)
+}
+
+#[test]
+fn the_answer_that_was_waited_for_brings_what_was_kept_back_at_once() {
+    let mut bench = Bench::new(&[]);
+    for _ in 0..TURNS_MAX {
+        let (_, mut client) = bench.connect();
+        let mut parcel = withhold(&mut bench, &mut client);
+        let from = parcel.replies.mark();
+        parcel.replies.bytes.extend_from_slice(b":7\r\n");
+        let stretch = Stretch { from, to: parcel.replies.mark() };
+        let return_to = parcel.requests[0].return_to;
+        parcel.answers.push((return_to, stretch));
+        bench.post(Mail::Answers(parcel));
+        if let Some(told) = told_in_one_turn(&mut bench, &mut client) {
+            assert_eq!(told, ":0\r\n:7\r\n");
+            return;
+        }
+    }
+    panic!("ticks never rest");
+}
+
+#[test]
+fn what_was_kept_back_is_sent_when_an_answer_will_take_its_time() {
+    let mut bench = Bench::new(&[]);
+    for _ in 0..TURNS_MAX {
+        let (id, mut client) = bench.connect();
+        let parcel = withhold(&mut bench, &mut client);
+        bench.post(Mail::Late(parcel.requests[0].return_to));
+        if let Some(told) = told_in_one_turn(&mut bench, &mut client) {
+            assert_eq!(told, ":0\r\n");
+            let connection = bench.lane.core.connections.get(id).expect("it is open");
+            assert!(connection.late && connection.places_waiting() == 1);
+            return;
+        }
+    }
+    panic!("ticks never rest");
+}
+
+#[test]
+fn who_asked_hears_that_a_request_is_parked() {
+    let mut bench = Bench::new(&[]);
+    bench.lane.core.locks.take(ringlane_base::Slot::of(b"{2}k"));
+    let mut parcel = Box::<Parcel>::default();
+    push_request(&bench, &mut parcel, &["GET", "{2}k"], 3);
+    bench.post(Mail::Requests(parcel));
+    for _ in 0..TURNS_MAX {
+        if let Some(letter) = bench.other.receiver.pop() {
+            let Mail::Late(late) = letter.mail else { panic!("it is parked") };
+            return assert_eq!(late, ReturnTo::Part { gather: 0, part: 3 });
+        }
+        bench.turn();
+    }
+    panic!("nothing was sent");
+}
+
+/// Each is begun by the end of the one before it; had it run within that end, the stack would be gone.
+#[test]
+fn very_many_who_wait_for_each_other_take_their_turns() {
+    const MANY: usize = 5000;
+    let mut bench = Bench::new(&[]);
+    let (id, _client) = bench.connect();
+    let manner = manner(&bench);
+    let core = &mut bench.lane.core;
+    let slot = ringlane_base::Slot::of(b"{2}k");
+    core.locks.take(slot);
+    let spec = ringlane_command::table::lookup(b"flushall").expect("a row");
+    let words: [&[u8]; 1] = [b"flushall"];
+    for _ in 0..MANY {
+        let (target, args) = (Target::Several, Args::new(&words, &[]));
+        let call = Call { connection: id, spec, target, routed: None, args };
+        core.begin_together(&call, manner, true);
+    }
+    assert_eq!(core.locks.waiting(), MANY);
+    core.take_release(Release { slots: vec![slot], ..Release::default() });
+    assert!(!core.locks.any() && core.locks.waiting() == 0);
+    let connection = core.connections.get(id).expect("it is open");
+    assert_eq!(connection.places_waiting(), 0);
+    assert_eq!(connection.output_len(), MANY * "+OK\r\n".len());
 }

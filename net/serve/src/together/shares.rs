@@ -7,7 +7,7 @@ use ringlane_base::{LaneId, Slot};
 use ringlane_command::{CommandSpec, Merge, Run};
 use ringlane_store::KEY_BYTES_MAX;
 
-use super::{Group, Progress, Together, lock_request};
+use super::{Group, Progress, Together};
 use crate::admin::slowlog::FIRST_ARGS;
 use crate::clock;
 use crate::core::Core;
@@ -33,6 +33,8 @@ pub struct Heavy {
     key: usize,
     /// A key is longer than keys may be: MSET, whose handler refuses it, must not be cut.
     has_overlong_key: bool,
+    /// One of its commands is on whole databases.
+    pub(super) on_databases: bool,
     /// Its commands are shared out some at a time: one is of so many keys that it must be cut, or is on
     /// whole databases. Otherwise, on one lane, all of them are one share.
     in_pieces: bool,
@@ -78,10 +80,11 @@ struct Partial {
 }
 
 impl Heavy {
-    /// `in_pieces`: whether a command is of very many keys, or on whole databases; with the slots that
+    /// Whether a command is of very many keys, and whether one is on whole databases; with the slots that
     /// are locked besides.
-    pub fn new(in_pieces: bool, watched: &[Slot]) -> Self {
-        let mut heavy = Self { in_pieces, ..Self::default() };
+    pub fn new((wide, on_databases): (bool, bool), watched: &[Slot]) -> Self {
+        let in_pieces = wide || on_databases;
+        let mut heavy = Self { on_databases, in_pieces, ..Self::default() };
         for slot in watched {
             heavy.survey.found.add(*slot);
         }
@@ -159,6 +162,13 @@ impl Core {
                 survey.found.add(slot);
                 left -= 1;
             } else {
+                if self.reaches_all_slots(request.spec)
+                    && let Some(lane) = self.only_lane(commands, request)
+                {
+                    for slot in self.shared.slots_of(lane) {
+                        survey.found.add(Slot::new(slot).expect("it is one"));
+                    }
+                }
                 commands.visit_keys(request, self.live.databases, &mut |_, key| {
                     survey.found.add(Slot::of(key));
                     left = left.saturating_sub(1);
@@ -175,13 +185,12 @@ impl Core {
             let lane = self.shared.lane_of(slot);
             match together.groups.last_mut() {
                 Some(group) if group.lane == lane => group.slots.push(slot),
-                Some(_) | None => together.groups.push(Group { lane, slots: vec![slot] }),
+                Some(_) | None => {
+                    together.groups.push(Group { lane, slots: vec![slot], keys: Vec::new() });
+                }
             }
         }
-        for group in &together.groups {
-            let request = (group.lane, group.slots.clone(), Vec::new());
-            together.requests.push_back(lock_request(request, together));
-        }
+        together.begin_taking();
     }
 
     /// The lane that runs a command whole, if one owns all its keys; this one, if it has none.
@@ -302,7 +311,9 @@ impl Core {
             let Some(mut whole) = shares.pop() else { return }; // Nothing has been shared out yet.
             together.replies = std::mem::take(&mut whole.commands.replies);
             let answers = std::mem::take(&mut whole.commands.answers);
-            together.stretches = answers.into_iter().map(|(_, stretch)| stretch).collect();
+            if together.serves {
+                together.stretches = answers.into_iter().map(|(_, stretch)| stretch).collect();
+            }
             together.commands = whole.commands;
             return;
         }
