@@ -35,8 +35,9 @@ fn fill(store: &mut Store) {
         store.edit::<Set, _>(&key[0], 64, |set| set.insert(name)).expect("fits");
         store.edit::<Hash, _>(&key[1], 64, |hash| hash.set(name, name)).expect("fits");
         store.edit::<List, _>(&key[2], 64, |list| list.push(End::Back, name)).expect("fits");
-        let score = f64::from(number);
-        store.edit::<SortedSet, _>(&key[3], 64, |set| set.put(name, score)).expect("fits");
+        store
+            .edit::<SortedSet, _>(&key[3], 64, |set| set.put(name, f64::from(number)))
+            .expect("fits");
         let id = StreamId { ms: u64::from(number) + 1, seq: 0 };
         store.edit::<Stream, _>(&key[4], 64, |log| log.append(id, &[b"f", name])).expect("fits");
     }
