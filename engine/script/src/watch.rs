@@ -116,6 +116,12 @@ impl Watch {
         self.after_instructions(done as i32)
     }
 
+    /// Whether others are to be served then; asked only where the clock was looked at.
+    #[inline]
+    pub fn wants_pause_after_work(&mut self) -> bool {
+        self.unseen == 0 && self.wants_pause()
+    }
+
     /// A command is called: whether the script must end.
     #[inline]
     pub fn before_call(&mut self) -> Option<Overdue> {

@@ -590,6 +590,20 @@ fn a_script_is_paused_wherever_it_is_and_goes_on() {
         assert!(answer.starts_with(expected), "{script}: {answer}");
         assert!(pauses > 0, "{script}");
     }
+    // While a long reply becomes a table, and while a long text is hashed.
+    for number in 0..50 {
+        let members: Vec<String> = (0..1000).map(|it| (1000 * number + it).to_string()).collect();
+        let words = [vec!["SADD".into(), "s".into()], members].concat();
+        lane.0.run(&words.iter().map(String::as_bytes).collect::<Vec<_>>());
+    }
+    for (script, expected) in [
+        ("return #redis.call('smembers', KEYS[1])", ":50000"),
+        ("return #redis.sha1hex(string.rep('x', 2000000))", ":40"),
+    ] {
+        let (answer, pauses) = lane.eval(script, &["s"]);
+        assert_eq!(answer, expected);
+        assert!(pauses > 8, "{script}: {pauses}");
+    }
     assert_eq!(lane.0.scripts.paused_count(), 0);
 }
 

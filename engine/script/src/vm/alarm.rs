@@ -110,17 +110,33 @@ pub unsafe fn raise_overdue(state: *mut lua_State, bridge: &mut Bridge) -> i32 {
     }
 }
 
-/// Looks at the clock in the middle of work that has no bridge at hand.
+/// A function has worked as long as so many instructions take: the script ends here if it must, or is paused.
 ///
 /// # Safety
-/// As `raise_message`.
+/// As `raise_message` and `fiber::pause`. What of the bridge is read before and after is not written by
+/// those who resume the script: the tapes of results and of the last reply.
+pub unsafe fn worked(state: *mut lua_State, bridge: *mut Bridge, instructions: usize) {
+    // SAFETY: the caller vouches for both.
+    unsafe {
+        let mut overdue = (*bridge).watch.after_work(instructions);
+        if overdue.is_none() && (*bridge).watch.wants_pause_after_work() {
+            fiber::pause(bridge, Pause::Time);
+            overdue = (*bridge).watch.overdue();
+        }
+        if let Some(why) = overdue {
+            interrupt(state, &mut *bridge, why);
+        }
+    }
+}
+
+/// The same in the middle of work that has no bridge at hand.
+///
+/// # Safety
+/// As `worked`.
 pub unsafe fn look(state: *mut lua_State, steps: usize) {
     // SAFETY: as `hook`.
     unsafe {
-        let bridge = remembered(state);
-        if let Some(why) = bridge.watch.after_work(steps) {
-            interrupt(state, bridge, why);
-        }
+        worked(state, ptr::from_mut(remembered(state)), steps);
     }
 }
 

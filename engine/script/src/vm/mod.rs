@@ -328,8 +328,11 @@ impl Vm {
 
     fn stopped(&mut self, stop: Stop) -> Outcome {
         self.bridge.run = ptr::null_mut();
-        // A long value on it would live on, whatever becomes of its key.
-        self.bridge.reply.clear();
+        // In the middle of a slice it may be on its way into Lua. Otherwise a long value on it would live on,
+        // whatever becomes of its key.
+        if !matches!(stop, Stop::Paused(Pause::Time)) {
+            self.bridge.reply.clear();
+        }
         match stop {
             Stop::Paused(why) => {
                 self.bridge.watch.pause();

@@ -8,7 +8,7 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
-use super::alarm::interrupt;
+use super::alarm;
 use super::base::is_protected;
 use super::bridge;
 use super::stack::{bytes_at, push_bytes};
@@ -41,10 +41,7 @@ const VALUES_MAX: f64 = 8000.0;
 pub unsafe fn work(state: *mut lua_State, instructions: usize) {
     // SAFETY: as above.
     unsafe {
-        let bridge = bridge(state);
-        if let Some(why) = bridge.watch.after_work(instructions) {
-            interrupt(state, bridge, why);
-        }
+        alarm::worked(state, ptr::from_mut(bridge(state)), instructions);
     }
 }
 
@@ -365,7 +362,7 @@ unsafe extern "C-unwind" fn next_piece(
         let bridge = &mut *source.bridge;
         *length = source.left.min(SOURCE_PIECE_BYTES);
         if let Some(why) = bridge.watch.after_work(*length) {
-            interrupt(state, bridge, why);
+            alarm::interrupt(state, bridge, why);
         }
         let piece = source.text;
         source.text = piece.add(*length);
