@@ -23,6 +23,9 @@ pub struct Wait {
 pub enum CommandError {
     /// The key holds another type.
     WrongType,
+    /// The key that something is to move to holds another type: unlike `WrongType`, this ends a
+    /// command that waits.
+    WrongDestination,
     Syntax,
     NotAnInteger,
     NotAFloat,
@@ -60,7 +63,9 @@ pub enum CommandError {
 impl fmt::Display for CommandError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = match self {
-            Self::WrongType => "WRONGTYPE Operation against a key holding the wrong kind of value",
+            Self::WrongType | Self::WrongDestination => {
+                "WRONGTYPE Operation against a key holding the wrong kind of value"
+            }
             Self::Syntax => "ERR syntax error",
             Self::NotAnInteger => "ERR value is not an integer or out of range",
             Self::NotAFloat => "ERR value is not a valid float",

@@ -77,6 +77,9 @@ fn move_element(
     } else {
         // The push comes first: if memory is refused, nothing has changed.
         let grows = growth(&[&element]);
+        if peek(context.store, &to).is_err() {
+            return Err(CommandError::WrongDestination);
+        }
         context.store.edit::<List, _>(&to, grows, |list| list.push(ends.to, &element))?;
         // Making room may have evicted the source; what moved is its rest.
         if peek(context.store, &from)?.is_some() {

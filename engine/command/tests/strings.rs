@@ -311,9 +311,10 @@ fn longest_common_subsequence() {
         .as_str(),
     );
     let mut lane = Lane::default();
-    let long = vec![b'x'; 3_000];
-    lane.run(&[b"SET", b"a", &long]);
-    lane.check("LCS a a LEN", "-ERR String too long for LCS");
+    for (bytes, answer) in [(16_384, ":16384"), (16_385, "-ERR String too long for LCS")] {
+        lane.run(&[b"SET", b"a", &vec![b'x'; bytes]]);
+        lane.check("LCS a a LEN", answer);
+    }
 }
 
 #[test]

@@ -8,6 +8,11 @@
 const STEPS_PER_LOOK: usize = 10_000;
 /// A match that takes at most so many steps needs no rehearsal.
 const STEPS_FREE: usize = 100_000;
+/// Steps that no match may pass: so many, and so many for each byte that is searched. Lua's own
+/// matcher cannot be paused, and takes some 100 ms for them.
+const STEPS_MAX: usize = 1 << 25;
+const STEPS_MAX_A_BYTE: usize = 16;
+
 /// Calls within each other, as many as Lua 5.2 and later allow.
 const DEPTH_MAX: u32 = 200;
 /// Captures of one pattern, Lua's bound.
@@ -16,7 +21,7 @@ const CAPTURES_MAX: usize = 32;
 /// Why a pattern is not matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal<Why> {
-    /// It nests too deep for the stack.
+    /// It nests too deep for the stack, or would take too many steps.
     TooComplex,
     /// The look said so.
     Stopped(Why),
@@ -55,11 +60,12 @@ pub fn rehearse<Why>(
         captures: [Capture { start: 0, length: Length::Open }; CAPTURES_MAX],
         level: 0,
         steps: 0,
+        left: STEPS_MAX + STEPS_MAX_A_BYTE * (subject.len() - start),
         look,
     };
     match matcher.rehearse(start, what) {
         Ok(()) | Err(Stop::Faulty) => Ok(()),
-        Err(Stop::Deep) => Err(Refusal::TooComplex),
+        Err(Stop::Complex) => Err(Refusal::TooComplex),
         Err(Stop::Told(why)) => Err(Refusal::Stopped(why)),
     }
 }
@@ -92,7 +98,7 @@ enum Length {
 
 enum Stop<Why> {
     Faulty,
-    Deep,
+    Complex,
     Told(Why),
 }
 
@@ -102,6 +108,8 @@ struct Matcher<'a, Why> {
     captures: [Capture; CAPTURES_MAX],
     level: usize,
     steps: usize,
+    /// Steps that it may still take.
+    left: usize,
     look: &'a mut dyn FnMut() -> Option<Why>,
 }
 
@@ -143,6 +151,8 @@ impl<Why> Matcher<'_, Why> {
     fn charge(&mut self, steps: usize) -> Result<(), Stop<Why>> {
         self.steps += steps;
         if self.steps >= STEPS_PER_LOOK {
+            let Some(left) = self.left.checked_sub(self.steps) else { return Err(Stop::Complex) };
+            self.left = left;
             self.steps = 0;
             if let Some(why) = (self.look)() {
                 return Err(Stop::Told(why));
@@ -154,7 +164,7 @@ impl<Why> Matcher<'_, Why> {
     /// Where the match of the pattern from `item` on ends that begins at `at`.
     fn run(&mut self, mut at: usize, mut item: usize, depth: u32) -> Matched<Why> {
         if depth > DEPTH_MAX {
-            return Err(Stop::Deep);
+            return Err(Stop::Complex);
         }
         loop {
             self.charge(1)?;

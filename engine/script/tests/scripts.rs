@@ -486,6 +486,15 @@ fn patterns_neither_run_for_ever_nor_end_the_stack() {
             assert!(said.contains("user_script:1: pattern too complex"), "{item}: {said}");
         }
     }
+    // So many steps that Lua, which cannot be paused, would take seconds.
+    limits.time.instructions = 1_000_000_000;
+    lane.scripts.set_limits(limits);
+    for call in ["find(s,'.-.-b')", "match(s,'a*a*a*b')", "gsub(s,'a-a-b','')"] {
+        let said = told(&mut lane, &format!("local s = string.rep('a',5000) return string.{call}"));
+        assert!(said.contains("pattern too complex"), "{call}: {said}");
+    }
+    // Much text is no fault.
+    lane.check("return #(string.rep('ab ',5000000):gsub('%s*b%s*',''))", ":5000000");
     for (script, expected) in [
         ("return {('a=1, b=2'):find('(%w)=(%d)', 3)}", "*[:6 :8 \"b\" \"2\"]"),
         ("return {('a.b'):find('.', 1, true)}", "*[:2 :2]"),

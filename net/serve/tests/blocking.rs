@@ -233,6 +233,29 @@ fn a_key_that_comes_by_rename_or_move_wakes_too() {
 }
 
 #[test]
+fn a_destination_of_another_type_ends_a_wait_and_a_source_of_one_does_not() {
+    const WRONG_TYPE: &str =
+        "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
+    for lanes in LANES {
+        let server = Running::with(lanes, &[]);
+        let (mut client, mut waiter) = (server.client(), server.client());
+        client.say("SET far text");
+        for words in [
+            &["BLMOVE", "wanted", "far", "LEFT", "RIGHT", "0"][..],
+            &["BRPOPLPUSH", "wanted", "far", "0"],
+        ] {
+            waiter.send_command(words);
+            until_blocked(&mut client, 1);
+            client.say("SET wanted text");
+            client.say("DEL wanted");
+            client.say("RPUSH wanted x");
+            assert_eq!(waiter.reply(), WRONG_TYPE, "{lanes} lanes: {words:?}");
+            assert_eq!(client.say("LPOP wanted"), "$1\r\nx\r\n");
+        }
+    }
+}
+
+#[test]
 fn client_unblock_ends_a_wait() {
     for lanes in LANES {
         let server = Running::with(lanes, &[]);

@@ -78,6 +78,14 @@ fn a_runaway_script_ends_and_its_lane_goes_on() {
     assert_eq!(client.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.\r\n");
 }
 
+/// The script is paused many times while more than half of the limit is in use.
+#[test]
+fn a_script_that_needs_most_of_its_memory_goes_on_after_each_pause() {
+    let server = Running::with(1, &[]);
+    let script = "local t = {} for i = 1, 600000 do t[i] = tostring(i) end return #t";
+    assert_eq!(server.client().call(&["EVAL", script, "0"]), ":600000\r\n");
+}
+
 /// Sends a script that has no end, and waits until it is under way.
 fn send_endless(client: &mut support::Client, other: &mut support::Client, words: &[&str]) {
     let before: usize = info(other, "scripts_paused").parse().expect("a number");
@@ -96,12 +104,16 @@ fn a_script_without_an_end_can_be_killed_while_others_are_served() {
         client.call(&["FUNCTION", "LOAD", LIBRARY]);
         other.call(&["MSET", "a", "1", "b", "1", "c", "1"]);
         let endless = "while true do local t = redis.call('get', KEYS[1]) .. 'x' end";
+        let slow_pattern = "local s = string.rep('a', 20000) \
+                            while true do pcall(string.find, s, '.-.-b') end";
         for words in [
             &["EVAL", "while true do end", "0"][..],
             &["EVAL", endless, "1", "a"],
             // Of several lanes, where there are.
             &["EVAL", endless, "3", "a", "b", "c"],
             &["EVAL_RO", endless, "1", "b"],
+            // In the middle of functions that go through much.
+            &["EVAL", slow_pattern, "1", "b"],
         ] {
             send_endless(&mut client, &mut other, words);
             assert_eq!(other.call(&["PING"]), "+PONG\r\n");

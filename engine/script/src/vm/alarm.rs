@@ -113,19 +113,31 @@ pub unsafe fn raise_overdue(state: *mut lua_State, bridge: &mut Bridge) -> i32 {
 /// A function has worked as long as so many instructions take: the script ends here if it must, or is paused.
 ///
 /// # Safety
-/// As `raise_message` and `fiber::pause`. What of the bridge is read before and after is not written by
-/// those who resume the script: the tapes of results and of the last reply.
+/// As `raise_message` and `pause_after`.
 pub unsafe fn worked(state: *mut lua_State, bridge: *mut Bridge, instructions: usize) {
     // SAFETY: the caller vouches for both.
     unsafe {
-        let mut overdue = (*bridge).watch.after_work(instructions);
-        if overdue.is_none() && (*bridge).watch.wants_pause_after_work() {
-            fiber::pause(bridge, Pause::Time);
-            overdue = (*bridge).watch.overdue();
-        }
-        if let Some(why) = overdue {
+        if let Some(why) = pause_after(bridge, instructions) {
             interrupt(state, &mut *bridge, why);
         }
+    }
+}
+
+/// The same without raising an error: the script is paused if others are to be served; why it must end, if
+/// it must.
+///
+/// # Safety
+/// As `fiber::pause`. What of the bridge is read before and after is not written by those who resume the
+/// script: the tapes of results and of the last reply.
+pub unsafe fn pause_after(bridge: *mut Bridge, instructions: usize) -> Option<Overdue> {
+    // SAFETY: the caller vouches for the place; the bridge lives as long as its state.
+    unsafe {
+        let overdue = (*bridge).watch.after_work(instructions);
+        if overdue.is_none() && (*bridge).watch.wants_pause_after_work() {
+            fiber::pause(bridge, Pause::Time);
+            return (*bridge).watch.overdue();
+        }
+        overdue
     }
 }
 

@@ -51,8 +51,12 @@ impl Memory {
         }
     }
 
-    /// Bytes that may be used; 0: no limit.
+    /// Bytes that may be used; 0: no limit. The same limit again changes nothing: a script that goes on
+    /// has been found to need what it has.
     pub fn set_limit(&mut self, limit: usize) {
+        if limit == self.limit {
+            return;
+        }
         self.limit = limit;
         self.collect_beyond = if limit == 0 { usize::MAX } else { limit / 2 };
     }

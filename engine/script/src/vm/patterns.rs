@@ -2,10 +2,11 @@
 //! go, so neither a bound on time nor the end of the stack could stop them halfway.
 
 use std::ffi::CStr;
+use std::ptr;
 
 use mlua::ffi::{self, lua_CFunction, lua_State};
 
-use super::alarm::interrupt;
+use super::alarm::{self, interrupt};
 use super::{Bridge, bridge, tables};
 use crate::pattern::{Refusal, Use, rehearse};
 use crate::watch::INSTRUCTIONS_PER_LOOK;
@@ -96,16 +97,17 @@ unsafe fn guarded(state: *mut lua_State, start: usize, what: Use) -> i32 {
     // SAFETY: the upvalues are the bridge and a function of C that has none itself. What `rehearse`
     // takes are borrows and numbers: nothing is left to drop when an error leaves.
     unsafe {
-        let bridge = bridge(state);
+        let bridge = ptr::from_mut(bridge(state));
         // What is too short to be rehearsed takes time all the same.
         tables::work(state, (text(state, 1).len() + text(state, 2).len()) / BYTES_PER_INSTRUCTION);
-        let look = &mut || bridge.watch.after_instructions(INSTRUCTIONS_PER_LOOK);
+        // What is searched stays on the stack of the script while it is paused.
+        let look = &mut || alarm::pause_after(bridge, INSTRUCTIONS_PER_LOOK as usize);
         match rehearse(text(state, 1), text(state, 2), start, what, look) {
             Ok(()) => {}
             Err(Refusal::TooComplex) => {
                 return ffi::luaL_error(state, c"pattern too complex".as_ptr());
             }
-            Err(Refusal::Stopped(why)) => return interrupt(state, bridge, why),
+            Err(Refusal::Stopped(why)) => return interrupt(state, &mut *bridge, why),
         }
         tables::guarded(state)
     }
