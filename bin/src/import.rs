@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use redis::{Client, Connection, ErrorKind, ServerErrorKind, Value};
 
 use crate::signals::Signals;
@@ -399,8 +399,12 @@ fn restore(
 }
 
 fn style() -> ProgressStyle {
-    ProgressStyle::with_template("{bar:40} {pos} of {len} keys, {per_sec}, {eta} left")
+    ProgressStyle::with_template("{bar:40} {pos} of {len} keys, {rate}, {eta} left")
         .expect("the template is well-formed")
+        .with_key("rate", |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // A bar that cannot be written to has nobody to tell.
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        })
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ def test_the_readme_has_its_examples():
 
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES)
 def test_an_example(server, kind, text, tmp_path):
-    text = text.replace("6379", str(server.port))
+    text = text.replace("6379", str(server.port)).replace("7379", str(server.lane_ports[0]))
     command = {"sh": ["bash", "-euo", "pipefail"], "python": [sys.executable], "js": ["node"]}[kind]
     # Node looks for packages beside the file.
     folder = ROOT / "tests/clients/node" if kind == "js" else tmp_path

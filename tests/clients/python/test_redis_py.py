@@ -119,6 +119,7 @@ def test_settings_as_clients_ask_for_them(client):
     assert client.config_set("maxmemory", "200mb") is True
     assert client.config_get("maxmem*") == {
         "maxmemory": str(200 << 20),
+        "maxmemory-clients": "0",
         "maxmemory-policy": "adaptive",
     }
     assert client.config_set("maxmemory", "256mb")
