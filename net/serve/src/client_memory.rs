@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use tracing::warn;
 
-use crate::connection::{Connection, OUTPUT_PAUSE_BYTES_THRIFTY, Phase};
+use crate::connection::{Connection, Phase};
 use crate::core::Core;
 use crate::ring::ConnectionId;
 
@@ -47,6 +47,12 @@ impl ClientMemory {
         self.limit = bytes;
     }
 
+    /// Whether there is a limit at all.
+    #[inline]
+    pub fn is_bounded(&self) -> bool {
+        self.limit != usize::MAX
+    }
+
     /// Whether buffers are given back as soon as they are empty.
     #[inline]
     pub fn is_frugal(&self) -> bool {
@@ -66,6 +72,12 @@ impl ClientMemory {
         let before = std::mem::replace(&mut connection.counted, now);
         self.sum.owned = self.sum.owned - before.owned + now.owned;
         self.sum.lent = self.sum.lent - before.lent + now.lent;
+        self.tell(connection);
+    }
+
+    /// Tells a connection whether to make do with less from now on.
+    #[inline]
+    pub fn tell(&self, connection: &mut Connection) {
         connection.thrifty = self.is_over();
     }
 
@@ -77,15 +89,21 @@ impl ClientMemory {
 }
 
 impl Core {
-    /// Whether a connection should go on only when its client has read: buffers take too much, and it
-    /// has its share of that.
+    /// A command of a batch has run: whether the next one of its connection waits, since buffers take
+    /// too much and this connection has its share of that. What they take is known to a few kilobytes
+    /// a connection, and not only when the batch is over: replies may be long.
     #[inline]
-    pub fn waits_for_its_reader(&mut self, id: ConnectionId) -> bool {
-        self.client_memory.is_over()
-            && self
-                .connections
-                .get(id)
-                .is_some_and(|it| it.output_len() >= OUTPUT_PAUSE_BYTES_THRIFTY)
+    pub fn must_pause(&mut self, id: ConnectionId) -> bool {
+        if !self.client_memory.is_bounded() {
+            return false;
+        }
+        let Some(connection) = self.connections.get(id) else { return false };
+        if connection.output_len() >= connection.counted.total() + SMALL_BYTES {
+            self.client_memory.count(connection);
+        } else {
+            self.client_memory.tell(connection);
+        }
+        connection.thrifty && connection.is_owed_enough()
     }
 
     /// All that a connection was given to send has left.

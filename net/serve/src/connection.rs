@@ -17,8 +17,11 @@ use crate::tracking::Tracking;
 pub const PLACES_MAX: usize = 4096;
 /// Output that may wait before the connection's requests wait too.
 const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
-/// The same where buffers of all connections take much of `maxmemory`.
-pub const OUTPUT_PAUSE_BYTES_THRIFTY: usize = 16 << 10;
+/// The same where buffers of all connections take much of `maxmemory`: beside the newest reply, which
+/// may be as long as it likes.
+pub const OUTPUT_PAUSE_BYTES_THRIFTY: usize = 4 << 10;
+/// As `PLACES_MAX`, then: how long a reply will be that another lane owes is not known.
+const PLACES_MAX_THRIFTY: usize = 1;
 /// Unparsed input that may wait before the connection is not read any more.
 pub const INPUT_PAUSE_BYTES: usize = 64 << 10;
 /// Pending output of a connection that still owes its password (CVE-2025-21605).
@@ -118,7 +121,7 @@ pub struct Connection {
     pub arriving: usize,
     /// What its buffers were last counted to take.
     pub counted: Footprint,
-    /// Buffers are short: little output may wait.
+    /// Buffers were short when it was last looked at: little output may wait.
     pub thrifty: bool,
     /// Bytes of large arguments that went to other lanes since none was owed a reply.
     pub forwarded: usize,
@@ -227,6 +230,9 @@ impl Connection {
     /// Whether so much input waits that no more is to be read: commands that are there wait for
     /// their turn. What the parser has seen does not count: it needs more to go on.
     pub fn input_is_full(&self) -> bool {
+        if self.thrifty && self.waits_for_its_reader() {
+            return self.input_len() > 0;
+        }
         let waits = if self.may_execute() {
             self.input.len() - self.input_seen.min(self.input.len())
         } else {
@@ -291,12 +297,15 @@ impl Connection {
         }
     }
 
-    /// Gives the input's buffer back if nothing is in it.
-    pub fn release_empty_input(&mut self) {
-        if self.input_len() == 0 && self.input.capacity() > 0 && !self.in_batch {
-            self.input = Vec::new();
+    /// Gives back what its input's buffer has and does not need: all of it if nothing is in it, and
+    /// most if that has to wait for the client to read.
+    pub fn release_spare_input(&mut self) {
+        let (waits, has) = (self.input_len(), self.input.capacity());
+        let much = has > 2 * waits && self.waits_for_its_reader();
+        if has > 0 && (waits == 0 || much) && !self.in_batch {
+            self.input = self.input[self.input_start..].to_vec();
+            self.input_seen = self.input_seen.saturating_sub(self.input_start);
             self.input_start = 0;
-            self.input_seen = 0;
         }
     }
 
@@ -304,6 +313,21 @@ impl Connection {
     #[inline]
     pub fn output_pause_bytes(&self) -> usize {
         if self.thrifty { OUTPUT_PAUSE_BYTES_THRIFTY } else { OUTPUT_PAUSE_BYTES }
+    }
+
+    /// Whether its requests wait until the client has read: much output waits, or, where buffers are
+    /// short, some that the socket did not take.
+    #[inline]
+    pub fn waits_for_its_reader(&self) -> bool {
+        self.output_len() >= self.output_pause_bytes()
+            || (self.thrifty && self.flight.leg == Leg::Waiting)
+    }
+
+    /// Whether so much has been asked for, or is there to be sent, that its requests wait.
+    #[inline]
+    pub fn is_owed_enough(&self) -> bool {
+        let places_max = if self.thrifty { PLACES_MAX_THRIFTY } else { PLACES_MAX };
+        self.places.len() >= places_max || self.waits_for_its_reader()
     }
 
     /// Replies that other lanes owe, and those that wait behind them.
@@ -478,8 +502,7 @@ impl Connection {
         self.phase == Phase::Open
             && !self.barrier
             && self.leaving_for.is_none()
-            && self.places.len() < PLACES_MAX
-            && self.output_len() < self.output_pause_bytes()
+            && !self.is_owed_enough()
     }
 
     /// Whether the output should wait for replies that other lanes owe behind it, so that one send

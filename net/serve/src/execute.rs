@@ -86,7 +86,7 @@ impl Core {
                     }
                     ticks = now;
                     if now.wrapping_sub(begun) > self.batch_ticks
-                        || self.waits_for_its_reader(command.connection)
+                        || self.must_pause(command.connection)
                     {
                         self.cut_for_time(command);
                     }

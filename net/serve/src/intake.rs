@@ -100,7 +100,7 @@ impl Core {
     pub fn count_input(&mut self, id: ConnectionId) {
         let Some(connection) = self.connections.get(id) else { return };
         if connection.input.capacity() > 0 && self.client_memory.is_frugal() {
-            connection.release_empty_input();
+            connection.release_spare_input();
         }
         let now = connection.unexecuted_bytes();
         if connection.output_len() > SMALL_BYTES {
@@ -129,7 +129,7 @@ impl Core {
 
     /// Reads from a connection: as it comes, or one buffer while room is short.
     pub fn receive(&mut self, id: ConnectionId, socket: RawFd, ring: &mut Ring) {
-        if self.intake.is_tight() {
+        if self.intake.is_tight() || self.client_memory.is_over() {
             ring.receive_one(id, socket);
         } else {
             ring.receive(id, socket);
@@ -144,7 +144,8 @@ impl Core {
             return;
         }
         let Some(connection) = self.connections.get(id) else { return };
-        if connection.held_back || connection.arriving == 0 {
+        // Who does not read needs no turn: more of its input would wait like what is there.
+        if connection.held_back || connection.arriving == 0 || connection.input_is_full() {
             return;
         }
         connection.held_back = true;
@@ -168,6 +169,9 @@ impl Core {
             let Some(connection) = self.connections.get(id) else { continue };
             connection.held_back = false;
             self.resume.push(id);
+            if connection.input_is_full() {
+                continue; // It does not read meanwhile, so it would make nothing of its turn.
+            }
             if is_full {
                 let brought = connection.arriving;
                 self.intake.guest = Some(Guest { id, since: now, seen: now, brought, done: false });
@@ -186,7 +190,8 @@ impl Core {
         }
         let Some(guest) = &mut self.intake.guest else { return true };
         let Some(connection) = self.connections.get(guest.id) else { return true };
-        if guest.done || connection.arriving == 0 || connection.phase != Phase::Open {
+        let rests = connection.phase != Phase::Open || connection.input_is_full();
+        if guest.done || connection.arriving == 0 || rests {
             return true;
         }
         if connection.arriving >= guest.brought + PROGRESS_BYTES {

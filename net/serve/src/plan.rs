@@ -228,6 +228,7 @@ impl Core {
                 break;
             }
             let authenticated = connection.session.authenticated;
+            let thrifty = connection.thrifty;
             let limits = if authenticated { self.limits } else { Limits::unauthenticated() };
             let (first_arg, first_blob) = (batch.args.len(), batch.blobs.len());
             // Not through `Batch::input`: the argument lists are filled while the input is read.
@@ -267,6 +268,10 @@ impl Core {
             });
             let Ok(Step::Command { consumed }) = step else { break };
             from += consumed;
+            // Where buffers are short one command has its turn, as many as are likely to run.
+            if thrifty {
+                break;
+            }
             // During a pause the first command that it holds is found only when it is executed.
             if !authenticated || self.pause.is_some() || self.holds_up(id, action) {
                 break;
@@ -476,14 +481,14 @@ impl Core {
             if !source.starved {
                 self.mark_ready(source.connection);
             }
-            self.count_input(source.connection);
-            self.hold_back_if_full(source.connection, ring);
             if let Some(connection) = self.connections.get(source.connection) {
                 connection.in_batch = false;
                 if connection.paused || connection.input_ended {
                     self.resume.push(source.connection);
                 }
             }
+            self.count_input(source.connection);
+            self.hold_back_if_full(source.connection, ring);
         }
         batch.clear();
     }

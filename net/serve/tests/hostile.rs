@@ -6,7 +6,7 @@ mod support;
 use std::io::Write;
 use std::net::Shutdown;
 
-use support::{Running, encode};
+use support::{Client, Running, encode};
 
 /// What is sent, and what comes back before the server closes.
 const MALFORMED: &[(&[u8], &str)] = &[
@@ -220,4 +220,65 @@ fn exploding_patterns_stay_linear() {
     }
     let pattern = "a*".repeat(400) + "b";
     assert_eq!(client.call(&["KEYS", &pattern]), "*0\r\n");
+}
+
+#[test]
+fn many_clients_that_never_read_keep_to_their_part_of_maxmemory() {
+    const CLIENTS: usize = 30;
+    const ELEMENTS: usize = 100;
+    const RANGES: usize = 64;
+    const LOOKS_MAX: usize = 3000;
+    // The first may have all its replies, of which nobody knows before they come how long they are,
+    // and each of the others two: on its way, and behind it. Everybody's would be 390 MB.
+    const BYTES_MAX: usize = 40 << 20;
+    let server = Running::with(2, &[("maxmemory-policy", "noeviction")]);
+    let mut bystander = server.client();
+    let element = "e".repeat(1000);
+    // Of both lanes.
+    for key in ["foo", "bar"] {
+        let mut words = vec!["RPUSH", key];
+        words.extend(vec![element.as_str(); ELEMENTS]);
+        assert_eq!(bystander.call(&words), format!(":{ELEMENTS}\r\n"));
+    }
+    assert_eq!(bystander.say("CONFIG SET maxmemory 8mb"), "+OK\r\n");
+    let ranges = [encode(&["LRANGE", "foo", "0", "-1"]), encode(&["LRANGE", "bar", "0", "-1"])];
+    let pipeline = ranges.concat().repeat(RANGES);
+    let held_after = |client: &mut Client, sent_bytes: usize, held_bytes: usize| {
+        for _ in 0..LOOKS_MAX {
+            let memory = client.say("INFO memory");
+            let held = number_after(&memory, "mem_clients_normal:");
+            assert!(held < BYTES_MAX, "{held} bytes for clients that do not read");
+            let sent = number_after(&client.say("INFO stats"), "total_net_output_bytes:");
+            if sent > sent_bytes && held >= held_bytes {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        panic!("the replies do not come: {}", client.say("INFO memory"));
+    };
+    let mut deaf: Vec<_> = (0..CLIENTS).map(|_| server.client()).collect();
+    deaf[0].send(&pipeline);
+    // Lanes hear of a limit a moment later, and of the length of replies when they come.
+    held_after(&mut bystander, 0, 100_000);
+    for client in &mut deaf[1..] {
+        client.send(&pipeline);
+    }
+    held_after(&mut bystander, CLIENTS * 300_000, 0);
+    // Whoever reads gets all of it, and the others do not keep anybody waiting.
+    let item = format!("${}\r\n{element}\r\n", element.len());
+    let reply = format!("*{ELEMENTS}\r\n{}", item.repeat(ELEMENTS));
+    for client in &mut deaf[..3] {
+        for _ in 0..2 * RANGES {
+            assert!(client.reply() == reply, "another reply");
+        }
+    }
+    assert_eq!(bystander.say("PING"), "+PONG\r\n");
+}
+
+/// The number after `name`, wherever it stands in the text.
+#[track_caller]
+fn number_after(text: &str, name: &str) -> usize {
+    let (_, rest) = text.split_once(name).unwrap_or_else(|| panic!("{name} in {text}"));
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().unwrap_or_else(|_| panic!("a number after {name} in {text}"))
 }

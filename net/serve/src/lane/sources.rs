@@ -51,6 +51,7 @@ impl Lane {
                 continue;
             };
             connection.session.active_ms = self.core.store.now().0;
+            self.core.client_memory.tell(connection);
             let waits = connection.input_len() > 0 || !connection.may_execute();
             if !waits && !connection.in_batch {
                 connection.in_batch = true;
@@ -82,6 +83,7 @@ impl Lane {
                 continue;
             }
             connection.ready = false;
+            self.core.client_memory.tell(connection);
             if connection.input_len() == 0 || !connection.may_execute() {
                 continue;
             }
