@@ -43,7 +43,8 @@ struct Tried {
     connections: Vec<ConnectionId>,
     /// The kernel has not yet shown the ends of all that it has tried.
     unsettled: bool,
-    /// One is not the last of its reply: of its success nobody would tell a lane that sleeps.
+    /// One is not the last of its reply, or commands may wait for its end: of its success nobody
+    /// would tell a lane that sleeps.
     more_to_send: bool,
 }
 
@@ -492,6 +493,7 @@ impl Lane {
     fn launch(&mut self, id: ConnectionId, leg: Leg) {
         let Some(connection) = self.core.connections.get(id) else { return };
         let socket = connection.socket();
+        let waits = connection.input_len() > 0;
         let flight = &mut connection.flight;
         flight.leg = leg;
         if flight.buffer.has_blobs() {
@@ -513,7 +515,7 @@ impl Lane {
             let length = bytes.len().min(SEND_BYTES_MAX);
             if leg == Leg::Tried {
                 self.tried.connections.push(id);
-                self.tried.more_to_send |= length < bytes.len();
+                self.tried.more_to_send |= waits || length < bytes.len();
                 // SAFETY: as above.
                 unsafe { self.ring.try_send(id, socket, bytes.as_ptr(), length) };
             } else {
