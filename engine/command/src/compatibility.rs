@@ -566,6 +566,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("hscan", "the order is the table's own"),
     ("info", "its own fields beside Redis's; figures that have no meaning here are 0"),
     ("keys", "the order is the table's own"),
+    ("lcs", "strings of up to 16 KiB; Redis bounds the memory that it would take"),
     ("lolwut", "VERSION without a number draws too"),
     ("ltrim", "what takes nothing away changes nothing: no WATCH fails, no copy becomes invalid"),
     ("memory|usage", "what the value really takes here"),
