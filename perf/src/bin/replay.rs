@@ -114,6 +114,9 @@ const KEY_BYTES: usize = 16;
 /// requests never waits for answers that nobody reads yet.
 const WINDOW_BYTES_MAX: usize = 64 * 1024;
 const WINDOW_REQUESTS_MAX: usize = 100_000;
+/// What goes to and fro before the empty server is weighed: buffers that the first traffic makes
+/// resident are the server's own, not the objects'. Several times what a lane receives into.
+const WARM_UP_BYTES: usize = 32 << 20;
 
 #[derive(Serialize)]
 struct Results {
@@ -295,6 +298,7 @@ impl<'a> Replay<'a> {
         let asked = options.maxmemory.or((!is_running).then_some(MaxMemory::Share(0.1)));
         let mut share = None;
         if let Some(asked) = asked {
+            self.warm_up()?;
             let empty = self.empty_bytes()?;
             let bytes = match asked {
                 MaxMemory::Bytes(bytes) => bytes,
@@ -323,6 +327,16 @@ impl<'a> Replay<'a> {
             self.control.call(&[b"CONFIG", b"SET", b"maxmemory-policy", policy.as_bytes()])?;
         }
         Ok(share)
+    }
+
+    /// Lets every connection's lane touch the buffers that it will need.
+    fn warm_up(&mut self) -> Result<()> {
+        let text = vec![b'x'; WINDOW_BYTES_MAX / 2];
+        for round in 0..WARM_UP_BYTES / text.len() {
+            let count = self.lanes.len();
+            self.lanes[round % count].client.call(&[b"ECHO", &text])?;
+        }
+        Ok(())
     }
 
     /// What the empty server counts against `maxmemory`: Ringlane its resident bytes, which that
