@@ -36,6 +36,7 @@ pub use arena::Arena;
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Recorder, Sweep};
 pub use memory::{
     CountingAllocator, Memory, UsableSize, set_settle, set_size_class, settle_bytes, thread_bytes,
+    thread_taken,
 };
 pub use notices::{NOTICE_BYTES_MAX, NOTICES_MAX, Notice, NoticeClasses};
 pub use options::{Budget, Limits, Options, Policy, Work};

@@ -144,6 +144,8 @@ thread_local! {
     /// Bytes that this thread allocated less those that it freed. Without a destructor, so that it
     /// can be used as long as the thread runs.
     static THREAD_BYTES: Cell<isize> = const { Cell::new(0) };
+    /// Bytes that this thread has allocated, whatever became of them.
+    static THREAD_TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
 /// Bytes that this thread has allocated less those that it has freed, by usable size, as far as a
@@ -153,7 +155,13 @@ pub fn thread_bytes() -> isize {
     THREAD_BYTES.with(Cell::get)
 }
 
-/// Counts what passes through an allocator, by thread: two additions to a thread's own cell.
+/// Bytes that this thread has ever allocated, by usable size, as far as a `CountingAllocator` is the
+/// global one; wraps. Between two looks at a process this is the most by which it may have grown.
+pub fn thread_taken() -> usize {
+    THREAD_TAKEN.with(Cell::get)
+}
+
+/// Counts what passes through an allocator, by thread: additions to a thread's own cells.
 pub struct CountingAllocator<A>(pub A);
 
 impl<A: UsableSize> CountingAllocator<A> {
@@ -168,6 +176,9 @@ impl<A: UsableSize> CountingAllocator<A> {
         THREAD_BYTES.with(|counter| {
             counter.set(counter.get() + if came { bytes } else { -bytes });
         });
+        if came {
+            THREAD_TAKEN.with(|counter| counter.set(counter.get().wrapping_add(bytes as usize)));
+        }
     }
 }
 
@@ -261,7 +272,7 @@ mod tests {
     #[test]
     fn what_comes_and_goes_is_counted_by_usable_size() {
         let allocator = CountingAllocator(Rounding);
-        let before = thread_bytes();
+        let (before, taken) = (thread_bytes(), thread_taken());
         let layout = Layout::from_size_align(100, 8).expect("a layout");
         // SAFETY: allocated, reallocated and freed once each, with matching layouts.
         unsafe {
@@ -272,5 +283,6 @@ mod tests {
             allocator.dealloc(pointer, Layout::from_size_align(1000, 8).expect("a layout"));
         }
         assert_eq!(thread_bytes(), before);
+        assert_eq!(thread_taken() - taken, 128 + 1024, "what is freed was taken all the same");
     }
 }

@@ -37,6 +37,9 @@ const LOOK_LATER: Duration = Duration::from_millis(50);
 const NEAR_PART: usize = 8;
 /// Memory is on the move when this part of the limit came or went since the last look.
 const MOVE_PART: usize = 2048;
+/// Lanes ask for a look when all of them have allocated this part of the limit since the last one:
+/// what is freed meanwhile stays resident until somebody looks.
+const TAKEN_PART: usize = 128;
 
 /// Starts the thread that shares the memory. It ends with the server.
 ///
@@ -49,6 +52,7 @@ pub fn start(shared: &Arc<Shared>, settings: &Arc<Settings>) -> std::io::Result<
         move || {
             let mut before = 0;
             while shared.running() != Running::Stopped {
+                shared.keeper_looks();
                 let limit = settings.live().maxmemory;
                 let resident = look(&shared, limit);
                 let limit = limit.map_or(usize::MAX, bytes);
@@ -72,9 +76,14 @@ fn bytes(bytes: u64) -> usize {
 fn look(shared: &Shared, limit: Option<u64>) -> usize {
     let Some(bytes_max) = limit.map(bytes) else {
         shared.settling.store(false, Ordering::Relaxed);
+        shared.look_after.store(usize::MAX, Ordering::Relaxed);
         share(shared, limit);
         return 0;
     };
+    shared.look_after.store(bytes_max / TAKEN_PART / shared.lanes(), Ordering::Relaxed);
+    for line in &shared.lines {
+        line.taken_at_look.store(line.taken.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
     let resident = resident_bytes().unwrap_or(0);
     let near = resident > bytes_max - bytes_max / NEAR_PART;
     // Asked only when it matters: it takes every lock of the allocator for a moment.

@@ -264,6 +264,7 @@ impl Core {
         if self.live.maxmemory.is_some() {
             line.memory.store(used, Ordering::Relaxed);
             line.buffers.store(buffers, Ordering::Relaxed);
+            self.shared.note_taken(self.lane, ringlane_store::thread_taken());
         }
         line.full.store(self.store.refuses_writes(), Ordering::Relaxed);
         let budget = line.budget.load(Ordering::Relaxed);

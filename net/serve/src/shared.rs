@@ -30,6 +30,10 @@ pub struct LaneLine {
     pub full: AtomicBool,
     /// What store and buffers may take, as the controller decided. 0: no limit.
     pub budget: AtomicUsize,
+    /// Bytes that it has ever allocated outside of its slab; wraps.
+    pub taken: AtomicUsize,
+    /// What `taken` was when the controller last looked.
+    pub taken_at_look: AtomicUsize,
     pub drained: AtomicBool,
     /// Its connections that watch (MONITOR).
     pub monitors: AtomicUsize,
@@ -39,6 +43,13 @@ impl LaneLine {
     /// Bytes of its store and its buffers.
     pub fn used(&self) -> usize {
         self.memory.load(Ordering::Relaxed) + self.buffers.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that it has allocated since the controller last looked.
+    #[inline]
+    pub fn taken_since_look(&self) -> usize {
+        let looked = self.taken_at_look.load(Ordering::Relaxed);
+        self.taken.load(Ordering::Relaxed).wrapping_sub(looked)
     }
 
     /// Whether the lane refuses writes for want of memory.
@@ -91,6 +102,10 @@ pub struct Shared {
     waiter: OnceLock<std::thread::Thread>,
     /// The thread that shares the memory.
     keeper: OnceLock<std::thread::Thread>,
+    /// It has been woken and has not begun to look since.
+    keeper_woken: AtomicBool,
+    /// Bytes that a lane may take after a look before it asks for the next.
+    pub look_after: AtomicUsize,
     /// Bytes in use before the first client came.
     startup_bytes: OnceLock<usize>,
 }
@@ -125,6 +140,8 @@ impl Shared {
             settling: AtomicBool::new(false),
             waiter: OnceLock::new(),
             keeper: OnceLock::new(),
+            keeper_woken: AtomicBool::new(false),
+            look_after: AtomicUsize::new(usize::MAX),
             startup_bytes: OnceLock::new(),
         }
     }
@@ -191,8 +208,25 @@ impl Shared {
 
     /// Has the memory shared anew now.
     pub fn wake_keeper(&self) {
-        if let Some(keeper) = self.keeper.get() {
+        if let Some(keeper) = self.keeper.get()
+            && !self.keeper_woken.swap(true, Ordering::AcqRel)
+        {
             keeper.unpark();
+        }
+    }
+
+    /// The keeper begins to look: who wants it from now on has to wake it again.
+    pub fn keeper_looks(&self) {
+        self.keeper_woken.store(false, Ordering::Release);
+    }
+
+    /// A lane has ever allocated so many bytes: has the keeper look if that is much since it last did.
+    #[inline]
+    pub fn note_taken(&self, lane: LaneId, taken: usize) {
+        let own = &self.lines[lane.index()];
+        own.taken.store(taken, Ordering::Relaxed);
+        if own.taken_since_look() >= self.look_after.load(Ordering::Relaxed) {
+            self.wake_keeper();
         }
     }
 
@@ -231,6 +265,28 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_is_asked_for_once_enough_has_been_taken_since_the_last() {
+        let ids = vec![String::new(), String::new()];
+        let shared = Shared::new(ids, String::new(), HashSeed(0), 0, 0, Vec::new());
+        shared.set_keeper(std::thread::current());
+        let woken = |shared: &Shared| shared.keeper_woken.load(Ordering::Relaxed);
+        shared.note_taken(LaneId(0), usize::MAX - 50);
+        assert!(!woken(&shared), "there is no limit");
+        shared.look_after.store(100, Ordering::Relaxed);
+        shared.lines[0].taken_at_look.store(usize::MAX - 50, Ordering::Relaxed);
+        shared.note_taken(LaneId(0), 40);
+        shared.note_taken(LaneId(1), 99);
+        assert!(!woken(&shared));
+        // The count wraps.
+        shared.note_taken(LaneId(0), 50);
+        assert!(woken(&shared));
+        shared.keeper_looks();
+        assert!(!woken(&shared));
+        shared.note_taken(LaneId(0), 51);
+        assert!(woken(&shared), "it has not looked at this lane yet");
+    }
 
     #[test]
     fn every_slot_has_the_lane_whose_range_holds_it() {
