@@ -605,14 +605,30 @@ fn a_script_is_paused_wherever_it_is_and_goes_on() {
         let words = [vec!["SADD".into(), "s".into()], members].concat();
         lane.0.run(&words.iter().map(String::as_bytes).collect::<Vec<_>>());
     }
-    for (script, expected) in [
-        ("return #redis.call('smembers', KEYS[1])", ":50000"),
-        ("return #redis.sha1hex(string.rep('x', 2000000))", ":40"),
+    let hash = "return #redis.sha1hex(string.rep('x', 2000000))";
+    assert!(lane.eval(hash, &["s"]).1 > 8);
+    let (answer, pauses_of_members) = lane.eval("return #redis.call('smembers', KEYS[1])", &["s"]);
+    assert_eq!(answer, ":50000");
+    assert!(pauses_of_members > 8);
+    // While it is returned, and while a library reads it, works on it and makes a value of it.
+    for (returned, expected, more) in [
+        ("all", "*[\"", 8),
+        ("#cjson.encode(all)", ":388891", 12),
+        ("#cjson.decode(cjson.encode(all))", ":50000", 24),
+        ("#cmsgpack.pack(all)", ":", 8),
+        ("#cmsgpack.unpack(cmsgpack.pack(all))", ":50000", 24),
     ] {
-        let (answer, pauses) = lane.eval(script, &["s"]);
-        assert_eq!(answer, expected);
-        assert!(pauses > 8, "{script}: {pauses}");
+        let script = format!("local all = redis.call('smembers', KEYS[1]) return {returned}");
+        let (answer, pauses) = lane.eval(&script, &["s"]);
+        assert!(answer.starts_with(expected), "{returned}: {}", &answer[..20.min(answer.len())]);
+        assert!(pauses > pauses_of_members + more, "{returned}: {pauses}, {pauses_of_members}");
     }
+    let (answer, pauses) = lane.eval(
+        "local t = {} for i = 1, 100 do t[i] = KEYS[1]:rep(10000) end return #table.concat(t)",
+        &["s"],
+    );
+    assert_eq!(answer, ":1000000");
+    assert!(pauses > 8, "{pauses}");
     assert_eq!(lane.0.scripts.paused_count(), 0);
 }
 

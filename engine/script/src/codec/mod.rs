@@ -45,6 +45,15 @@ pub const STEPS_A_LOOK: usize = 1024;
 pub type Function = fn(&mut Desk, Look<'_>) -> Result<(), Fault>;
 
 impl Desk {
+    /// Makes it ready for a call with so many arguments.
+    pub fn clear(&mut self, arguments: usize) {
+        self.input.clear();
+        self.output.clear();
+        self.arguments = arguments;
+        self.results = 0;
+        self.types.clear();
+    }
+
     /// Something is wrong with an argument.
     pub fn bad_argument(&mut self, argument: usize, text: impl Into<String>) -> Fault {
         self.message = text.into();

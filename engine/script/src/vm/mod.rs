@@ -540,19 +540,13 @@ unsafe fn push_texts(state: *mut lua_State, texts: &[&[u8]]) {
 unsafe fn read_result(state: *mut lua_State, job: &mut Job<'_>) {
     // SAFETY: the bridge's tapes are not otherwise in use; the reader owns nothing.
     unsafe {
-        let bridge = bridge(state);
-        let resp3 = (*bridge.run).state.resp3;
-        let mut reader = stack::Reader {
-            state,
-            tape: &mut bridge.result,
-            message: &mut bridge.message,
-            shape: Shape::Reply { resp3 },
-            json: bridge.desk.json,
-            bytes_max: bridge.bytes_max,
-            watch: &mut bridge.watch,
-        };
+        let bridge = ptr::from_mut(bridge(state));
+        let resp3 = (*(*bridge).run).state.resp3;
+        let mut reader = Bridge::reader(bridge, state, Shape::Reply { resp3 });
         let top = ffi::lua_gettop(state);
-        if reader.read(top, 0).is_err() {
+        let read = reader.read(top, 0);
+        let bridge = &mut *bridge;
+        if read.is_err() {
             let text = match bridge.watch.overdue() {
                 Some(why) => bridge.watch.words(why).to_owned(),
                 None => format!("ERR {}", String::from_utf8_lossy(&bridge.message)),

@@ -7,7 +7,7 @@ use std::ptr;
 
 use mlua::ffi::{self, lua_CFunction, lua_Debug, lua_State};
 
-use super::alarm::{interrupt, look_soon, raise_overdue};
+use super::alarm::{interrupt, look_soon, pause_after, raise_overdue};
 use super::base::{
     bit, collect_garbage, handled_call, is_protected, load, load_string, next, pairs,
     protected_call, random, random_seed, raw_get, raw_set, repeat, set_metatable,
@@ -160,36 +160,34 @@ unsafe fn library_function(state: *mut lua_State, at: usize, texts: i32) -> i32 
         for argument in 1..=(if at == 1 && count != 1 { 0 } else { texts }) {
             ffi::luaL_checklstring(state, argument, ptr::null_mut());
         }
-        let bridge = bridge(state);
-        bridge.desk.input.clear();
-        bridge.desk.output.clear();
-        bridge.desk.arguments = count as usize;
-        bridge.desk.results = 0;
-        bridge.desk.types.clear();
+        let bridge = ptr::from_mut(bridge(state));
+        (*bridge).desk.clear(count as usize);
         for argument in 1..=count {
-            bridge.desk.types.push(type_name(ffi::lua_type(state, argument)));
-            if bridge.reader(state, shape).read(argument, 0).is_err() {
-                if bridge.watch.is_overdue() {
-                    return raise_overdue(state, bridge);
+            (*bridge).desk.types.push(type_name(ffi::lua_type(state, argument)));
+            if Bridge::reader(bridge, state, shape).read(argument, 0).is_err() {
+                if (*bridge).watch.is_overdue() {
+                    return raise_overdue(state, &mut *bridge);
                 }
-                return raise_message(state, bridge);
+                return raise_message(state, &mut *bridge);
             }
         }
-        let watch = &mut bridge.watch;
-        let outcome = function(&mut bridge.desk, &mut |steps| watch.after_work(steps).is_some());
-        if bridge.desk.input.size() + bridge.desk.output.size() > BYTES_UNSEEN_MAX {
+        // Nobody touches the desk of a script that is paused.
+        let desk = &mut (*bridge).desk;
+        let outcome = function(desk, &mut |steps| pause_after(bridge, steps).is_some());
+        if (*bridge).desk.input.size() + (*bridge).desk.output.size() > BYTES_UNSEEN_MAX {
             look_soon(state);
         }
         match outcome {
-            _ if bridge.watch.is_overdue() => raise_overdue(state, bridge),
+            _ if (*bridge).watch.is_overdue() => raise_overdue(state, &mut *bridge),
             Ok(()) => {
-                let mut at = 0;
-                for _ in 0..bridge.desk.results {
-                    at = stack::push_item(state, &bridge.desk.output, at, Dress::Plain);
+                let (mut at, results) = (0, (*bridge).desk.results);
+                for _ in 0..results {
+                    at = stack::push_item(state, &(*bridge).desk.output, at, Dress::Plain);
                 }
-                bridge.desk.results as i32
+                results as i32
             }
             Err(fault) => {
+                let bridge = &mut *bridge;
                 bridge.message.clear();
                 bridge.message.extend_from_slice(bridge.desk.message.as_bytes());
                 match fault {

@@ -11,7 +11,6 @@ use mlua::ffi::lua_State;
 use super::{Bridge, alarm};
 use crate::number;
 use crate::tape::{Item, Tape};
-use crate::watch::Watch;
 
 /// How deep values may be nested that scripts return.
 pub const REPLY_DEPTH_MAX: usize = 1000;
@@ -262,7 +261,7 @@ unsafe fn set_unless_nil(state: *mut lua_State) {
     }
 }
 
-/// Reads values off the stack onto tapes.
+/// Reads values off the stack onto a tape. The script is paused on the way when others are to be served.
 pub struct Reader<'a> {
     pub state: *mut lua_State,
     pub tape: &'a mut Tape,
@@ -271,17 +270,22 @@ pub struct Reader<'a> {
     pub json: crate::codec::json::Options,
     /// Bytes of texts that may be read in all.
     pub bytes_max: usize,
-    pub watch: &'a mut Watch,
+    /// What the watch is told through. It owns tape and message, which rest while the script is paused.
+    pub bridge: *mut Bridge,
 }
 
 impl Reader<'_> {
     /// Tells the watch, once in so many values; an overdue script reads no further.
+    ///
+    /// # Safety
+    /// As `read`.
     #[inline]
-    fn pace(&mut self, index: usize) -> Result<(), Unreadable> {
+    unsafe fn pace(&mut self, index: usize) -> Result<(), Unreadable> {
         if index % ITEMS_A_WORD != ITEMS_A_WORD - 1 {
             return Ok(());
         }
-        match self.watch.after_work(ITEMS_A_WORD * INSTRUCTIONS_PER_ITEM) {
+        // SAFETY: on the stack of the script, as `read`; whoever resumes it writes neither tape nor message.
+        match unsafe { alarm::pause_after(self.bridge, ITEMS_A_WORD * INSTRUCTIONS_PER_ITEM) } {
             Some(_) => Err(Unreadable),
             None => Ok(()),
         }
@@ -303,10 +307,10 @@ impl Reader<'_> {
         if self.tape.items.len() >= ITEMS_MAX || self.tape.bytes.len() > self.bytes_max {
             return self.refuse("too many or too large values");
         }
-        self.pace(self.tape.items.len())?;
         let state = self.state;
         // SAFETY: the caller vouches for `index`; a number stays one, since its type is asked first.
         unsafe {
+            self.pace(self.tape.items.len())?;
             let item = match ffi::lua_type(state, index) {
                 ffi::LUA_TSTRING => {
                     let text = bytes_at(state, index).expect("a string");
@@ -668,16 +672,19 @@ enum Extent {
 }
 
 impl Bridge {
-    /// A reader onto the tape of library arguments.
-    pub fn reader(&mut self, state: *mut lua_State, shape: Shape) -> Reader<'_> {
-        Reader {
-            state,
-            tape: &mut self.desk.input,
-            message: &mut self.message,
-            shape,
-            json: self.desk.json,
-            bytes_max: self.bytes_max,
-            watch: &mut self.watch,
+    /// A reader onto one of its tapes: of library arguments, or of results.
+    ///
+    /// # Safety
+    /// Nothing else refers to the bridge while the reader lives, but to be paused.
+    pub unsafe fn reader<'a>(bridge: *mut Self, state: *mut lua_State, shape: Shape) -> Reader<'a> {
+        // SAFETY: the caller vouches for it; the fields are different ones.
+        unsafe {
+            let tape = match shape {
+                Shape::Reply { .. } => &mut (*bridge).result,
+                Shape::Json | Shape::Pack | Shape::Flat => &mut (*bridge).desk.input,
+            };
+            let (message, json) = (&mut (*bridge).message, (*bridge).desk.json);
+            Reader { state, tape, message, shape, json, bytes_max: (*bridge).bytes_max, bridge }
         }
     }
 }
