@@ -117,6 +117,8 @@ pub struct Connection {
     pub paused: bool,
     /// Its command is arriving, and others go on before it: see `intake`.
     pub held_back: bool,
+    /// Bytes of it wait in the ring's buffers until the lane's `gate` opens.
+    pub set_aside: bool,
     /// Bytes that its input was last counted to take.
     pub arriving: usize,
     /// What its buffers were last counted to take.
@@ -179,6 +181,7 @@ impl Connection {
             receiving: false,
             paused: false,
             held_back: false,
+            set_aside: false,
             arriving: 0,
             counted: Footprint::default(),
             thrifty: false,

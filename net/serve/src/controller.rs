@@ -12,6 +12,7 @@ use ringlane_settings::Settings;
 use ringlane_store::Policy;
 
 use crate::admin::process::allocator;
+use crate::gate::tell_looked;
 use crate::shared::{LaneLine, Running, Shared};
 
 /// What a lane gets beyond its present use, when others have no need of it: an eighth of its fair
@@ -21,11 +22,15 @@ const HEADROOM_PART: usize = 8;
 const LANES_PART_MIN: usize = 4;
 /// However full a store is from which nothing may go, this part of its lane's budget may arrive.
 const INPUT_PART_MIN: usize = 64;
-/// This part of `maxmemory` is left to what comes between two looks.
-const MARGIN_PART: usize = 64;
-/// Unused pages of the allocator go back when no more than the margin is left and they are this
-/// part of the limit.
+/// This part of `maxmemory` is left to what comes between two looks, and to pages that the allocator
+/// keeps unused.
+const MARGIN_PART: usize = 32;
+/// Those go back when no more than this part of the limit is left, and they are that part of it.
+const PURGE_PART: usize = 64;
 const FREE_PART: usize = 256;
+/// However much is resident, lanes may take this part of the limit between two looks: what they free
+/// is on its way, and nobody waits for ever.
+const CREDIT_PART_MIN: usize = 64;
 /// Holes between what is allocated are worked on when they take this part of the limit, until they
 /// take no more than that part.
 const HOLES_PART: usize = 16;
@@ -59,6 +64,7 @@ pub fn start(shared: &Arc<Shared>, settings: &Arc<Settings>) -> std::io::Result<
                 let near = resident > limit - limit / NEAR_PART;
                 let moves = resident.abs_diff(before) > limit / MOVE_PART;
                 before = resident;
+                tell_looked(&shared);
                 std::thread::park_timeout(if near && moves { LOOK_SOON } else { LOOK_LATER });
             }
         }
@@ -71,40 +77,49 @@ fn bytes(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
-/// Shares the memory, after unused pages have been given back if the limit is passed; returns what
-/// is resident. May take milliseconds.
+/// Looks at the process: shares the memory, after unused pages have been given back if the limit is
+/// near; returns what is resident. May take milliseconds.
 fn look(shared: &Shared, limit: Option<u64>) -> usize {
     let Some(bytes_max) = limit.map(bytes) else {
         shared.settling.store(false, Ordering::Relaxed);
         shared.look_after.store(usize::MAX, Ordering::Relaxed);
+        shared.credit.store(usize::MAX, Ordering::Relaxed);
         share(shared, limit);
         return 0;
     };
     shared.look_after.store(bytes_max / TAKEN_PART / shared.lanes(), Ordering::Relaxed);
+    // What is taken from now on may be missing in what is found.
     for line in &shared.lines {
         line.taken_at_look.store(line.taken.load(Ordering::Relaxed), Ordering::Relaxed);
     }
+    let (resident, free) = find(shared, bytes_max);
+    share_rest(shared, bytes_max, resident - free.min(resident));
+    let least = bytes_max / CREDIT_PART_MIN;
+    let credit = (bytes_max + least).saturating_sub(resident).max(least);
+    shared.credit.store(credit / shared.lanes(), Ordering::Relaxed);
+    resident
+}
+
+/// What is resident, and how much of that the allocator keeps unused, once it has returned pages
+/// that are too much.
+fn find(shared: &Shared, bytes_max: usize) -> (usize, usize) {
     let resident = resident_bytes().unwrap_or(0);
     let near = resident > bytes_max - bytes_max / NEAR_PART;
     // Asked only when it matters: it takes every lock of the allocator for a moment.
     let Some(allocator) = allocator().filter(|_| near) else {
         shared.settling.store(false, Ordering::Relaxed);
-        share_rest(shared, bytes_max, resident);
-        return resident;
+        return (resident, 0);
     };
     let usage = (allocator.usage)();
     let settling = shared.settling.load(Ordering::Relaxed);
     let part = if settling { HOLES_PART_LEFT } else { HOLES_PART };
     let holes = usage.active.saturating_sub(usage.allocated);
     shared.settling.store(holes > bytes_max / part, Ordering::Relaxed);
-    if resident > bytes_max - bytes_max / MARGIN_PART && usage.free > bytes_max / FREE_PART {
+    if resident > bytes_max - bytes_max / PURGE_PART && usage.free > bytes_max / FREE_PART {
         (allocator.purge)();
-        let resident = resident_bytes().unwrap_or(0);
-        share_rest(shared, bytes_max, resident);
-        return resident;
+        return (resident_bytes().unwrap_or(0), 0);
     }
-    share_rest(shared, bytes_max, resident.saturating_sub(usage.free));
-    resident
+    (resident, usage.free)
 }
 
 /// Computes every lane's budget.

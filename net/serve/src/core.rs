@@ -19,6 +19,7 @@ use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
 use crate::controller::{Parts, split_budget};
 use crate::errands::Errands;
+use crate::gate::Gate;
 use crate::gather::Gathers;
 use crate::intake::Intake;
 use crate::interest::Interest;
@@ -97,6 +98,8 @@ pub struct Core {
     pub intake: Intake,
     /// What the connections' buffers take.
     pub client_memory: ClientMemory,
+    /// Whether large input waits until somebody has looked at the process.
+    pub gate: Gate,
     /// Connections with input to parse, and the turn since which they wait.
     pub ready: VecDeque<(ConnectionId, u64)>,
     /// Connections with output to send.
@@ -158,6 +161,7 @@ impl Core {
             limits_set: None,
             intake: Intake::default(),
             client_memory: ClientMemory::default(),
+            gate: Gate::default(),
             live,
             store,
             connections: Connections::default(),
@@ -265,6 +269,7 @@ impl Core {
             line.memory.store(used, Ordering::Relaxed);
             line.buffers.store(buffers, Ordering::Relaxed);
             self.shared.note_taken(self.lane, ringlane_store::thread_taken());
+            self.stats.looks_awaited += u64::from(self.gate.close_if_spent(&self.shared, line));
         }
         line.full.store(self.store.refuses_writes(), Ordering::Relaxed);
         let budget = line.budget.load(Ordering::Relaxed);
@@ -279,7 +284,7 @@ impl Core {
             self.client_memory.set_limit(usize::MAX);
             None
         };
-        let tight = self.intake.is_tight();
+        let tight = self.intake.is_tight() || self.gate.is_closed();
         self.limits.blob_reserve_bytes = if tight { BLOB_BYTES_MIN } else { BLOB_RESERVE_BYTES };
         self.store.set_settling(self.shared.settling.load(Ordering::Relaxed));
         let limits = ringlane_store::Limits { bytes_max, entries_max: None, policy };

@@ -22,7 +22,7 @@ use crate::ring::{Completion, ConnectionId, Ring, Token};
 use crate::session::{Door, Session};
 use crate::shared::Running;
 use crate::stats::TURN_US_MAX;
-use sources::Arrival;
+use sources::{Arrival, SetAside};
 
 /// See `Lane::budget_us`.
 const TURN_BUDGET_US: u64 = 100;
@@ -60,6 +60,8 @@ pub struct Lane {
     budget_us: u64,
     completions: Vec<Completion>,
     arrivals: std::collections::VecDeque<Arrival>,
+    /// What waits for the gate: bytes of large input, and connections for which no buffer was left.
+    set_aside: SetAside,
     batch: Batch,
     tried: Tried,
     /// Connections whose output waits for other lanes' replies, until the next tick at most.
@@ -97,6 +99,7 @@ impl Lane {
             budget_us: TURN_BUDGET_US,
             completions: Vec::with_capacity(1024),
             arrivals: std::collections::VecDeque::new(),
+            set_aside: SetAside::default(),
             batch: Batch::default(),
             tried: Tried::default(),
             withheld: Vec::new(),
@@ -161,6 +164,7 @@ impl Lane {
         self.core.store.begin_turn(clock::now());
         self.core.stats.turns += 1;
         self.reap();
+        self.open_gate();
         if self.ticked || self.core.stats.turns.is_multiple_of(TURNS_A_REFRESH) {
             self.core.refresh_settings();
         }
@@ -340,7 +344,12 @@ impl Lane {
                 }
                 match -result {
                     0 => connection.input_ended = true,
-                    libc::ENOBUFS => self.core.stats.receive_buffers_exhausted += 1,
+                    libc::ENOBUFS => {
+                        self.core.stats.receive_buffers_exhausted += 1;
+                        if self.core.gate.is_closed() {
+                            return self.set_aside.connections.push(id);
+                        }
+                    }
                     libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
                     _ => return self.core.close(id),
                 }
@@ -617,7 +626,8 @@ impl Lane {
         }
         if connection.input_ended {
             // Half closed: what it has sent is still answered, then the connection ends.
-            let unread = self.arrivals.iter().any(|arrival| arrival.connection == id);
+            let unread = self.has_arrivals_of(id);
+            let Some(connection) = self.core.connections.get(id) else { return };
             if !unread && !connection.ready && !connection.barrier && connection.may_execute() {
                 self.core.drain(id);
             }
@@ -639,7 +649,7 @@ impl Lane {
         if connection.receiving {
             return; // The cancellation is under way; its completion brings us back.
         }
-        let has_bytes = self.arrivals.iter().any(|arrival| arrival.connection == id);
+        let has_bytes = self.has_arrivals_of(id);
         let Some(connection) = self.core.connections.get(id) else { return };
         connection.leaving_for = None;
         if has_bytes || !connection.is_quiet() {

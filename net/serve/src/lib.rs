@@ -25,6 +25,7 @@ mod durations;
 mod errands;
 mod error_codes;
 mod execute;
+mod gate;
 mod gather;
 mod intake;
 mod interest;

@@ -34,6 +34,8 @@ pub struct LaneLine {
     pub taken: AtomicUsize,
     /// What `taken` was when the controller last looked.
     pub taken_at_look: AtomicUsize,
+    /// It wants to hear when the next look is over.
+    pub waits_for_look: AtomicBool,
     pub drained: AtomicBool,
     /// Its connections that watch (MONITOR).
     pub monitors: AtomicUsize,
@@ -106,6 +108,10 @@ pub struct Shared {
     keeper_woken: AtomicBool,
     /// Bytes that a lane may take after a look before it asks for the next.
     pub look_after: AtomicUsize,
+    /// Bytes that a lane may take after a look before large input waits for the next.
+    pub credit: AtomicUsize,
+    /// Looks that are over; wraps.
+    pub looks: AtomicUsize,
     /// Bytes in use before the first client came.
     startup_bytes: OnceLock<usize>,
 }
@@ -142,6 +148,8 @@ impl Shared {
             keeper: OnceLock::new(),
             keeper_woken: AtomicBool::new(false),
             look_after: AtomicUsize::new(usize::MAX),
+            credit: AtomicUsize::new(usize::MAX),
+            looks: AtomicUsize::new(0),
             startup_bytes: OnceLock::new(),
         }
     }

@@ -68,6 +68,8 @@ pub struct Counters {
     pub accept_errors: u64,
     /// Times that all receive buffers were in use.
     pub receive_buffers_exhausted: u64,
+    /// Times that large input waited for a look at the process's memory.
+    pub looks_awaited: u64,
     /// Connections handed to other lanes.
     pub handed_over: u64,
     /// EXECs that ran, and those that did not because a watched key was touched.

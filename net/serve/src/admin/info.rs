@@ -332,6 +332,7 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("timeout_disconnections", facts.sum(|lane| lane.timeouts));
     fields.add("accept_errors", facts.sum(|lane| lane.accept_errors));
     fields.add("receive_buffers_exhausted", facts.sum(|lane| lane.receive_buffers_exhausted));
+    fields.add("memory_looks_awaited", facts.sum(|lane| lane.looks_awaited));
     fields.add("web_request_disconnections", facts.sum(|lane| lane.web_requests));
     fields.add("commands_run_aside", facts.sum(|lane| lane.commands_aside));
     fields.add("commands_run_aside_waited", facts.sum(|lane| lane.aside_waits));

@@ -1,8 +1,10 @@
 //! Whose bytes are parsed next, and a batch of them from plan to settlement.
 
+use std::collections::VecDeque;
+
 use super::Lane;
 use crate::plan::{Place, Source};
-use crate::ring::ConnectionId;
+use crate::ring::{ConnectionId, RECEIVE_BUFFER_BYTES};
 
 /// Bytes that have arrived and wait for their batch.
 pub(super) struct Arrival {
@@ -13,7 +15,35 @@ pub(super) struct Arrival {
     pub(super) turn: u64,
 }
 
+/// What waits until the lane's gate opens.
+#[derive(Default)]
+pub(super) struct SetAside {
+    /// In the order in which they came.
+    arrivals: VecDeque<Arrival>,
+    /// Connections whose receiving ended since all buffers were in use.
+    pub(super) connections: Vec<ConnectionId>,
+}
+
 impl Lane {
+    /// Takes up what waited for the gate, if it has opened.
+    pub(super) fn open_gate(&mut self) {
+        if !self.core.gate.open_if_looked(&self.core.shared) {
+            return;
+        }
+        self.core.resume.append(&mut self.set_aside.connections);
+        while let Some(arrival) = self.set_aside.arrivals.pop_back() {
+            if let Some(connection) = self.core.connections.get(arrival.connection) {
+                connection.set_aside = false;
+            }
+            self.arrivals.push_front(arrival);
+        }
+    }
+
+    /// Whether bytes of a connection are in the ring's buffers.
+    pub(super) fn has_arrivals_of(&self, id: ConnectionId) -> bool {
+        self.arrivals.iter().chain(&self.set_aside.arrivals).any(|it| it.connection == id)
+    }
+
     /// Parses, fetches and executes one batch. False if there was nothing to do.
     pub(super) fn run_batch(&mut self) -> bool {
         let mut batch = std::mem::take(&mut self.batch);
@@ -51,6 +81,17 @@ impl Lane {
                 continue;
             };
             connection.session.active_ms = self.core.store.now().0;
+            // What fits a buffer by itself passes: it takes little.
+            if self.core.gate.is_closed()
+                && (connection.set_aside
+                    || length == RECEIVE_BUFFER_BYTES
+                    || connection.input_len() > 0
+                    || !connection.parser.is_idle())
+            {
+                connection.set_aside = true;
+                self.set_aside.arrivals.push_back(arrival);
+                continue;
+            }
             self.core.client_memory.tell(connection);
             let waits = connection.input_len() > 0 || !connection.may_execute();
             if !waits && !connection.in_batch {

@@ -225,6 +225,72 @@ fn while_room_is_short_a_connection_brings_a_buffer_at_a_time() {
     assert_eq!(bring(&mut bench, &bytes), 1);
 }
 
+/// Has the lane seem to have taken so many bytes since the last look.
+fn has_taken(bench: &Bench, bytes: usize) {
+    let taken = ringlane_store::thread_taken();
+    bench.lane.core.shared.lines[0]
+        .taken_at_look
+        .store(taken.wrapping_sub(bytes), Ordering::Relaxed);
+}
+
+#[test]
+fn large_input_waits_for_a_look_once_the_credit_is_used_up() {
+    const CREDIT: usize = 1000;
+    let mut bench = Bench::new(&[("maxmemory", "1gb")]);
+    let (_, mut small) = bench.connect();
+    let mut large: Vec<UnixStream> =
+        (0..usize::from(RECEIVE_BUFFERS)).map(|_| bench.connect().1).collect();
+    bench.turn();
+    bench.lane.core.shared.credit.store(CREDIT, Ordering::Relaxed);
+    has_taken(&bench, CREDIT - 1);
+    bench.turn();
+    assert!(!bench.lane.core.gate.is_closed());
+    has_taken(&bench, CREDIT);
+    bench.turn();
+    assert!(bench.lane.core.gate.is_closed());
+    // Beginnings of large values stay where they are, and others are served.
+    for (number, client) in large[..9].iter_mut().enumerate() {
+        client.write_all(&set_command(number)[..PIECE_BYTES]).expect("a socket");
+    }
+    for _ in 0..100 {
+        bench.turn();
+    }
+    small.write_all(b"PING\r\n").expect("a socket");
+    bench.read(&mut small, b"+PONG\r\n");
+    assert_eq!(bench.lane.core.intake.bytes(), 0);
+    // Even if they take all buffers: then the lane sleeps until it is told of the look.
+    for client in &mut large[9..] {
+        client.write_all(&set_command(0)[..PIECE_BYTES]).expect("a socket");
+    }
+    for _ in 0..100 {
+        bench.turn();
+    }
+    assert!(bench.lane.core.stats.receive_buffers_exhausted > 0);
+    assert_eq!(bench.lane.core.intake.bytes(), 0);
+    while bench.lane.upkeep_due() {
+        bench.lane.upkeep();
+    }
+    assert!(bench.lane.prepare_to_wait(), "it has nothing to do before the look");
+    bench.lane.core.shared.lines[0].doze.awake();
+    has_taken(&bench, 0);
+    crate::gate::tell_looked(&bench.lane.core.shared);
+    let rung = rustix::io::read(&bench.lane.doorbell, &mut [0; 8]);
+    assert_eq!(rung, Ok(8), "nobody would wake it");
+    for client in &mut large {
+        let mut rest = &set_command(0)[PIECE_BYTES..];
+        while !rest.is_empty() {
+            match client.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+            }
+            bench.turn();
+        }
+        bench.read(client, b"+OK\r\n");
+    }
+    assert!(!bench.lane.core.gate.is_closed());
+    assert_eq!(bench.lane.core.stats.looks_awaited, 1);
+}
+
 #[test]
 fn values_that_arrive_at_once_take_their_share_and_all_come_in() {
     const BUDGET: usize = 24 << 20;
