@@ -14,7 +14,7 @@ use ringlane_store::{
 use crate::blocked::{Attempt, Waited, run_waiting};
 use crate::clock;
 use crate::parcel::{Named, Parcel};
-use crate::reply_buffer::ReplyBuffer;
+use crate::reply_buffer::{PIECE_BYTES, ReplyBuffer};
 use crate::run::{Ran, Slices, run_here};
 use crate::shared::Shared;
 
@@ -26,8 +26,6 @@ pub const ORDERS_MAX: usize = 64;
 /// How far helpers step back for the lanes when they share a core (`nice(2)`): at 10 the scheduler
 /// gives them a tenth of what a busy lane has.
 const NICENESS: i32 = 10;
-/// Bytes of a reply that travel as one piece: what a slow reader has not taken is counted by pieces.
-const PIECE_BYTES: usize = 64 << 10;
 /// Units of upkeep between two commands; the garbage of the one before goes then.
 const UPKEEP_UNITS: u32 = 4096;
 

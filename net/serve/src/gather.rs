@@ -119,8 +119,8 @@ fn join(parts: &[Stretch], version: Version, replies: &ReplyBuffer, out: &mut Re
     RespReply::new(out, version)
         .array_header(usize::try_from(lengths).expect("lengths are counts"));
     for part in parts {
-        let plain = replies.plain(*part);
-        out.bytes.extend_from_slice(&plain[header_number(plain).1..]);
+        let header = header_number(replies.plain(*part)).1;
+        out.append(replies, Stretch { from: part.from.after(header), to: part.to });
     }
 }
 

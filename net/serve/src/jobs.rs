@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::gather::Recipient;
 use crate::parcel::{Parcel, Request, ReturnTo};
 use crate::reply::RespReply;
-use crate::reply_buffer::{Mark, ReplyBuffer, Stretch};
+use crate::reply_buffer::{Mark, PIECE_BYTES, ReplyBuffer, Stretch};
 use crate::run::Manner;
 
 /// Entries that a slice of a job looks at, some 100 ns each.
@@ -96,6 +96,7 @@ impl Core {
             reply.bulk_line(key);
         });
         job.found += found;
+        job.keys.share_end(PIECE_BYTES);
         self.hand_out_touches(); // Of keys that it found to be due.
         if job.cursor != 0 {
             return self.jobs.push_back(job);

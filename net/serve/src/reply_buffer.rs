@@ -2,6 +2,9 @@
 
 use bytes::Bytes;
 
+/// Bytes of a long reply that travel as one piece: what a slow reader has not taken is counted by pieces.
+pub const PIECE_BYTES: usize = 64 << 10;
+
 /// Encoded replies. A large value is not copied in: it stands beside the bytes, at its offset.
 #[derive(Debug, Default)]
 pub struct ReplyBuffer {
@@ -30,6 +33,12 @@ impl Mark {
     /// How many of `ReplyBuffer::bytes` were written before it.
     pub fn bytes_before(self) -> usize {
         self.bytes
+    }
+
+    /// The position so many bytes later; no large value stands between.
+    #[must_use]
+    pub fn after(self, bytes: usize) -> Self {
+        Self { bytes: self.bytes + bytes, ..self }
     }
 }
 
@@ -121,6 +130,16 @@ impl ReplyBuffer {
         }
         self.blobs = pieces;
         self.blob_bytes += end;
+    }
+
+    /// Makes what was written since the last large value a piece that is shared, not copied, when it is
+    /// appended elsewhere; not before it is `bytes_min` long.
+    pub fn share_end(&mut self, bytes_min: usize) {
+        let from = self.blobs.last().map_or(0, |(at, _)| *at);
+        if self.bytes.len() - from >= bytes_min {
+            let piece = self.bytes.split_off(from);
+            self.push_blob(Bytes::from(piece));
+        }
     }
 
     /// The bytes of a stretch, without its large values.
@@ -220,6 +239,24 @@ mod tests {
             assert_eq!(buffer.bytes.is_empty(), bytes_max < 100);
             assert!(buffer.longest_blob() <= bytes_max.max(3));
         }
+    }
+
+    #[test]
+    fn what_is_shared_while_it_is_written_says_the_same() {
+        let (mut plain, mut shared) = (ReplyBuffer::default(), ReplyBuffer::default());
+        for word in ["ab", "c", "defgh", "i", "jk"] {
+            for buffer in [&mut plain, &mut shared] {
+                buffer.bytes.extend_from_slice(word.as_bytes());
+            }
+            shared.share_end(3);
+        }
+        assert_eq!(flat(&shared, 0), flat(&plain, 0));
+        assert_eq!((shared.len(), shared.blob_bytes(), shared.blobs.len()), (11, 11, 3));
+        let mut other = ReplyBuffer::default();
+        let whole = shared.whole();
+        other.append(&shared, Stretch { from: whole.from.after(0), to: whole.to });
+        assert_eq!(flat(&other, 2), b"cdefghijk");
+        assert!(other.bytes.is_empty());
     }
 
     #[test]
