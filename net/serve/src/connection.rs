@@ -111,6 +111,8 @@ pub struct Connection {
     /// Where the newest reply in `output` begins.
     newest: Mark,
     pub phase: Phase,
+    /// The lane's turn in which bytes of it last came.
+    pub received_turn: u64,
     /// A multishot receive is with the kernel.
     pub receiving: bool,
     /// Its receive was cancelled because input or output has piled up.
@@ -178,6 +180,7 @@ impl Connection {
             held: ReplyBuffer::default(),
             newest: ReplyBuffer::default().mark(),
             phase: Phase::Open,
+            received_turn: 0,
             receiving: false,
             paused: false,
             held_back: false,

@@ -5,12 +5,11 @@
 //! connection has its turn: nothing is refused.
 
 use std::collections::VecDeque;
-use std::os::fd::RawFd;
 
 use crate::client_memory::SMALL_BYTES;
 use crate::connection::{Connection, Phase};
 use crate::core::Core;
-use crate::ring::{ConnectionId, RECEIVE_BUFFER_BYTES, Ring};
+use crate::ring::{Brings, ConnectionId, RECEIVE_BUFFER_BYTES, Ring};
 
 /// While others wait, one connection at a time may pass the limit, as long as it brings so much ...
 const PROGRESS_BYTES: usize = 64 << 10;
@@ -21,6 +20,9 @@ const TURN_MS_MAX: u64 = 2000;
 /// What a connection that goes on brings before it can be held back again: what the kernel takes from
 /// a socket at once, 32 buffers.
 const NEXT_BYTES: usize = 32 * RECEIVE_BUFFER_BYTES;
+
+/// A connection with so many bytes of an unfinished command is one that brings what is long.
+const LONG_BYTES_MIN: usize = 64 << 10;
 
 /// Who may pass the limit. Times are Unix milliseconds.
 struct Guest {
@@ -128,11 +130,15 @@ impl Core {
     }
 
     /// Reads from a connection: as it comes, or one buffer while room is short.
-    pub fn receive(&mut self, id: ConnectionId, socket: RawFd, ring: &mut Ring) {
+    pub fn receive(&mut self, id: ConnectionId, ring: &mut Ring) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let socket = connection.socket();
+        let is_long = connection.arriving >= LONG_BYTES_MIN;
+        let brings = if is_long { Brings::Long } else { Brings::Usual };
         if self.intake.is_tight() || self.client_memory.is_over() {
-            ring.receive_one(id, socket);
+            ring.receive_one(id, socket, brings);
         } else {
-            ring.receive(id, socket);
+            ring.receive(id, socket, brings);
         }
     }
 

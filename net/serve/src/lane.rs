@@ -316,7 +316,7 @@ impl Lane {
         let connection = self.core.connections.get(id).expect("just inserted");
         connection.receiving = true;
         self.ring.register_socket(id, descriptor);
-        self.core.receive(id, descriptor, &mut self.ring);
+        self.core.receive(id, &mut self.ring);
     }
 
     /// Bytes have come, or the peer has said its last.
@@ -336,6 +336,7 @@ impl Lane {
                 connection.session.bytes_in += length as u64;
                 self.core.stats.bytes_in += length as u64;
                 let turn = self.core.stats.turns;
+                connection.received_turn = turn;
                 self.arrivals.push_back(Arrival { connection: id, buffer, length, turn });
             }
             (result, buffer) => {
@@ -598,7 +599,13 @@ impl Lane {
     /// Arms the receiving of connections again whose reason to rest may have gone, and lets go of
     /// those whose end or move has been decided.
     fn close_connections(&mut self) {
-        for id in std::mem::take(&mut self.core.resume) {
+        let mut resume = std::mem::take(&mut self.core.resume);
+        if resume.len() > 1 {
+            // Where buffers are short, who is armed first takes them: who got none for longest.
+            let connections = &mut self.core.connections;
+            resume.sort_by_key(|id| connections.get(*id).map_or(0, |it| it.received_turn));
+        }
+        for id in resume {
             self.resume(id);
         }
         for id in std::mem::take(&mut self.core.leaving) {
@@ -638,8 +645,7 @@ impl Lane {
         }
         connection.paused = false;
         connection.receiving = true;
-        let socket = connection.socket();
-        self.core.receive(id, socket, &mut self.ring);
+        self.core.receive(id, &mut self.ring);
     }
 
     /// Hands a quiet connection to another lane, once the kernel has let go of it.

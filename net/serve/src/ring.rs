@@ -14,6 +14,9 @@ pub const SUBMISSIONS_MAX: u32 = 1024;
 pub const COMPLETIONS_MAX: u32 = 8192;
 /// How many receive buffers a lane lends to the kernel.
 pub const RECEIVE_BUFFERS: u16 = 256;
+/// Those beside them for connections that bring what is long: few, so that what others send waits for
+/// no more than these hold, and never for a buffer.
+pub const LONG_RECEIVE_BUFFERS: u16 = 32;
 /// Bytes of one receive buffer.
 pub const RECEIVE_BUFFER_BYTES: usize = 8 * 1024;
 /// Connections whose sockets can be registered with a ring; what is beyond is sent to by descriptor.
@@ -21,10 +24,9 @@ const SOCKETS_MAX: u64 = 16 * 1024;
 /// The multishot tick that wakes an idle lane for its clock.
 pub const TICK_MS: u64 = 50;
 
-const BUFFER_GROUP: u16 = 1;
 /// `IORING_ENTER_GETEVENTS`.
 const GET_EVENTS: u32 = 1;
-const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two());
+const _: () = assert!(RECEIVE_BUFFERS.is_power_of_two() && LONG_RECEIVE_BUFFERS.is_power_of_two());
 
 /// What a completion belongs to. Packed into the 64 bits of user data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,17 +101,40 @@ pub struct Completion {
     pub more: bool,
 }
 
-/// Memory that the kernel writes received bytes into: a ring of descriptors and the buffers.
+/// From which buffers a connection's bytes are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Brings {
+    /// The lane's `RECEIVE_BUFFERS`.
+    Usual,
+    /// A command that is long: `LONG_RECEIVE_BUFFERS`.
+    Long,
+}
+
+impl Brings {
+    /// The kernel's number of the group of buffers.
+    fn group(self) -> u16 {
+        match self {
+            Self::Usual => 1,
+            Self::Long => 2,
+        }
+    }
+}
+
+/// Memory that the kernel writes received bytes into: a ring of descriptors and the buffers, whose
+/// numbers begin with `first`.
 struct ReceiveBuffers {
     descriptors: *mut types::BufRingEntry,
     memory: *mut u8,
     tail: u16,
+    first: u16,
+    count: u16,
 }
 
 /// Everything the lane asks of the kernel goes through here.
 pub struct Ring {
     kernel: IoUring,
-    buffers: ReceiveBuffers,
+    usual_buffers: ReceiveBuffers,
+    long_buffers: ReceiveBuffers,
     tick: Box<types::Timespec>,
     /// Whether the kernel's table of registered files holds the socket of the connection at a place.
     registered: Vec<bool>,
@@ -128,33 +153,38 @@ impl Ring {
             .setup_submit_all()
             .setup_cqsize(COMPLETIONS_MAX)
             .build(SUBMISSIONS_MAX)?;
-        let buffers = ReceiveBuffers::new()?;
         let mut ring = Self {
             kernel,
-            buffers,
+            usual_buffers: ReceiveBuffers::new(0, RECEIVE_BUFFERS)?,
+            long_buffers: ReceiveBuffers::new(RECEIVE_BUFFERS, LONG_RECEIVE_BUFFERS)?,
             tick: Box::new(types::Timespec::new().nsec(TICK_MS as u32 * 1_000_000)),
             registered: Vec::new(),
         };
-        ring.register_buffers()?;
+        ring.register_buffers(Brings::Usual)?;
+        ring.register_buffers(Brings::Long)?;
         ring.make_file_table();
         Ok(ring)
     }
 
-    fn register_buffers(&mut self) -> io::Result<()> {
-        // SAFETY: the descriptors are page aligned, hold RECEIVE_BUFFERS entries, and live until the
-        // ring is gone: they are never unmapped.
+    fn register_buffers(&mut self, brings: Brings) -> io::Result<()> {
+        let buffers = match brings {
+            Brings::Usual => &mut self.usual_buffers,
+            Brings::Long => &mut self.long_buffers,
+        };
+        // SAFETY: the descriptors are page aligned, hold `count` entries, and live until the ring is
+        // gone: they are never unmapped.
         unsafe {
             self.kernel.submitter().register_buf_ring_with_flags(
-                self.buffers.descriptors as u64,
-                RECEIVE_BUFFERS,
-                BUFFER_GROUP,
+                buffers.descriptors as u64,
+                buffers.count,
+                brings.group(),
                 0,
             )?;
         }
-        for buffer in 0..RECEIVE_BUFFERS {
-            self.recycle(buffer);
+        for buffer in buffers.first..buffers.first + buffers.count {
+            buffers.recycle(buffer);
         }
-        self.publish_buffers();
+        buffers.publish();
         Ok(())
     }
 
@@ -221,17 +251,17 @@ impl Ring {
     }
 
     /// Receives into the lane's buffers until cancelled, or until they run out.
-    pub fn receive(&mut self, id: ConnectionId, socket: RawFd) {
-        let entry = opcode::RecvMulti::new(types::Fd(socket), BUFFER_GROUP)
+    pub fn receive(&mut self, id: ConnectionId, socket: RawFd, brings: Brings) {
+        let entry = opcode::RecvMulti::new(types::Fd(socket), brings.group())
             .build()
             .user_data(Token::Receive(id).pack());
         self.push(&entry);
     }
 
     /// Receives into one buffer: what comes next, and no more of it.
-    pub fn receive_one(&mut self, id: ConnectionId, socket: RawFd) {
+    pub fn receive_one(&mut self, id: ConnectionId, socket: RawFd, brings: Brings) {
         let entry = opcode::Recv::new(types::Fd(socket), std::ptr::null_mut(), 0)
-            .buf_group(BUFFER_GROUP)
+            .buf_group(brings.group())
             .build()
             .flags(squeue::Flags::BUFFER_SELECT)
             .user_data(Token::Receive(id).pack());
@@ -390,39 +420,52 @@ impl Ring {
 
     /// The first `length` bytes of a receive buffer that a completion named.
     pub fn received(&self, buffer: u16, length: usize) -> &[u8] {
-        assert!(buffer < RECEIVE_BUFFERS && length <= RECEIVE_BUFFER_BYTES);
+        assert!(length <= RECEIVE_BUFFER_BYTES);
+        let start = if buffer < RECEIVE_BUFFERS {
+            self.usual_buffers.start_of(buffer)
+        } else {
+            self.long_buffers.start_of(buffer)
+        };
         // SAFETY: inside the mapping. The kernel writes to a buffer only between `recycle` and the
         // completion that names it, and `recycle` needs `&mut self`, so not while this borrow lives.
-        unsafe {
-            let start = self.buffers.memory.add(usize::from(buffer) * RECEIVE_BUFFER_BYTES);
-            std::slice::from_raw_parts(start, length)
-        }
+        unsafe { std::slice::from_raw_parts(start, length) }
     }
 
     /// Gives a receive buffer back; the kernel sees it after the next `enter`.
     pub fn recycle(&mut self, buffer: u16) {
-        self.buffers.recycle(buffer);
+        if buffer < RECEIVE_BUFFERS {
+            self.usual_buffers.recycle(buffer);
+        } else {
+            self.long_buffers.recycle(buffer);
+        }
     }
 
     fn publish_buffers(&mut self) {
-        self.buffers.publish();
+        self.usual_buffers.publish();
+        self.long_buffers.publish();
     }
 }
 
 impl ReceiveBuffers {
-    fn new() -> io::Result<Self> {
-        let descriptors = map(usize::from(RECEIVE_BUFFERS) * size_of::<types::BufRingEntry>())?;
-        let memory = map(usize::from(RECEIVE_BUFFERS) * RECEIVE_BUFFER_BYTES)?;
-        Ok(Self { descriptors: descriptors.cast(), memory, tail: 0 })
+    /// So many buffers, a power of two.
+    fn new(first: u16, count: u16) -> io::Result<Self> {
+        let descriptors = map(usize::from(count) * size_of::<types::BufRingEntry>())?;
+        let memory = map(usize::from(count) * RECEIVE_BUFFER_BYTES)?;
+        Ok(Self { descriptors: descriptors.cast(), memory, tail: 0, first, count })
+    }
+
+    fn start_of(&self, buffer: u16) -> *mut u8 {
+        let place = buffer - self.first;
+        assert!(place < self.count);
+        // SAFETY: inside the mapping.
+        unsafe { self.memory.add(usize::from(place) * RECEIVE_BUFFER_BYTES) }
     }
 
     fn recycle(&mut self, buffer: u16) {
-        assert!(buffer < RECEIVE_BUFFERS);
-        let place = usize::from(self.tail & (RECEIVE_BUFFERS - 1));
+        let start = self.start_of(buffer);
+        let place = usize::from(self.tail & (self.count - 1));
         // SAFETY: `place` is inside the ring; the entry is ours until the tail passes it.
         let entry = unsafe { &mut *self.descriptors.add(place) };
-        // SAFETY: inside the mapping.
-        let start = unsafe { self.memory.add(usize::from(buffer) * RECEIVE_BUFFER_BYTES) };
         entry.set_addr(start as u64);
         entry.set_len(RECEIVE_BUFFER_BYTES as u32);
         entry.set_bid(buffer);

@@ -291,6 +291,60 @@ fn large_input_waits_for_a_look_once_the_credit_is_used_up() {
     assert_eq!(bench.lane.core.stats.looks_awaited, 1);
 }
 
+/// Writes as much of these bytes as the socket takes.
+fn fill(client: &mut UnixStream, bytes: &mut Vec<u8>) {
+    while !bytes.is_empty() {
+        match client.write(bytes) {
+            Ok(count) => drop(bytes.drain(..count)),
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn who_sends_little_is_served_while_others_send_more_than_there_are_buffers() {
+    /// More than the lane's buffers hold is in the sockets of so many.
+    const SENDERS: usize = 32;
+    /// One to be told that there is no buffer, one to receive, one to be answered, and one more.
+    const TURNS_A_PING: usize = 4;
+    const TURNS: usize = 200;
+    let mut bench = Bench::new(&[]);
+    // A turn takes what has come, however long that takes here.
+    bench.lane.budget_us = u64::MAX;
+    let mut senders: Vec<(UnixStream, Vec<u8>)> =
+        (0..SENDERS).map(|_| (bench.connect().1, Vec::new())).collect();
+    let (_, mut client) = bench.connect();
+    let (mut waited, mut longest, mut answered) = (None, 0, 0);
+    for turn in 0..TURNS {
+        for (number, (sender, bytes)) in senders.iter_mut().enumerate() {
+            if bytes.is_empty() {
+                *bytes = set_command(number);
+            }
+            fill(sender, bytes);
+        }
+        // Once they are known to bring what is long.
+        if turn > 10 && waited.is_none() {
+            client.write_all(b"PING\r\n").expect("a socket");
+            waited = Some(turn);
+        }
+        bench.turn();
+        let mut bytes = [0; 64];
+        if let (Ok(7), Some(since)) = (client.read(&mut bytes), waited) {
+            longest = longest.max(turn - since);
+            answered += 1;
+            waited = None;
+        }
+    }
+    assert!(bench.lane.core.stats.receive_buffers_exhausted > 0, "there were buffers for all");
+    assert!(
+        answered >= TURNS / 2 / TURNS_A_PING && longest <= TURNS_A_PING,
+        "{answered} answered within {longest} turns"
+    );
+}
+
 #[test]
 fn values_that_arrive_at_once_take_their_share_and_all_come_in() {
     const BUDGET: usize = 24 << 20;
