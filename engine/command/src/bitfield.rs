@@ -1,6 +1,6 @@
 //! BITFIELD: integers of 1 to 64 bits at any bit of a string, read, set and added to.
 
-use ringlane_store::{Key, NoticeClasses, Store};
+use ringlane_store::{Key, NoticeClasses, Store, bytes_to_patch};
 
 use crate::bitmap::field_offset;
 use crate::parse::{self, is};
@@ -106,7 +106,9 @@ pub fn bitfield(context: &mut Context<'_>) -> Result<(), CommandError> {
         return answer_reads(context, &fields);
     };
     let key = context.new_key(1)?;
-    let length = length_of(context.store.get(&key))?;
+    let value = context.store.get(&key);
+    let length = length_of(value)?;
+    context.limits.claim_kept(bytes_to_patch(value, last, 1))?;
     let mut changed = last >= length;
     if changed {
         context.store.set_range(&key, last, &[0])?;

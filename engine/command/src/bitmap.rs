@@ -1,7 +1,7 @@
 //! Strings as arrays of bits, the highest bit of a byte first: SETBIT, GETBIT, BITCOUNT, BITPOS.
 //! Combining whole strings is in `bitop`, integers of any width in `bitfield`.
 
-use ringlane_store::{Key, NoticeClasses, Store};
+use ringlane_store::{NoticeClasses, Value, bytes_to_patch};
 
 use crate::parse::{self, is};
 use crate::strings::with_bytes;
@@ -34,8 +34,8 @@ fn checked_offset(offset: i64, value_bytes_max: usize) -> Result<u64, CommandErr
 }
 
 /// The byte at an index and the string's length; zero beyond it and for a key that is not there.
-fn byte_at(store: &mut Store, key: &Key<'_>, index: usize) -> Result<(u8, usize), CommandError> {
-    store.get(key).map_or(Ok((0, 0)), |value| {
+fn byte_at(value: Option<Value<'_>>, index: usize) -> Result<(u8, usize), CommandError> {
+    value.map_or(Ok((0, 0)), |value| {
         with_bytes(value, |bytes| (bytes.get(index).copied().unwrap_or(0), bytes.len()))
     })
 }
@@ -49,11 +49,14 @@ pub fn setbit(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let key = context.new_key(1)?;
     let index = (offset >> 3) as usize;
-    let (byte, length) = byte_at(context.store, &key, index)?;
+    let value = context.store.get(&key);
+    let (byte, length) = byte_at(value, index)?;
+    let patched = bytes_to_patch(value, index, 1);
     let shift = 7 - (offset & 7);
     let before = byte >> shift & 1;
     // A bit that is there and is so already: nothing changes.
     if index >= length || before != bit {
+        context.limits.claim_kept(patched)?;
         let byte = byte & !(1 << shift) | bit << shift;
         context.store.set_range(&key, index, &[byte])?;
         context.notify(NoticeClasses::STRING, "setbit", &key);
@@ -66,7 +69,7 @@ pub fn setbit(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn getbit(context: &mut Context<'_>) -> Result<(), CommandError> {
     let offset = bit_offset(&context.args[2], context.limits.value_bytes_max)?;
     let key = context.key(1);
-    let (byte, _) = byte_at(context.store, &key, (offset >> 3) as usize)?;
+    let (byte, _) = byte_at(context.store.get(&key), (offset >> 3) as usize)?;
     context.reply.integer(i64::from(byte >> (7 - (offset & 7)) & 1));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Comparing before writing: the conditions of SET, DELEX and DELIFEQ, several keys under one condition
 //! (MSETEX), and the digests that stand for long values.
 
-use ringlane_store::{Key, NoticeClasses, Removal, Store};
+use ringlane_store::{Key, NoticeClasses, Removal};
 use twox_hash::XxHash3_64;
 
 use crate::options::{self, Condition, SetOptions};
@@ -19,10 +19,11 @@ fn digest_of(bytes: &[u8]) -> String {
 
 /// Whether the key is as the condition wants it. A value is compared only with a string.
 pub(crate) fn allows(
-    store: &mut Store,
+    context: &mut Context<'_>,
     key: &Key<'_>,
     condition: Condition<'_>,
 ) -> Result<bool, CommandError> {
+    let (store, limits) = (&mut *context.store, context.limits);
     let (expected, wanted) = match condition {
         Condition::Always => return Ok(true),
         Condition::Absent => return Ok(store.peek(key).is_none()),
@@ -32,6 +33,10 @@ pub(crate) fn allows(
     };
     let of_digest = matches!(condition, Condition::DigestEquals(_) | Condition::DigestDiffers(_));
     let Some(value) = store.get(key) else { return Ok(!wanted) };
+    // Texts of different lengths are told apart at once.
+    let length = value.text_len().unwrap_or(0);
+    let looks = if of_digest || length == expected.len() { length } else { 0 };
+    limits.claim_bytes(looks)?;
     with_bytes(value, |bytes| {
         if !of_digest {
             return Ok((bytes == expected) == wanted);
@@ -49,6 +54,7 @@ pub fn digest(context: &mut Context<'_>) -> Result<(), CommandError> {
     match context.store.get(&key) {
         None => context.reply.null(),
         Some(value) => {
+            context.limits.claim_bytes(value.text_len().unwrap_or(0))?;
             let digest = with_bytes(value, digest_of)?;
             context.reply.bulk(digest.as_bytes());
         }
@@ -93,8 +99,7 @@ pub fn delex_key_flags(args: Args<'_>) -> &'static str {
 /// Deletes the key if it is there and as the condition wants it; answers how many went.
 fn delete_if(context: &mut Context<'_>, condition: Condition<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
-    let deleted =
-        allows(context.store, &key, condition)? && context.store.remove(&key, Removal::Deleted);
+    let deleted = allows(context, &key, condition)? && context.store.remove(&key, Removal::Deleted);
     if deleted {
         context.notify(NoticeClasses::GENERIC, "del", &key);
     }
@@ -116,7 +121,7 @@ pub fn msetex(context: &mut Context<'_>) -> Result<(), CommandError> {
     let expiry = options::store_expiry(options.expiry, context.store.now(), "msetex")?;
     for index in (2..end).step_by(2) {
         let key = context.new_key(index)?;
-        if !allows(context.store, &key, options.condition)? {
+        if !allows(context, &key, options.condition)? {
             context.reply.integer(0);
             return Ok(());
         }

@@ -38,6 +38,12 @@ impl<'a> Args<'a> {
         self.slices.get(start..).unwrap_or_default()
     }
 
+    /// Bytes of all of them.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.slices.iter().map(|slice| slice.len()).sum()
+    }
+
     /// Those arguments that arrived in an allocation of their own.
     #[inline]
     pub fn blobs(&self) -> &'a [Bytes] {
@@ -100,6 +106,8 @@ pub struct HandlerLimits {
 
 /// Bytes of values that take about as long to copy or to look through as one element to visit.
 const BYTES_AN_ELEMENT: usize = 1024;
+/// The same of bytes that are kept, in memory that nobody has touched yet.
+const KEPT_BYTES_AN_ELEMENT: usize = 512;
 
 impl HandlerLimits {
     /// The same without a bound on what a command goes through.
@@ -140,6 +148,39 @@ impl HandlerLimits {
     #[inline]
     pub fn claim_bytes(&self, bytes: usize) -> Result<(), CommandError> {
         self.claim(bytes / BYTES_AN_ELEMENT)
+    }
+
+    /// The same for so many bytes that are copied to where they are kept.
+    ///
+    /// # Errors
+    /// As `claim`.
+    #[inline]
+    pub fn claim_kept(&self, bytes: usize) -> Result<(), CommandError> {
+        self.claim(bytes / KEPT_BYTES_AN_ELEMENT)
+    }
+
+    /// The same for so many visits to elements of a collection that takes `bytes`, whose lengths are
+    /// these: one among many short ones may be long. They are added up only where it matters.
+    ///
+    /// # Errors
+    /// As `claim`.
+    #[inline]
+    pub fn claim_each(
+        &self,
+        visits: usize,
+        bytes: usize,
+        lengths: impl IntoIterator<Item = usize>,
+    ) -> Result<(), CommandError> {
+        self.claim(visits)?;
+        if self.claim_bytes(bytes).is_ok() {
+            return Ok(());
+        }
+        let mut sum = 0_usize;
+        for length in lengths {
+            sum = sum.saturating_add(length);
+            self.claim_bytes(sum)?;
+        }
+        Ok(())
     }
 }
 

@@ -378,7 +378,10 @@ fn search(context: &mut Context<'_>, form: Form, may_store: bool) -> Result<(), 
     let key = context.key(form.key());
     let set = context.store.view::<SortedSet>(&key)?;
     let request = Request::parse(context.args, form, may_store, set)?;
-    context.limits.claim(set.map_or(0, |set| request.visits(set)).saturating_mul(VISITS))?;
+    if let Some(set) = set {
+        let visits = request.visits(set).saturating_mul(VISITS);
+        context.limits.claim_of(visits, (set.len(), set.bytes()))?;
+    }
     let found = set.map_or(Vec::new(), |set| request.find(set));
     let Some(to) = request.store_at else {
         request.write(context.reply, &found);

@@ -7,7 +7,7 @@ use ringlane_store::{Key, NoticeClasses};
 use crate::extended::Extended;
 use crate::keyspace::{ScanRequest, scan_cursor};
 use crate::parse::{self, is};
-use crate::set::{Count, is_few, random_count};
+use crate::set::{Count, Identity, is_few, random_count};
 use crate::{CommandError, Context, HandlerLimits, Reply};
 
 /// Bytes that a field takes beside its own and its value's, at most, about.
@@ -90,7 +90,11 @@ pub fn hsetnx(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn hget(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let view = context.store.view::<Hash>(&key)?;
-    write_or_null(context.reply, view.and_then(|hash| hash.get(&context.args[2])));
+    let value = view.and_then(|hash| hash.get(&context.args[2]));
+    if let Some(value) = value {
+        context.limits.claim_bytes(value.len())?;
+    }
+    write_or_null(context.reply, value);
     Ok(())
 }
 
@@ -99,6 +103,7 @@ pub fn hmget(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
     let view = context.store.view::<Hash>(&key)?;
     let fields = context.args.from(2);
+    claim_values(context.limits, view, fields)?;
     context.reply.array(fields.len());
     for field in fields {
         write_or_null(context.reply, view.and_then(|hash| hash.get(field)));
@@ -118,6 +123,17 @@ pub fn hgetall(context: &mut Context<'_>) -> Result<(), CommandError> {
         write_item(reply, value);
     }
     Ok(())
+}
+
+/// Asks for the time to answer the values of these fields.
+pub(crate) fn claim_values(
+    limits: HandlerLimits,
+    view: Option<HashView<'_>>,
+    fields: &[&[u8]],
+) -> Result<(), CommandError> {
+    let Some(hash) = view else { return Ok(()) };
+    let values = fields.iter().filter_map(|field| hash.get(field));
+    limits.claim_each(0, hash.bytes(), values.map(|value| value.len()))
 }
 
 /// Asks for the time to go through a hash.
@@ -252,8 +268,9 @@ pub fn hrandfield(context: &mut Context<'_>) -> Result<(), CommandError> {
     let mut dice = context.store.fork_dice();
     let Some(count) = context.args.get(2) else {
         let view = context.store.view::<Hash>(&key)?;
-        let found = view.and_then(|hash| hash.random(&mut dice));
-        write_or_null(context.reply, found.map(|(field, _)| field));
+        let found = view.and_then(|hash| hash.random(&mut dice)).map(|(field, _)| field);
+        context.limits.claim_bytes(found.map_or(0, |field| field.len()))?;
+        write_or_null(context.reply, found);
         return Ok(());
     };
     let count = random_count(count)?;
@@ -269,15 +286,29 @@ pub fn hrandfield(context: &mut Context<'_>) -> Result<(), CommandError> {
     let now = context.store.now();
     let view = context.store.view::<Hash>(&key)?;
     if let Some(hash) = view {
-        context.limits.claim_of(count.visits(hash.len()), (hash.len(), hash.bytes()))?;
+        context.limits.claim(count.visits(hash.len()))?;
     }
     let chosen = match (view, count) {
         (None, _) => Vec::new(),
         (Some(hash), Count::Picks(count)) => pick(hash, count, now, &mut dice),
         (Some(hash), Count::Different(count)) => choose(hash, count, &mut dice),
     };
+    claim_shown(context.limits, view, (&chosen, with_values))?;
     write_chosen(context.reply, &chosen, with_values);
     Ok(())
+}
+
+/// Asks for the time to answer these fields of a hash, with their values or without.
+fn claim_shown(
+    limits: HandlerLimits,
+    view: Option<HashView<'_>>,
+    (shown, with_values): (&[(Item<'_>, Item<'_>)], bool),
+) -> Result<(), CommandError> {
+    let length = |(field, value): &(Item<'_>, Item<'_>)| {
+        field.len() + if with_values { value.len() } else { 0 }
+    };
+    let lengths = shown.iter().map(length);
+    limits.claim_each(0, view.map_or(0, HashView::bytes), lengths)
 }
 
 /// So many fields, each of them anyone; none if there is none.
@@ -308,7 +339,7 @@ fn choose<'a>(
         let mut seen = std::collections::HashSet::with_capacity(count);
         while chosen.len() < count {
             let (field, value) = hash.random(dice).expect("there are more than are chosen");
-            if seen.insert(field.to_vec()) {
+            if seen.insert(Identity::of(field)) {
                 chosen.push((field, value));
             }
         }
@@ -348,13 +379,14 @@ pub fn hscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_fields(cursor, context.args.from(3))?;
-    context.limits.claim_of(request.count.min(hash.len()), (hash.len(), hash.bytes()))?;
+    context.limits.claim(request.count.min(hash.len()))?;
     let mut found = Vec::new();
     let next = hash.scan(request.cursor, request.count, &mut |field, value| {
         if request.wants_element(field) {
             found.push((field, value));
         }
     });
+    claim_shown(context.limits, Some(hash), (&found, !request.no_values))?;
     let reply = &mut *context.reply;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());

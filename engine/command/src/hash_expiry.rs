@@ -6,7 +6,7 @@ use ringlane_store::types::{Edit, Hash, HashView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::expiry::ExpireFlags;
-use crate::hash::{growth, notify_gone, write_or_null};
+use crate::hash::{claim_values, growth, notify_gone, write_or_null};
 use crate::options::{self, TimeUnit, absolute_time};
 use crate::parse::{self, is};
 use crate::{Args, CommandError, Context};
@@ -195,8 +195,9 @@ fn times(context: &mut Context<'_>, tell: fn(Millis, Millis) -> u64) -> Result<(
 /// `HGETDEL key FIELDS numfields field [field …]`
 pub fn hgetdel(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(1);
-    context.store.glance::<Hash>(&key)?;
+    let view = context.store.glance::<Hash>(&key)?;
     let fields = fields(context.args, 2, NO_POSITIVE)?;
+    claim_values(context.limits, view, fields)?;
     let reply = &mut *context.reply;
     reply.array(fields.len());
     // One after another: a field that is named twice is gone the second time.
@@ -220,6 +221,7 @@ fn write_values(
     fields: &[&[u8]],
 ) -> Result<(), CommandError> {
     let view = context.store.view::<Hash>(key)?;
+    claim_values(context.limits, view, fields)?;
     context.reply.array(fields.len());
     for field in fields {
         write_or_null(context.reply, view.and_then(|hash| hash.get(field)));
@@ -255,6 +257,7 @@ pub fn hgetex(context: &mut Context<'_>) -> Result<(), CommandError> {
         Wanted::At(at) => Some(at),
     };
     let past = expiry.is_some_and(|at| at <= now);
+    claim_values(context.limits, context.store.glance::<Hash>(&key)?, fields)?;
     let reply = &mut *context.reply;
     // Nothing is answered before there is room, and one after another: a field that is named twice is
     // gone the second time if its time is past.

@@ -141,7 +141,7 @@ fn pop(context: &mut Context<'_>, end: End, name: &'static str) -> Result<(), Co
         None => context.reply.null_array(),
         Some(_) if count == 0 => context.reply.array(0),
         Some(_) => {
-            claim_pop(context, &key, count)?;
+            claim_pop(context, &key, end, count)?;
             pop_several(context, &key, end, count)?;
         }
     }
@@ -160,10 +160,13 @@ pub(crate) fn pop_one(
     key: &Key<'_>,
     end: End,
 ) -> Result<(), CommandError> {
+    let limits = context.limits;
     let reply = &mut *context.reply;
-    let popped = context
-        .store
-        .edit::<List, _>(key, 0, |list| list.pop_with(end, |item| write_item(reply, item)))?;
+    let popped = context.store.edit::<List, _>(key, 0, |list| {
+        let first = || list.view().peek(end).map(|item| item.len());
+        limits.claim_each(1, list.view().bytes(), std::iter::once_with(first).flatten())?;
+        Ok::<_, CommandError>(list.pop_with(end, |item| write_item(reply, item)))
+    })??;
     match popped {
         Some(()) => notify_taken(context, key, end),
         None => context.reply.null(),
@@ -171,16 +174,20 @@ pub(crate) fn pop_one(
     Ok(())
 }
 
-/// Asks for the time to take so many elements of a list.
+/// Asks for the time to take so many elements from an end of a list.
 pub(crate) fn claim_pop(
     context: &mut Context<'_>,
     key: &Key<'_>,
+    end: End,
     count: usize,
 ) -> Result<(), CommandError> {
-    match peek(context.store, key)? {
-        Some(list) => context.limits.claim_of(count.min(list.len()), (list.len(), list.bytes())),
-        None => Ok(()),
-    }
+    let limits = context.limits;
+    let Some(list) = peek(context.store, key)? else { return Ok(()) };
+    let items = match end {
+        End::Front => list.range(0, count),
+        End::Back => list.range_rev(list.len().saturating_sub(1), count),
+    };
+    limits.claim_each(items.len(), list.bytes(), items.map(|item| item.len()))
 }
 
 /// Answers an array of up to `count` elements of a list that is there, those nearest to the end
@@ -246,9 +253,10 @@ pub fn lrange(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let (first, count) = resolve_range(start, end, list.len());
-    context.limits.claim_of(count, (list.len(), list.bytes()))?;
+    let items = list.range(first, count);
+    context.limits.claim_each(count, list.bytes(), items.clone().map(|item| item.len()))?;
     reply.array(count);
-    list.range(first, count).for_each(|item| write_item(reply, item));
+    items.for_each(|item| write_item(reply, item));
     Ok(())
 }
 
@@ -262,7 +270,10 @@ pub fn lindex(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let index = parse::integer(&context.args[2])?;
     match resolve_index(index, list.len()).and_then(|index| list.get(index)) {
-        Some(item) => write_item(reply, item),
+        Some(item) => {
+            context.limits.claim_bytes(item.len())?;
+            write_item(reply, item);
+        }
         None => reply.null(),
     }
     Ok(())

@@ -56,7 +56,12 @@ fn move_element(
     otherwise: Otherwise,
 ) -> Result<(), CommandError> {
     let (from, to) = (context.key(1), context.new_key(2)?);
+    let limits = context.limits;
     let element = peek(context.store, &from)?.and_then(|list| list.peek(ends.from));
+    if let Some(element) = element {
+        // It is taken, kept and answered.
+        limits.claim_kept(element.len().saturating_mul(2))?;
+    }
     let Some(element) = element.map(|item| item.to_vec()) else {
         return match otherwise {
             Otherwise::Answer => {
@@ -124,6 +129,7 @@ fn pop_first(context: &mut Context<'_>, end: End) -> Result<(), CommandError> {
     let Some(key) = first_of(context, TypeName::List, 1..last)? else {
         return wait(context, until);
     };
+    claim_pop(context, &key, end, 1)?;
     context.reply.array(2);
     context.reply.bulk(key.bytes);
     pop_one(context, &key, end)
@@ -156,7 +162,7 @@ fn pop_keyed(
     end: End,
     count: usize,
 ) -> Result<(), CommandError> {
-    claim_pop(context, key, count)?;
+    claim_pop(context, key, end, count)?;
     context.reply.array(2);
     context.reply.bulk(key.bytes);
     pop_several(context, key, end, count)

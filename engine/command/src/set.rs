@@ -129,38 +129,49 @@ pub fn spop(context: &mut Context<'_>) -> Result<(), CommandError> {
         [count] => positive(count, "ERR value is out of range, must be positive")?,
         [..] => return Err(CommandError::Syntax),
     };
-    let view = context.store.view::<Set>(&key)?;
-    let (length, bytes) = view.map_or((0, 0), |set| (set.len(), set.bytes()));
-    // What is taken one by one costs more than what is only read.
-    context.limits.claim_of(count.min(length).saturating_mul(2), (length, bytes))?;
-    if count >= length {
-        return pop_all(context, &key, length);
-    }
-    if count == 0 {
+    let mut dice = context.store.fork_dice();
+    let limits = context.limits;
+    let Some(set) = context.store.view::<Set>(&key)? else {
         context.reply.set(0);
         return Ok(());
+    };
+    let (length, bytes) = (set.len(), set.bytes());
+    if count >= length {
+        limits.claim_of(length, (length, bytes))?;
+        return pop_all(context, &key, length);
     }
-    let mut dice = context.store.fork_dice();
-    let reply = &mut *context.reply;
-    reply.set(count);
+    // What is taken one by one costs more than what is only read.
+    limits.claim(count.saturating_mul(2))?;
+    let chosen = choose(set, count, &mut dice);
+    limits.claim_each(0, bytes, chosen.iter().map(Item::len))?;
+    let chosen: Vec<Vec<u8>> = chosen.iter().map(Item::to_vec).collect();
+    context.reply.set(chosen.len());
+    if chosen.is_empty() {
+        return Ok(());
+    }
     context.store.edit::<Set, _>(&key, 0, |set| {
-        for _ in 0..count {
-            let member = set.pop(&mut dice).expect("there are more than are taken");
-            reply.bulk(&member);
+        for member in &chosen {
+            set.remove(member);
         }
     })?;
+    for member in &chosen {
+        context.reply.bulk(member);
+    }
     context.notify(NoticeClasses::SET, "spop", &key);
     Ok(())
 }
 
 fn pop_one(context: &mut Context<'_>, key: &Key<'_>) -> Result<(), CommandError> {
-    if context.store.view::<Set>(key)?.is_none() {
+    let mut dice = context.store.fork_dice();
+    let limits = context.limits;
+    let Some(member) = context.store.view::<Set>(key)?.and_then(|set| set.random(&mut dice)) else {
         context.reply.null();
         return Ok(());
-    }
-    let mut dice = context.store.fork_dice();
-    let popped = context.store.edit::<Set, _>(key, 0, |set| set.pop(&mut dice))?;
-    context.reply.bulk(&popped.expect("a set that is there has a member"));
+    };
+    limits.claim_bytes(member.len())?;
+    let member = member.to_vec();
+    context.store.edit::<Set, _>(key, 0, |set| set.remove(&member))?;
+    context.reply.bulk(&member);
     context.notify(NoticeClasses::SET, "spop", key);
     notify_gone(context, key);
     Ok(())
@@ -190,28 +201,31 @@ pub fn srandmember(context: &mut Context<'_>) -> Result<(), CommandError> {
     let mut dice = context.store.fork_dice();
     let view = context.store.view::<Set>(&key)?;
     if let (Some(set), Some(count)) = (view, count) {
-        context.limits.claim_of(count.visits(set.len()), (set.len(), set.bytes()))?;
+        context.limits.claim(count.visits(set.len()))?;
     }
     let reply = &mut *context.reply;
-    match (view, count) {
-        (None, None) => reply.null(),
-        (None, Some(_)) => reply.array(0),
-        (Some(set), None) => {
-            write_item(reply, set.random(&mut dice).expect("a set that is there has a member"));
+    let Some(set) = view else {
+        match count {
+            None => reply.null(),
+            Some(_) => reply.array(0),
         }
-        (Some(set), Some(Count::Picks(count))) => {
-            reply.array(count);
-            for _ in 0..count {
-                write_item(reply, set.random(&mut dice).expect("as above"));
-            }
+        return Ok(());
+    };
+    let mut pick = || set.random(&mut dice).expect("a set that is there has a member");
+    let chosen = match count {
+        None => {
+            let member = pick();
+            context.limits.claim_bytes(member.len())?;
+            write_item(reply, member);
+            return Ok(());
         }
-        (Some(set), Some(Count::Different(count))) => {
-            let chosen = choose(set, count, &mut dice);
-            reply.array(chosen.len());
-            for member in chosen {
-                write_item(reply, member);
-            }
-        }
+        Some(Count::Picks(count)) => (0..count).map(|_| pick()).collect(),
+        Some(Count::Different(count)) => choose(set, count, &mut dice),
+    };
+    context.limits.claim_each(0, set.bytes(), chosen.iter().map(Item::len))?;
+    reply.array(chosen.len());
+    for member in chosen {
+        write_item(reply, member);
     }
     Ok(())
 }
@@ -267,6 +281,22 @@ pub(crate) fn is_few(count: usize, length: usize) -> bool {
     length > 128 && count < length / 3
 }
 
+/// Tells elements of one collection apart by where they stand, however long they are.
+#[derive(PartialEq, Eq, Hash)]
+pub(crate) enum Identity {
+    Text(*const u8),
+    Integer(i64),
+}
+
+impl Identity {
+    pub(crate) fn of(item: Item<'_>) -> Self {
+        match item {
+            Item::Text(text) => Self::Text(text.as_ptr()),
+            Item::Integer(integer) => Self::Integer(integer),
+        }
+    }
+}
+
 /// Different members by chance.
 fn choose<'a>(set: SetView<'a>, count: usize, dice: &mut fastrand::Rng) -> Vec<Item<'a>> {
     if is_few(count, set.len()) {
@@ -274,7 +304,7 @@ fn choose<'a>(set: SetView<'a>, count: usize, dice: &mut fastrand::Rng) -> Vec<I
         let mut chosen = Vec::with_capacity(count);
         while chosen.len() < count {
             let member = set.random(dice).expect("there are more than are chosen");
-            if seen.insert(member.to_vec()) {
+            if seen.insert(Identity::of(member)) {
                 chosen.push(member);
             }
         }
@@ -297,13 +327,14 @@ pub fn sscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
-    context.limits.claim_of(request.count.min(set.len()), (set.len(), set.bytes()))?;
+    context.limits.claim(request.count.min(set.len()))?;
     let mut found = Vec::new();
     let next = set.scan(request.cursor, request.count, &mut |member| {
         if request.wants_element(member) {
             found.push(member);
         }
     });
+    context.limits.claim_each(0, set.bytes(), found.iter().map(Item::len))?;
     let reply = &mut *context.reply;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());

@@ -106,16 +106,26 @@ fn claim(
     sets: &[Option<SetView<'_>>],
 ) -> Result<(), CommandError> {
     let lens = || sets.iter().map(|set| set.map_or(0, SetView::len));
-    let visits = match operation {
-        Operation::Intersection => lens().min().unwrap_or(0).saturating_mul(sets.len()),
-        Operation::Union => lens().sum(),
+    let all =
+        || (lens().sum::<usize>(), sets.iter().flatten().map(|set| set.bytes()).sum::<usize>());
+    // Members and their bytes, which are hashed for each set that they are looked for in.
+    let for_each_set = |set: SetView<'_>| {
+        (set.len().saturating_mul(sets.len()), set.bytes().saturating_mul(sets.len()))
+    };
+    let (visits, bytes) = match operation {
+        Operation::Intersection => {
+            let smallest = sets.iter().copied().min_by_key(|set| set.map_or(0, SetView::len));
+            smallest.flatten().map_or((0, 0), for_each_set)
+        }
+        Operation::Union => all(),
         // Either each member of the first is looked for in the others, or these become one.
         Operation::Difference => match sets[0] {
-            None => 0,
-            Some(first) => lens().sum::<usize>().min(first.len().saturating_mul(sets.len())),
+            None => (0, 0),
+            Some(first) => for_each_set(first).min(all()),
         },
     };
-    limits.claim(visits.saturating_mul(2))
+    limits.claim(visits.saturating_mul(2))?;
+    limits.claim_bytes(bytes)
 }
 
 /// The members that are in all sets; None if there are none for sure.

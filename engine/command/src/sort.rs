@@ -165,12 +165,14 @@ fn run(context: &mut Context<'_>, writes: bool) -> Result<(), CommandError> {
 /// Asks for the time to go through all elements, twice as long as to answer them.
 fn claim(context: &mut Context<'_>, key: &Key<'_>) -> Result<(), CommandError> {
     let store = &*context.store;
-    let length = match (store.glance::<List>(key), store.glance::<Set>(key)) {
-        (Ok(list), _) => list.map_or(0, ListView::len),
-        (_, Ok(set)) => set.map_or(0, SetView::len),
-        (Err(_), Err(_)) => store.glance::<SortedSet>(key)?.map_or(0, SortedView::len),
+    let (length, bytes) = match (store.glance::<List>(key), store.glance::<Set>(key)) {
+        (Ok(list), _) => list.map_or((0, 0), |list| (list.len(), list.bytes())),
+        (_, Ok(set)) => set.map_or((0, 0), |set| (set.len(), set.bytes())),
+        (Err(_), Err(_)) => {
+            store.glance::<SortedSet>(key)?.map_or((0, 0), |set| (set.len(), set.bytes()))
+        }
     };
-    context.limits.claim(length.saturating_mul(2))
+    context.limits.claim_of(length.saturating_mul(2), (length, bytes))
 }
 
 /// What elements are ordered by.

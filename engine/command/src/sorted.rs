@@ -13,7 +13,7 @@ use crate::keyspace::{ScanRequest, scan_cursor};
 use crate::parse::is;
 use crate::score::{Span, score};
 use crate::set::{PICKS_MAX, random_count};
-use crate::{Args, CommandError, Context, Reply};
+use crate::{Args, CommandError, Context, HandlerLimits, Reply};
 
 /// Bytes that a member takes beside its own, at most, about: its score, its place in the table.
 const MEMBER_OVERHEAD: usize = 32;
@@ -250,6 +250,16 @@ fn write_score(reply: &mut dyn Reply, score: Option<f64>) {
     }
 }
 
+/// Asks for the time of so many visits to these members of the set.
+pub(crate) fn claim_members<'a>(
+    limits: HandlerLimits,
+    visits: usize,
+    set: SortedView<'_>,
+    members: impl Iterator<Item = (Item<'a>, f64)>,
+) -> Result<(), CommandError> {
+    limits.claim_each(visits, set.bytes(), members.map(|(member, _)| member.len()))
+}
+
 /// Members, with their scores or without.
 pub(crate) fn write_members<'a>(
     reply: &mut dyn Reply,
@@ -403,7 +413,10 @@ pub fn zrandmember(context: &mut Context<'_>) -> Result<(), CommandError> {
     let Some(count) = context.args.get(2) else {
         let view = context.store.view::<SortedSet>(&key)?;
         match view.and_then(|set| set.random(&mut dice)) {
-            Some((member, _)) => write_item(context.reply, member),
+            Some((member, _)) => {
+                context.limits.claim_bytes(member.len())?;
+                write_item(context.reply, member);
+            }
             None => context.reply.null(),
         }
         return Ok(());
@@ -423,9 +436,10 @@ pub fn zrandmember(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let visits = usize::try_from(count).map_or(usize::MAX, |count| count.min(set.len()));
     let visits = if count < 0 { count.unsigned_abs() as usize } else { visits };
-    context.limits.claim_of(visits.saturating_mul(2), (set.len(), set.bytes()))?;
+    context.limits.claim(visits.saturating_mul(2))?;
     let chosen = choose(set.len(), count, &mut dice);
     let at = |rank: usize| set.at(rank).expect("the rank is below the count");
+    claim_members(context.limits, 0, set, chosen.iter().map(|rank| at(*rank)))?;
     write_members(context.reply, chosen.into_iter().map(at), with_scores);
     Ok(())
 }
@@ -466,13 +480,14 @@ pub fn zscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
-    context.limits.claim_of(request.count.min(set.len()), (set.len(), set.bytes()))?;
+    context.limits.claim(request.count.min(set.len()))?;
     let mut found: Vec<(Item<'_>, f64)> = Vec::new();
     let next = set.scan(request.cursor, request.count, |member, score| {
         if request.wants_element(member) {
             found.push((member, score));
         }
     });
+    claim_members(context.limits, 0, set, found.iter().copied())?;
     let reply = &mut *context.reply;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());

@@ -99,6 +99,14 @@ impl<'a> Source<'a> {
         }
     }
 
+    fn bytes(self) -> usize {
+        match self {
+            Self::None => 0,
+            Self::Sorted(set) => set.bytes(),
+            Self::Plain(set) => set.bytes(),
+        }
+    }
+
     fn score(self, member: &[u8]) -> Option<f64> {
         match self {
             Self::None => None,
@@ -122,6 +130,7 @@ struct Input {
     key: usize,
     weight: f64,
     len: usize,
+    bytes: usize,
 }
 
 struct Request {
@@ -166,8 +175,9 @@ impl Request {
         let mut inputs = Vec::with_capacity(count);
         for at in first..first + count {
             let key = context.key(at);
-            let len = Source::of(context, &key)?.len();
-            inputs.push(Input { key: at, weight: 1.0, len });
+            let source = Source::of(context, &key)?;
+            let (len, bytes) = (source.len(), source.bytes());
+            inputs.push(Input { key: at, weight: 1.0, len, bytes });
         }
         let mut request = Self {
             operation,
@@ -187,13 +197,23 @@ impl Request {
 
     /// Asks for the time that it takes to go through the sets and to make the result.
     fn claim(&self, limits: HandlerLimits) -> Result<(), CommandError> {
-        let lens = || self.inputs.iter().map(|input| input.len);
-        let visits = match self.operation {
-            Operation::Union => lens().sum(),
-            Operation::Intersection => lens().min().unwrap_or(0).saturating_mul(self.inputs.len()),
-            Operation::Difference => self.inputs[0].len.saturating_mul(self.inputs.len()),
+        let for_each_input = |input: &Input| {
+            let times = self.inputs.len();
+            (input.len.saturating_mul(times), input.bytes.saturating_mul(times))
         };
-        limits.claim(visits.saturating_mul(VISITS_A_MEMBER))
+        let (visits, bytes) = match self.operation {
+            Operation::Union => self
+                .inputs
+                .iter()
+                .fold((0, 0), |(len, bytes), input| (len + input.len, bytes + input.bytes)),
+            Operation::Intersection => {
+                let smallest = self.inputs.iter().min_by_key(|input| input.len);
+                smallest.map_or((0, 0), for_each_input)
+            }
+            Operation::Difference => for_each_input(&self.inputs[0]),
+        };
+        limits.claim(visits.saturating_mul(VISITS_A_MEMBER))?;
+        limits.claim_bytes(bytes)
     }
 
     fn parse_options(&mut self, mut rest: &[&[u8]], answer: Answer) -> Result<(), CommandError> {

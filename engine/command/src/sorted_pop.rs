@@ -2,14 +2,14 @@
 //! command that finds nothing says so (`CommandError::Blocked`) where waiting is allowed; whoever
 //! holds the connection does the waiting and runs it again.
 
-use ringlane_store::types::{SortedSet, SortedView};
+use ringlane_store::types::SortedSet;
 use ringlane_store::{End, Key, NoticeClasses, TypeName};
 
 use crate::hash::notify_gone;
 use crate::list::positive;
 use crate::parse::is;
 use crate::several::{Mpop, first_of, timeout, wait};
-use crate::sorted::{Scored, VISITS_A_MEMBER};
+use crate::sorted::{Scored, VISITS_A_MEMBER, claim_members};
 use crate::{CommandError, Context, Reply};
 
 /// Takes up to `count` members from one end, and says so.
@@ -19,8 +19,14 @@ fn take(
     end: End,
     count: usize,
 ) -> Result<Vec<Scored>, CommandError> {
-    let length = context.store.glance::<SortedSet>(key)?.map_or(0, SortedView::len);
-    context.limits.claim(count.min(length).saturating_mul(VISITS_A_MEMBER))?;
+    if let Some(set) = context.store.glance::<SortedSet>(key)? {
+        let members = match end {
+            End::Front => set.range(0, count),
+            End::Back => set.range_rev(set.len().saturating_sub(1), count),
+        };
+        let visits = members.len().saturating_mul(VISITS_A_MEMBER);
+        claim_members(context.limits, visits, set, members)?;
+    }
     let taken: Vec<Scored> = context.store.edit::<SortedSet, _>(key, 0, |set| {
         std::iter::from_fn(|| set.pop(end)).take(count).collect()
     })?;

@@ -9,7 +9,7 @@ use ringlane_store::types::{SortedIter, SortedSet, SortedView};
 use crate::hash::notify_gone;
 use crate::parse::{self, is};
 use crate::score::Span;
-use crate::sorted::{VISITS_A_MEMBER, store_members, write_members};
+use crate::sorted::{VISITS_A_MEMBER, claim_members, store_members, write_members};
 use crate::{Args, CommandError, Context};
 
 /// By what a range is meant.
@@ -143,7 +143,7 @@ fn answer(context: &mut Context<'_>, form: Form) -> Result<(), CommandError> {
         None => context.reply.array(0),
         Some(set) => {
             let members = request.select(set);
-            context.limits.claim_of(members.len(), (set.len(), set.bytes()))?;
+            claim_members(context.limits, members.len(), set, members.clone())?;
             write_members(context.reply, members, request.with_scores);
         }
     }
@@ -189,7 +189,8 @@ pub fn zrangestore(context: &mut Context<'_>) -> Result<(), CommandError> {
         None => Vec::new(),
         Some(set) => {
             let members = request.select(set);
-            context.limits.claim(members.len().saturating_mul(VISITS_A_MEMBER))?;
+            let visits = members.len().saturating_mul(VISITS_A_MEMBER);
+            claim_members(context.limits, visits, set, members.clone())?;
             members.map(|(member, score)| (member.to_vec(), score)).collect()
         }
     };
@@ -223,8 +224,11 @@ fn remove(
     ranks: impl Fn(SortedView<'_>) -> Range<usize>,
 ) -> Result<(), CommandError> {
     let key = context.key(1);
-    let doomed = context.store.glance::<SortedSet>(&key)?.map_or(0, |set| ranks(set).len());
-    context.limits.claim(doomed.saturating_mul(VISITS_A_MEMBER))?;
+    if let Some(set) = context.store.glance::<SortedSet>(&key)? {
+        let doomed = ranks(set);
+        let visits = doomed.len().saturating_mul(VISITS_A_MEMBER);
+        claim_members(context.limits, visits, set, set.range(doomed.start, doomed.len()))?;
+    }
     let removed = context.store.edit::<SortedSet, _>(&key, 0, |set| {
         let ranks = ranks(set.view());
         for _ in ranks.clone() {

@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use ringlane_base::Database;
 
-use crate::{Args, CommandError, Context, parse};
+use crate::{Args, CommandError, Context, HandlerLimits, parse};
 
 /// How many arguments, the name included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -301,10 +301,19 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
-    /// Whether so many arguments that going through them takes long may send it aside, before its
-    /// handler has looked: to a store that holds its keys and nothing else, without an interpreter,
+    /// Whether what it is given is so much that it goes aside before its handler has looked: whatever
+    /// it does with very many arguments, or with long ones, it takes its time. Strings are kept as
+    /// they came; their handlers ask for time themselves where they do more.
+    #[inline]
+    pub fn is_given_much(&self, args: Args<'_>, limits: HandlerLimits) -> bool {
+        let many = args.len() > limits.elements_at_once_max;
+        let long = self.group != Group::String && limits.claim_kept(args.bytes()).is_err();
+        (many || long) && self.may_be_given_much()
+    }
+
+    /// Whether its arguments may send it aside before its handler has looked: to a store that holds its keys and nothing else, without an interpreter,
     /// where nobody waits. Commands on keys of whatever type take few (and SORT may read others).
-    pub fn may_have_many_arguments(&self) -> bool {
+    fn may_be_given_much(&self) -> bool {
         matches!(self.run, Run::Store(_))
             && self.keys != Keys::None
             && !self.flags.contains(Flags::BLOCKING)

@@ -244,17 +244,24 @@ fn range(context: &mut Context<'_>, backward: bool) -> Result<(), CommandError> 
 pub(crate) fn claim_entries<'a>(
     limits: HandlerLimits,
     stream: StreamView<'_>,
-    (entries, count): (impl Iterator<Item = StreamEntry<'a>>, usize),
+    (entries, count): (impl Iterator<Item = StreamEntry<'a>> + Clone, usize),
 ) -> Result<(), CommandError> {
-    let claim = |found: usize| {
-        let visits = found.saturating_mul(VISITS_AN_ENTRY);
-        limits.claim_of(visits, (stream.len(), stream.bytes()))
-    };
-    if claim(stream.len().min(count)).is_ok() {
-        return Ok(());
+    let claim = |found: usize| limits.claim(found.saturating_mul(VISITS_AN_ENTRY));
+    if claim(stream.len().min(count)).is_err() {
+        let most = limits.elements_at_once_max.saturating_add(1);
+        claim(entries.clone().take(count.min(most)).count())?;
     }
-    let most = limits.elements_at_once_max.saturating_add(1);
-    claim(entries.take(count.min(most)).count())
+    claim_bytes_of(limits, stream, entries.take(count))
+}
+
+/// Asks for the time to answer the bytes of these entries of the stream.
+pub(crate) fn claim_bytes_of<'a>(
+    limits: HandlerLimits,
+    stream: StreamView<'_>,
+    entries: impl Iterator<Item = StreamEntry<'a>>,
+) -> Result<(), CommandError> {
+    let parts = entries.flat_map(StreamEntry::fields);
+    limits.claim_each(0, stream.bytes(), parts.map(|(name, value)| name.len() + value.len()))
 }
 
 /// An array of at most so many of the entries; how many.

@@ -1,11 +1,11 @@
 //! Taking over what another consumer has pending: XCLAIM, XAUTOCLAIM.
 
 use ringlane_base::Millis;
-use ringlane_store::types::{Delivery, Stream, StreamId};
+use ringlane_store::types::{Delivery, Pending, Stream, StreamId};
 use ringlane_store::{Edit, Key, NoticeClasses};
 
 use crate::parse::{self, is};
-use crate::stream::{id, interval_start, write_entry, write_id};
+use crate::stream::{claim_bytes_of, id, interval_start, write_entry, write_id};
 use crate::stream_group::{find_group, no_key_or_group};
 use crate::{Args, CommandError, Context, Reply};
 
@@ -146,6 +146,10 @@ pub fn xclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
     let arguments = context.args.from(5);
     let ids: Vec<StreamId> = arguments.iter().map_while(|text| id(text).ok()).collect();
     let options = Options::parse(&arguments[ids.len()..], context.store.now())?;
+    if let (Some(stream), false) = (context.store.glance::<Stream>(&key)?, options.just_id) {
+        let entries = ids.iter().filter_map(|id| stream.get(*id));
+        claim_bytes_of(context.limits, stream, entries)?;
+    }
     let reply = &mut *context.reply;
     let new = context.store.edit::<Stream, _>(&key, 0, |stream| {
         let group = stream.view().group(claimant.group).expect("it was found before");
@@ -266,13 +270,20 @@ pub fn xautoclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
     let start = interval_start(context.args.from(5)[0])?;
     let (count, just_id) = auto_options(context.args.from(6))?;
     let key = context.key(1);
-    let Some((_, group)) = find_group(context, &key, claimant.group)? else {
+    let (limits, now) = (context.limits, context.store.now());
+    let Some((stream, group)) = find_group(context, &key, claimant.group)? else {
         return Err(no_key_or_group(&key, claimant.group));
     };
     let most = usize::try_from(count).unwrap_or(usize::MAX);
     let answered = group.pending_len().min(most).saturating_mul(VISITS_A_CLAIM);
     let looks = group.pending_len().min(most.saturating_mul(ATTEMPTS_PER_ENTRY as usize));
-    context.limits.claim(answered.saturating_add(looks / LOOKS_A_VISIT))?;
+    limits.claim(answered.saturating_add(looks / LOOKS_A_VISIT))?;
+    if !just_id {
+        let pending = group.pending_range(start, StreamId::MAX).take(looks);
+        let idle = |given: &Pending| now.since(given.delivered_at) >= claimant.idle_ms;
+        let claimed = pending.filter(|(.., given)| idle(given)).take(most);
+        claim_bytes_of(limits, stream, claimed.filter_map(|(id, ..)| stream.get(id)))?;
+    }
     let reply = &mut *context.reply;
     let new = context.store.edit::<Stream, _>(&key, 0, |stream| {
         let new = claimant.enter(stream);

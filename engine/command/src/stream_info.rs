@@ -4,7 +4,7 @@ use ringlane_base::Millis;
 use ringlane_store::types::{Consumer, Group, Stream, StreamId, StreamView};
 
 use crate::parse::{self, is};
-use crate::stream::{VISITS_AN_ENTRY, write_entries, write_entry, write_id};
+use crate::stream::{VISITS_AN_ENTRY, claim_bytes_of, write_entries, write_entry, write_id};
 use crate::stream_group::{bad_subcommand, no_group};
 use crate::{CommandError, Context, Reply};
 
@@ -53,6 +53,9 @@ pub fn stream(context: &mut Context<'_>) -> Result<(), CommandError> {
         let visits =
             pending.sum::<usize>() + stream.len().min(count).saturating_mul(VISITS_AN_ENTRY);
         context.limits.claim_of(visits, (stream.len(), stream.bytes()))?;
+    } else {
+        let ends = [stream.first(), stream.last()];
+        claim_bytes_of(context.limits, stream, ends.into_iter().flatten())?;
     }
     let reply = &mut *context.reply;
     reply.map(if full.is_some() { 9 } else { 10 });

@@ -6,7 +6,8 @@ use ringlane_store::{Key, NoticeClasses};
 
 use crate::parse::{self, is};
 use crate::stream::{
-    VISITS_AN_ENTRY, claim_entries, id, write_entries, write_entry, write_entry_parts, write_id,
+    VISITS_AN_ENTRY, claim_bytes_of, claim_entries, id, write_entries, write_entry,
+    write_entry_parts, write_id,
 };
 use crate::{Args, CommandError, Context, Reply, Wait, Waiting};
 
@@ -248,15 +249,23 @@ pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
                 if options.claim.is_some() {
                     let pending = known.pending_len().min(limit(options.count));
                     context.limits.claim(pending.saturating_mul(VISITS_AN_ENTRY))?;
+                    let pending = known.pending_by_age().take(limit(options.count));
+                    let entries = pending.filter_map(|(id, _)| stream.get(id));
+                    claim_bytes_of(context.limits, stream, entries)?;
                 }
                 let start = known.last.next().unwrap_or(StreamId::MAX);
                 let entries = stream.range(start, StreamId::MAX);
                 claim_entries(context.limits, stream, (entries, limit(options.count)))?;
             }
-            From::After(_) => {
+            From::After(after) => {
                 let pending = known.consumer(consumer).map_or(0, Consumer::pending_len);
                 let visits = pending.min(limit(options.count)).saturating_mul(VISITS_AN_ENTRY);
-                context.limits.claim_of(visits, (stream.len(), stream.bytes()))?;
+                context.limits.claim(visits)?;
+                let start = after.next().unwrap_or(StreamId::MAX);
+                let pending = known.pending_of_consumer(consumer, start, StreamId::MAX);
+                let entries =
+                    pending.take(limit(options.count)).filter_map(|(id, _)| stream.get(id));
+                claim_bytes_of(context.limits, stream, entries)?;
             }
         }
         let fresh = stream.last().is_some_and(|top| top.id > known.last);

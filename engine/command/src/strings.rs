@@ -1,6 +1,8 @@
 //! Strings: reading, writing, replacing. Counting is in `counter`, comparing in `lcs`.
 
-use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Value};
+use ringlane_store::{
+    Expiry, Key, NewValue, NoticeClasses, OwnedValue, Removal, Value, bytes_to_patch,
+};
 
 use crate::conditional::allows;
 use crate::options::{self, ExpiryOption, SetOptions, TimeUnit};
@@ -235,7 +237,7 @@ fn set_with_options(
     let options = SetOptions::parse(context.args)?;
     let expiry = options::store_expiry(options.expiry, context.store.now(), "set")?;
     let before = if options.get { owned_string(context.store.get(key))? } else { None };
-    let allowed = allows(context.store, key, options.condition)?;
+    let allowed = allows(context, key, options.condition)?;
     if allowed {
         put(context, key, value, expiry)?;
     }
@@ -316,9 +318,14 @@ fn set_pairs(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn append(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.new_key(1)?;
     let suffix = context.args.get(2).expect("arity was checked");
-    let length = length_of(context.store.peek(&key))?;
-    if length.saturating_add(suffix.len()) > context.limits.value_bytes_max {
+    let limits = context.limits;
+    let value = context.store.peek(&key);
+    let length = length_of(value)?;
+    if length.saturating_add(suffix.len()) > limits.value_bytes_max {
         return Err(CommandError::StringTooLong);
+    }
+    if value.is_some() {
+        limits.claim_kept(bytes_to_patch(value, length, suffix.len()))?;
     }
     let length = length + suffix.len();
     if context.store.contains(&key) {
@@ -343,10 +350,13 @@ pub fn setrange(context: &mut Context<'_>) -> Result<(), CommandError> {
         context.reply.integer(length as i64);
         return Ok(());
     }
-    length_of(context.store.peek(&key))?;
-    if offset.saturating_add(patch.len()) > context.limits.value_bytes_max {
+    let limits = context.limits;
+    let value = context.store.peek(&key);
+    length_of(value)?;
+    if offset.saturating_add(patch.len()) > limits.value_bytes_max {
         return Err(CommandError::StringTooLong);
     }
+    limits.claim_kept(bytes_to_patch(value, offset, patch.len()))?;
     let length = context.store.set_range(&key, offset, patch)?;
     context.notify(NoticeClasses::STRING, "setrange", &key);
     context.reply.integer(length as i64);

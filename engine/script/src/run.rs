@@ -204,10 +204,8 @@ impl Run<'_> {
     ) -> Result<(), CommandError> {
         let key_by_key = matches!(spec.merge, Merge::Ordered | Merge::Sum);
         let (database, mut limits) = (self.state.database, self.limits);
-        // Whatever it does with so many, it takes its time.
-        if args.len() > limits.elements_at_once_max
-            && (key_by_key || spec.may_have_many_arguments())
-        {
+        let many_keys = key_by_key && args.len() > limits.elements_at_once_max;
+        if many_keys || (!key_by_key && spec.is_given_much(args, limits)) {
             return Err(CommandError::Aside);
         }
         if key_by_key {

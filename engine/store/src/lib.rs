@@ -44,6 +44,7 @@ pub use prefetch::{Glance, TRACE_STEPS, Trace};
 pub use scan::{cursor_at, cursor_slot};
 pub use stats::Stats;
 pub use store::Store;
+pub use strings::bytes_to_patch;
 pub use types::{
     Body, BodyView, Change, Collection, CollectionType, Edit, End, PACKED_BYTES_MAX, PackLimits,
 };

@@ -61,6 +61,20 @@ impl Patch<'_> {
     }
 }
 
+/// How many bytes are copied or filled with zeros when so many are written at an offset of this value,
+/// what is written included: what `Store::set_range` and `append` do for it, in proportion to time.
+pub fn bytes_to_patch(value: Option<Value<'_>>, offset: usize, bytes: usize) -> usize {
+    let Some(Value::Blob(blob)) = value else { return bytes };
+    let gap = offset.saturating_sub(blob.len());
+    bytes + if moves(blob, gap) { blob.len() } else { gap }
+}
+
+/// Whether a patch with such a gap before it copies the value into a new allocation. A gap in new
+/// memory costs nothing, but what was there must be copied.
+fn moves(blob: &Bytes, gap: usize) -> bool {
+    gap > blob.len() || !blob.is_unique()
+}
+
 impl Store {
     /// Adds the bytes at the end of the value, or creates it; returns the new length. A long value
     /// keeps spare room, so that many small appends cost what they add.
@@ -171,9 +185,8 @@ impl Store {
         let handle = handle_at(&mut self.slots, found);
         let (bytes, old_charge) = entry::take_outside(&self.slab, handle).expect("it is outside");
         let mut charged = old_charge;
-        // A gap in new memory costs nothing, but what was there must be copied.
         let gap = patch.offset.saturating_sub(bytes.len());
-        let text = if gap > bytes.len() || !bytes.is_unique() {
+        let text = if moves(&bytes, gap) {
             let text = patch.onto(&bytes);
             charged = charge_of(text.capacity());
             text

@@ -125,13 +125,7 @@ pub fn run_here(
             RespReply::new(out, manner.version).integer_line(sum.total);
             Ran::Fine
         }
-        // Whatever it does with so many arguments, it takes its time.
-        Merge::Single | Merge::Together
-            if args.len() > manner.limits.elements_at_once_max
-                && spec.may_have_many_arguments() =>
-        {
-            Ran::Aside
-        }
+        Merge::Single | Merge::Together if spec.is_given_much(args, manner.limits) => Ran::Aside,
         Merge::Single
         | Merge::Together
         | Merge::SpreadSum

@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod long;
 mod million;
 
 use support::{Client, Running, encode};
