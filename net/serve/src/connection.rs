@@ -121,6 +121,8 @@ pub struct Connection {
     pub held_back: bool,
     /// Bytes of it wait in the ring's buffers until the lane's `gate` opens.
     pub set_aside: bool,
+    /// Receives in a row that did not fill a buffer.
+    pub calm_receives: u8,
     /// Bytes that its input was last counted to take.
     pub arriving: usize,
     /// What its buffers were last counted to take.
@@ -184,6 +186,7 @@ impl Connection {
             receiving: false,
             paused: false,
             held_back: false,
+            calm_receives: 0,
             set_aside: false,
             arriving: 0,
             counted: Footprint::default(),

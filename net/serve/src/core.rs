@@ -284,7 +284,7 @@ impl Core {
             self.client_memory.set_limit(usize::MAX);
             None
         };
-        let tight = self.intake.is_tight() || self.gate.is_closed();
+        let tight = self.intake.is_tight() || self.gate.is_closed() || self.is_crowded();
         self.limits.blob_reserve_bytes = if tight { BLOB_BYTES_MIN } else { BLOB_RESERVE_BYTES };
         self.store.set_settling(self.shared.settling.load(Ordering::Relaxed));
         let limits = ringlane_store::Limits { bytes_max, entries_max: None, policy };

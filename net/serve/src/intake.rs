@@ -20,6 +20,8 @@ const TURN_MS_MAX: u64 = 2000;
 /// What a connection that goes on brings before it can be held back again: what the kernel takes from
 /// a socket at once, 32 buffers.
 const NEXT_BYTES: usize = 32 * RECEIVE_BUFFER_BYTES;
+/// After so many receives in a row that did not fill a buffer a connection is trusted to bring little.
+const CALM_RECEIVES: u8 = 16;
 
 /// A connection with so many bytes of an unfinished command is one that brings what is long.
 const LONG_BYTES_MIN: usize = 64 << 10;
@@ -129,16 +131,39 @@ impl Core {
         self.intake.answered(connection.forwarded);
     }
 
-    /// Reads from a connection: as it comes, or one buffer while room is short.
+    /// Whether all connections of the lane could at once bring more than may arrive.
+    pub fn is_crowded(&self) -> bool {
+        self.connections.len().saturating_mul(NEXT_BYTES) > self.intake.limit
+    }
+
+    /// Reads from a connection: as it comes, or one buffer while room is short; where it might become
+    /// short before anybody can hold them back, also from those that have brought much.
     pub fn receive(&mut self, id: ConnectionId, ring: &mut Ring) {
+        let crowded = self.is_crowded();
         let Some(connection) = self.connections.get(id) else { return };
         let socket = connection.socket();
         let is_long = connection.arriving >= LONG_BYTES_MIN;
         let brings = if is_long { Brings::Long } else { Brings::Usual };
-        if self.intake.is_tight() || self.client_memory.is_over() {
+        let might_be_much = crowded && connection.calm_receives < CALM_RECEIVES;
+        if might_be_much || self.intake.is_tight() || self.client_memory.is_over() {
             ring.receive_one(id, socket, brings);
         } else {
             ring.receive(id, socket, brings);
+        }
+    }
+
+    /// A connection has brought so many bytes, and goes on if `more`: not as it comes, where it has
+    /// brought little so far and others might do the same.
+    #[inline]
+    pub fn note_received(&mut self, id: ConnectionId, length: usize, more: bool, ring: &mut Ring) {
+        let Some(connection) = self.connections.get(id) else { return };
+        if length < RECEIVE_BUFFER_BYTES {
+            connection.calm_receives = connection.calm_receives.saturating_add(1);
+            return;
+        }
+        let was_calm = std::mem::take(&mut connection.calm_receives) >= CALM_RECEIVES;
+        if was_calm && more && self.is_crowded() {
+            ring.cancel_receive(id);
         }
     }
 

@@ -338,6 +338,7 @@ impl Lane {
                 let turn = self.core.stats.turns;
                 connection.received_turn = turn;
                 self.arrivals.push_back(Arrival { connection: id, buffer, length, turn });
+                self.core.note_received(id, length, completion.more, &mut self.ring);
             }
             (result, buffer) => {
                 if let Some(buffer) = buffer {

@@ -225,6 +225,51 @@ fn while_room_is_short_a_connection_brings_a_buffer_at_a_time() {
     assert_eq!(bring(&mut bench, &bytes), 1);
 }
 
+#[test]
+fn where_all_could_bring_too_much_at_once_only_who_brings_little_is_read_as_it_comes() {
+    const MUCH: usize = 10 * RECEIVE_BUFFER_BYTES;
+    let mut bench = Bench::new(&[("maxmemory", "1gb")]);
+    // What two connections can bring at once: no room for that of a third.
+    let budget = 4 * 2 * 32 * RECEIVE_BUFFER_BYTES;
+    bench.lane.core.shared.lines[0].budget.store(budget, Ordering::Relaxed);
+    bench.turn();
+    let bytes = set_command(1);
+    let of = |bench: &Bench, id| {
+        bench.lane.arrivals.iter().filter(|arrival| arrival.connection == id).count()
+    };
+    let brings = |bench: &mut Bench, (id, client): &mut (ConnectionId, UnixStream)| {
+        client.write_all(&bytes[..MUCH]).expect("a socket's buffer has room");
+        bench.only_reap();
+        let at_once = of(bench, *id);
+        while !bench.lane.arrivals.is_empty() {
+            bench.turn();
+        }
+        at_once
+    };
+    let mut first = bench.connect();
+    assert!(brings(&mut bench, &mut first) > 1, "there is room for all of it");
+    let mut calm = bench.connect();
+    let mut new = [bench.connect(), bench.connect()];
+    for _ in 0..20 {
+        calm.1.write_all(b"PING\r\n").expect("a socket");
+        bench.read(&mut calm.1, b"+PONG\r\n");
+    }
+    assert_eq!(brings(&mut bench, &mut new[1]), 1, "nobody knows it yet");
+    assert!(brings(&mut bench, &mut calm) > 1, "it has brought little so far");
+    let (mut rest, mut most) = (&bytes[MUCH..], 0);
+    while !rest.is_empty() {
+        match calm.1.write(rest) {
+            Ok(count) => rest = &rest[count..],
+            Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+        }
+        bench.only_reap();
+        most = most.max(of(&bench, calm.0));
+        bench.turn();
+    }
+    assert_eq!(most, 1, "it has brought much since");
+    bench.read(&mut calm.1, b"+OK\r\n");
+}
+
 /// Has the lane seem to have taken so many bytes since the last look.
 fn has_taken(bench: &Bench, bytes: usize) {
     let taken = ringlane_store::thread_taken();
