@@ -338,8 +338,11 @@ impl Run {
 
     /// Scans a database while it changes: what was there throughout must be seen.
     fn scan(&mut self, database: Database) {
-        let of = |((number, key), _): (&(u8, Vec<u8>), &Held)| {
-            (*number == database.0).then(|| key.clone())
+        let now = self.now;
+        // What is due is gone, and may come again.
+        let lives = |held: &Held| held.expiry.is_none_or(|at| at > now);
+        let of = |((number, key), held): (&(u8, Vec<u8>), &Held)| {
+            (*number == database.0 && lives(held)).then(|| key.clone())
         };
         let mut throughout: BTreeSet<Vec<u8>> = self.model.iter().filter_map(of).collect();
         let mut seen = BTreeSet::new();
@@ -361,6 +364,8 @@ impl Run {
                         let _ = self.store.set(&key, NewValue::Text(b"v"), Expiry::Keep);
                     } else {
                         self.store.remove(&key, Removal::Deleted);
+                        // Whether or not it comes again.
+                        throughout.remove(&bytes);
                     }
                 }
                 self.follow();
@@ -368,10 +373,8 @@ impl Run {
             }
         }
         self.follow();
-        let now = self.now;
         for key in throughout {
-            let held = self.held(database, &key);
-            let there = held.is_some_and(|held| held.expiry.is_none_or(|at| at > now));
+            let there = self.held(database, &key).is_some_and(lives);
             assert!(!there || seen.contains(&key), "a key was missed: {:?}", self.world);
         }
     }
@@ -399,7 +402,7 @@ fn rehashed(replica: &Store, effect: OwnedEffect) -> OwnedEffect {
 
 fn operations(share: u64) -> u64 {
     let all = std::env::var("RINGLANE_MODEL_OPERATIONS").ok().and_then(|text| text.parse().ok());
-    all.unwrap_or(300_000) / share
+    all.unwrap_or(3_000_000) / share
 }
 
 fn run(world: World, operations: u64) -> Run {
