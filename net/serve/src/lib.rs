@@ -55,4 +55,4 @@ mod web_guard;
 
 pub use admin::process::{Allocator, AllocatorUsage, set_allocator};
 pub use controller::{resident_bytes, warn_if_too_small};
-pub use server::{Server, StartError, Stopper, start};
+pub use server::{Server, StartError, Stopper, start, start_with_hash_seed};

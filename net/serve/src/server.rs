@@ -145,11 +145,22 @@ impl Stopper {
 /// # Errors
 /// See `StartError`; nothing listens and no lane runs then.
 pub fn start(settings: &Arc<Settings>) -> Result<Server, StartError> {
+    start_with_hash_seed(settings, HashSeed(fastrand::u64(..)))
+}
+
+/// The same with a seed of the caller's for the hash of keys, which others may know.
+///
+/// # Errors
+/// As `start`.
+pub fn start_with_hash_seed(
+    settings: &Arc<Settings>,
+    hash_seed: HashSeed,
+) -> Result<Server, StartError> {
     // Before any executor: glommio panics where io_uring is forbidden.
     io_uring::IoUring::new(2).map_err(StartError::Ring)?;
     let start = settings.start();
     let (front, lane_doors) = open_doors(&start)?;
-    let shared = Arc::new(new_shared(&start, &front, &lane_doors));
+    let shared = Arc::new(new_shared(&start, hash_seed, &front, &lane_doors));
     let mut boxes = mailboxes(start.lanes);
     let mut handles = Vec::new();
     let helper = Helper::start(Arc::clone(&shared), Arc::clone(settings))
@@ -277,7 +288,12 @@ fn open_doors(start: &StartSettings) -> Result<(Vec<Listener>, Vec<Vec<Listener>
     Ok((front, lanes))
 }
 
-fn new_shared(start: &StartSettings, front: &[Listener], lanes: &[Vec<Listener>]) -> Shared {
+fn new_shared(
+    start: &StartSettings,
+    hash_seed: HashSeed,
+    front: &[Listener],
+    lanes: &[Vec<Listener>],
+) -> Shared {
     let port_of = |doors: &[Listener]| doors.first().map_or(0, |door| door.address.port());
     let hex = || -> String {
         (0..40).map(|_| char::from_digit(fastrand::u32(..16), 16).expect("below 16")).collect()
@@ -285,7 +301,7 @@ fn new_shared(start: &StartSettings, front: &[Listener], lanes: &[Vec<Listener>]
     Shared::new(
         (0..start.lanes).map(|_| hex()).collect(),
         hex(),
-        HashSeed(fastrand::u64(..)),
+        hash_seed,
         clock::now().0,
         port_of(front),
         lanes.iter().map(|doors| port_of(doors)).collect(),

@@ -5,7 +5,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ringlane_serve::{Server, Stopper};
+use ringlane_base::HashSeed;
+use ringlane_serve::{Server, StartError, Stopper};
 use ringlane_settings::{Machine, Settings, Sources};
 #[allow(unused_imports, reason = "each test file uses its own part of it")]
 pub use ringlane_testing::{Client, encode};
@@ -25,6 +26,13 @@ impl Running {
         Self::with_sources(lanes, arguments, Sources::default())
     }
 
+    /// A server whose hash seed is known.
+    pub fn with_hash_seed(lanes: usize, seed: HashSeed) -> Self {
+        Self::started(lanes, &[], Sources::default(), |settings| {
+            ringlane_serve::start_with_hash_seed(settings, seed)
+        })
+    }
+
     /// A server that was started with this file, which is not read here.
     pub fn with_file(lanes: usize, path: &std::path::Path) -> Self {
         let sources = Sources { path: Some(path.to_owned()), ..Sources::default() };
@@ -32,13 +40,22 @@ impl Running {
     }
 
     fn with_sources(lanes: usize, arguments: &[(&str, &str)], sources: Sources) -> Self {
+        Self::started(lanes, arguments, sources, ringlane_serve::start)
+    }
+
+    fn started(
+        lanes: usize,
+        arguments: &[(&str, &str)],
+        sources: Sources,
+        start: impl FnOnce(&Arc<Settings>) -> Result<Server, StartError>,
+    ) -> Self {
         let machine = Machine { cores: vec![0, 1], cpus: 2, memory_bytes: 4 << 30 };
         let mut all = vec![("port".to_owned(), "0".to_owned())];
         all.push(("lanes".to_owned(), lanes.to_string()));
         all.extend(arguments.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let sources = Sources { arguments: all, ..sources };
         let settings = Arc::new(Settings::load(machine, &sources).expect("settings are right"));
-        let server: Server = ringlane_serve::start(&settings).expect("the server starts");
+        let server = start(&settings).expect("the server starts");
         let address = server.addresses()[0];
         let lane_ports = server.lane_ports().to_vec();
         let stopper = server.stopper();
