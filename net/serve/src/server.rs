@@ -35,8 +35,10 @@ const DRAIN_MAX: Duration = Duration::from_millis(800);
 /// Shares of the request path against background work, when both want the core.
 const REQUEST_SHARES: usize = 1000;
 const UPKEEP_SHARES: usize = 250;
-/// Turns between two looks at whether glommio wants the core.
-const TURNS_A_YIELD: u64 = 16;
+/// When glommio would take the core from whoever has it: never. A lane yields by itself, and glommio 0.9 parks for
+/// ever, with tasks that could run, if a preemption is due before it has run any: after a pause of the process or
+/// of its core that is longer than this (docs/decisions/lane-sleep.md).
+const PREEMPTION: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// The executor's own ring: control traffic only.
 const EXECUTOR_RING_DEPTH: usize = 128;
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
@@ -349,12 +351,17 @@ struct LanePlan {
 }
 
 fn spawn_lane(plan: LanePlan) -> Result<glommio::ExecutorJoinHandle<()>, StartError> {
-    LocalExecutorBuilder::new(Placement::Unbound)
-        .name(&format!("lane-{}", plan.lane.0))
-        .io_memory(EXECUTOR_IO_BYTES)
-        .ring_depth(EXECUTOR_RING_DEPTH)
+    executor(&format!("lane-{}", plan.lane.0))
         .spawn(move || run_lane(plan))
         .map_err(|error| StartError::Executor(error.to_string()))
+}
+
+fn executor(name: &str) -> LocalExecutorBuilder {
+    LocalExecutorBuilder::new(Placement::Unbound)
+        .name(name)
+        .io_memory(EXECUTOR_IO_BYTES)
+        .ring_depth(EXECUTOR_RING_DEPTH)
+        .preempt_timer(PREEMPTION)
 }
 
 /// The life of a lane.
@@ -405,12 +412,11 @@ async fn run_lane(plan: LanePlan) {
     drop(background);
 }
 
-/// The request path: turn after turn, yielding when glommio or background work wants the core.
+/// The request path: turn after turn, yielding when background work wants the core.
 async fn take_turns(
     lane: std::rc::Rc<std::cell::RefCell<Lane>>,
     due: std::rc::Rc<glommio::sync::Semaphore>,
 ) {
-    let mut turns = 0u64;
     loop {
         let (goes_on, upkeep_due) = {
             let mut lane = lane.borrow_mut();
@@ -423,14 +429,11 @@ async fn take_turns(
             due.close();
             return;
         }
-        turns += 1;
         if upkeep_due {
             if due.available() == 0 {
                 due.signal(1);
             }
             glommio::executor().yield_task_queue_now().await;
-        } else if turns.is_multiple_of(TURNS_A_YIELD) {
-            glommio::yield_if_needed().await;
         }
     }
 }
@@ -442,5 +445,25 @@ async fn do_upkeep(
 ) {
     while due.acquire(1).await.is_ok() {
         lane.borrow_mut().upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_pause_of_a_lane_makes_its_executor_want_the_core() {
+        // Several times what glommio's own timer takes.
+        const PAUSE: Duration = Duration::from_millis(300);
+        let handle = executor("paused").spawn(|| async {
+            let start = Instant::now();
+            while start.elapsed() < PAUSE {
+                std::thread::sleep(PAUSE);
+            }
+            glommio::executor().need_preempt()
+        });
+        let wants_the_core = handle.expect("it starts").join().expect("it ends");
+        assert!(!wants_the_core, "before its first task it would park for ever");
     }
 }
