@@ -171,11 +171,14 @@ bitflags! {
         const PUBSUB = 1 << 12;
         /// What it does is its script's matter: it may name no key, and is neither a read nor a write.
         const NO_MANDATORY_KEYS = 1 << 13;
+        /// No write, but what others are told of: `CLIENT PAUSE … WRITE` holds it too. `COMMAND` prints no
+        /// name for it.
+        const MAY_REPLICATE = 1 << 14;
     }
 }
 
 impl Flags {
-    /// Every mark with the name that `COMMAND` prints, in Redis's order.
+    /// Every mark that has one, with the name that `COMMAND` prints, in Redis's order.
     pub const NAMES: [(Self, &'static str); 14] = [
         (Self::DENYOOM, "denyoom"),
         (Self::ADMIN, "admin"),
@@ -301,6 +304,11 @@ pub struct CommandSpec {
 }
 
 impl CommandSpec {
+    /// Whether it changes what others are told of.
+    pub fn may_replicate(&self) -> bool {
+        self.access == Access::Write || self.flags.contains(Flags::MAY_REPLICATE)
+    }
+
     /// Whether what it is given is so much that it goes aside before its handler has looked: whatever
     /// it does with very many arguments, or with long ones, it takes its time. Strings are kept as
     /// they came; their handlers ask for time themselves where they do more.

@@ -70,7 +70,7 @@ impl Core {
                 Action::Command { spec, target, routed } => {
                     let queued = connection.session.transaction.is_some() && is_queued(spec);
                     let id = command.connection;
-                    self.execute(&Call { connection: id, spec, target, routed, args });
+                    let held = self.execute(&Call { connection: id, spec, target, routed, args });
                     let now = clock::ticks();
                     let later = self.asides.take_begun();
                     if (later || matches!(spec.run, Run::Serve(ServeCommand::Exec)))
@@ -80,7 +80,8 @@ impl Core {
                     }
                     self.longs.note_begun(index);
                     // What runs elsewhere or later is timed where it runs, what is queued when it runs.
-                    if !matches!(target, Target::Lane(_) | Target::Slices) && !queued && !later {
+                    let elsewhere = matches!(target, Target::Lane(_) | Target::Slices);
+                    if !elsewhere && !queued && !later && !held {
                         let taken = now.wrapping_sub(ticks);
                         self.observe(command.connection, spec, taken, &slices);
                     }
@@ -103,20 +104,22 @@ impl Core {
         self.end_run();
     }
 
-    /// Runs one command of a connection.
+    /// Runs one command of a connection; whether a pause holds it back instead.
     #[inline]
-    fn execute(&mut self, call: &Call<'_>) {
+    fn execute(&mut self, call: &Call<'_>) -> bool {
         let connection = self.connections.get(call.connection).expect("looked up by the caller");
         let waits = connection.barrier;
         let session = &mut connection.session;
         session.commands += 1;
         session.last_command = Some(call.spec.id);
         // Behind a command that is held back, of the same batch, the others of its connection wait.
-        if self.pause.is_some() && (waits || self.is_paused(call.connection, call.spec)) {
+        let held = self.pause.is_some() && (waits || self.is_paused(call.connection, call.spec));
+        if held {
             self.hold_for_pause(call);
         } else {
             self.execute_now(call);
         }
+        held
     }
 
     /// Runs one command that no pause holds back.

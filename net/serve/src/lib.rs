@@ -43,6 +43,7 @@ mod refusals;
 mod reply;
 mod run;
 mod script_aside;
+mod secrets;
 mod server;
 mod taking;
 mod together;

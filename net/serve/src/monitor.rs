@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId};
-use ringlane_command::{Args, CommandSpec, Flags, Run, ServeCommand, parse};
+use ringlane_command::{Args, CommandSpec, Flags};
 use ringlane_script::Watcher;
 
 use crate::admin::{Outcome, finish_ok};
@@ -19,6 +19,7 @@ use crate::core::Core;
 use crate::pubsub::Note;
 use crate::reply_buffer::ReplyBuffer;
 use crate::ring::ConnectionId;
+use crate::secrets::{REDACTED, is_secret};
 
 /// Bytes that are shown of one argument.
 const ARGUMENT_BYTES_MAX: usize = 64 << 10;
@@ -27,7 +28,6 @@ const LINE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of lines about what scripts call that are kept until they are shown, of one turn of a lane;
 /// further ones are counted as dropped.
 const CALLED_BYTES_MAX: usize = 4 << 20;
-const REDACTED: &[u8] = b"(redacted)";
 
 /// Who watches, as this lane sees it.
 #[derive(Default)]
@@ -145,7 +145,8 @@ impl Core {
         let database = connection.session.database.0;
         let address = crate::admin::client::address(connection.session.peer);
         write_head(&mut line, SystemTime::now(), database, &address);
-        write_arguments(&mut line, args.from(0), |index| is_secret(spec, args, index));
+        let all = args.from(0);
+        write_arguments(&mut line, all, |index| is_secret(spec, all, index));
         line.extend_from_slice(b"\r\n");
         self.show_everywhere(&Bytes::from(line));
     }
@@ -202,20 +203,6 @@ fn write_arguments(line: &mut Vec<u8>, args: &[&[u8]], is_secret: impl Fn(usize)
     }
 }
 
-/// Whether an argument is a user's name or password.
-fn is_secret(spec: &CommandSpec, args: Args<'_>, index: usize) -> bool {
-    match spec.run {
-        Run::Serve(ServeCommand::Auth) => index > 0,
-        Run::Serve(ServeCommand::Hello) => {
-            let follows_auth = |back: usize| {
-                index > back && args.get(index - back).is_some_and(|it| parse::is(it, "auth"))
-            };
-            index > 2 && (follows_auth(1) || follows_auth(2))
-        }
-        Run::Serve(_) | Run::Store(_) => false,
-    }
-}
-
 /// The bytes between quotes, what cannot be printed escaped as in C.
 fn write_quoted(line: &mut Vec<u8>, bytes: &[u8]) {
     line.push(b'"');
@@ -249,7 +236,7 @@ mod tests {
     fn shown(words: &[&[u8]]) -> String {
         let spec = table::resolve(words).expect("a command");
         let mut line = Vec::new();
-        write_arguments(&mut line, words, |index| is_secret(spec, Args::new(words, &[]), index));
+        write_arguments(&mut line, words, |index| is_secret(spec, words, index));
         String::from_utf8(line).expect("printable")
     }
 

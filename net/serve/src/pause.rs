@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use ringlane_command::{Access, Args, CommandSpec, RoutedKey, Run, ServeCommand};
+use ringlane_command::{Args, CommandSpec, RoutedKey, Run, ServeCommand};
 
 use crate::clock;
 use crate::core::Core;
@@ -38,7 +38,7 @@ impl Core {
         match spec.run {
             Run::Serve(ServeCommand::Client | ServeCommand::Shutdown) => false,
             Run::Serve(ServeCommand::Exec) if pause.writes_only => self.transaction_writes(id),
-            Run::Serve(_) | Run::Store(_) => !pause.writes_only || spec.access == Access::Write,
+            Run::Serve(_) | Run::Store(_) => !pause.writes_only || spec.may_replicate(),
         }
     }
 

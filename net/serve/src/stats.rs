@@ -176,7 +176,7 @@ impl Core {
         args: &[&[u8]],
     ) {
         if self.count(spec, ticks) {
-            let command = self.slow(ticks, args);
+            let command = self.slow(spec, ticks, args);
             self.log_slow(Some(id), command);
         }
     }
@@ -190,7 +190,7 @@ impl Core {
         (first, arguments): (&[&[u8]], usize),
     ) {
         if self.count(spec, ticks) {
-            let command = self.slow(ticks, first).of_many(arguments);
+            let command = self.slow(spec, ticks, first).of_many(arguments);
             self.log_slow(Some(id), command);
         }
     }
@@ -199,7 +199,7 @@ impl Core {
     #[inline]
     pub fn observe_request(&mut self, from: LaneId, request: &Request, ticks: u64, args: &[&[u8]]) {
         if self.count(request.spec, ticks) {
-            self.tell_slow(from, request.return_to, ticks, args);
+            self.tell_slow(from, request, ticks, args);
         }
     }
 
@@ -248,15 +248,15 @@ impl Core {
     }
 
     #[cold]
-    fn slow(&self, ticks: u64, args: &[&[u8]]) -> SlowCommand {
-        SlowCommand::new(self.store.now(), ticks / clock::ticks_per_us(), args)
+    fn slow(&self, spec: &CommandSpec, ticks: u64, args: &[&[u8]]) -> SlowCommand {
+        SlowCommand::new(spec, args, (self.store.now(), ticks / clock::ticks_per_us()))
     }
 
     /// The lane that has the connection knows whose command it was.
     #[cold]
-    fn tell_slow(&mut self, from: LaneId, to: ReturnTo, ticks: u64, args: &[&[u8]]) {
-        let command = self.slow(ticks, args);
-        match to {
+    fn tell_slow(&mut self, from: LaneId, request: &Request, ticks: u64, args: &[&[u8]]) {
+        let command = self.slow(request.spec, ticks, args);
+        match request.return_to {
             ReturnTo::Place { connection, .. } if from != self.lane => {
                 let command = Box::new(command);
                 self.outbox.post(from, Mail::Slow { connection, command });

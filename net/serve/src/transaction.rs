@@ -6,7 +6,7 @@
 
 use ringlane_base::{Database, LaneId, Slot, number};
 use ringlane_command::{
-    Access, Args, CommandError, CommandSpec, Flags, Merge, Reply, Run, ServeCommand, parse, table,
+    Args, CommandError, CommandSpec, Flags, Merge, Reply, Run, ServeCommand, parse, table,
 };
 use ringlane_resp::Version;
 
@@ -141,7 +141,7 @@ impl Transaction {
     fn add(&mut self, call: &Call<'_>, here: LaneId) {
         let Call { spec, target, routed, args, .. } = *call;
         self.keys += spec.keys_of(args).len();
-        self.writes |= spec.access == Access::Write;
+        self.writes |= spec.may_replicate();
         self.needs_memory |= spec.flags.contains(Flags::DENYOOM);
         match spec.run {
             Run::Serve(_) => self.serves = true,

@@ -305,8 +305,26 @@ fn a_pause_holds_every_lane_until_it_is_lifted() {
             expect(other, &[("GET a", "$-1")]);
             other.send(format!("SET key{index} 1\r\nGET key{index}\r\n").as_bytes());
         }
+        // So are those that replicas would be told of.
+        let telling =
+            [("PUBLISH c m", ":0\r\n"), ("SPUBLISH c m", ":0\r\n"), ("PFCOUNT a", ":0\r\n")];
+        let mut tellers = telling.map(|(line, _)| {
+            let mut client = server.client();
+            expect(&mut client, &[("PING", "+PONG")]);
+            client.send(format!("{line}\r\n").as_bytes());
+            client
+        });
         // None of the writes has run: reads pass.
-        expect(&mut one, &[("DBSIZE", ":0"), ("CLIENT UNPAUSE", "+OK")]);
+        expect(&mut one, &[("DBSIZE", ":0")]);
+        let ran = one.say("INFO commandstats");
+        assert!(
+            !ran.contains("_set") && !ran.contains("publish") && !ran.contains("pfcount"),
+            "{ran}"
+        );
+        expect(&mut one, &[("CLIENT UNPAUSE", "+OK")]);
+        for (client, (line, reply)) in tellers.iter_mut().zip(telling) {
+            assert_eq!(client.reply(), reply, "{line}");
+        }
         for other in &mut others {
             assert_eq!(other.reply(), "+OK\r\n");
             assert_eq!(other.reply(), "$1\r\n1\r\n");

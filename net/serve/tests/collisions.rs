@@ -93,7 +93,9 @@ fn store_and_find(server: &Running, count: usize, key: impl Fn(usize) -> Vec<u8>
             encode(&[&[name, &key], tail].concat())
         });
         client.send(&requests.collect::<Vec<u8>>());
-        numbers.iter().for_each(|_| assert_eq!(client.reply(), reply));
+        for _ in numbers {
+            assert_eq!(client.reply(), reply);
+        }
     };
     let all: Vec<usize> = (0..count).collect();
     for numbers in all.chunks(KEYS_AT_ONCE) {
@@ -101,7 +103,9 @@ fn store_and_find(server: &Running, count: usize, key: impl Fn(usize) -> Vec<u8>
         assert_eq!(other.say("SET good value"), "+OK\r\n");
     }
     let some: Vec<usize> = (0..count).step_by(97).collect();
-    some.chunks(KEYS_AT_ONCE).for_each(|numbers| ask(&mut client, numbers, &[], "$1\r\nv\r\n"));
+    for numbers in some.chunks(KEYS_AT_ONCE) {
+        ask(&mut client, numbers, &[], "$1\r\nv\r\n");
+    }
     assert_eq!(client.say("DBSIZE"), format!(":{}\r\n", count + 1));
     assert_eq!(client.say("FLUSHALL"), "+OK\r\n");
 }

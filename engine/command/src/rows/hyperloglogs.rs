@@ -7,7 +7,7 @@ commands! { HYPERLOGLOGS from super::bitmaps::BITMAPS_END, up to HYPERLOGLOGS_EN
         [DENYOOM FAST] [HYPERLOGLOG] ["RW insert"] []
         HyperLogLog "2.8.9" "O(1) an element" "Counts elements, each once, about.";
     "pfcount" AtLeast(2) Read All Together => Store(hyperloglog::pfcount), "key [key ...]"
-        [] [HYPERLOGLOG] ["RW access"] []
+        [MAY_REPLICATE] [HYPERLOGLOG] ["RW access"] []
         HyperLogLog "2.8.9" "O(1) if remembered, else O(N) in the keys"
         "Estimates how many different elements were counted.";
     "pfmerge" AtLeast(2) Write All Together => Store(hyperloglog::pfmerge),

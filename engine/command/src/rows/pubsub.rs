@@ -8,7 +8,7 @@ commands! { PUBSUB from super::transactions::TRANSACTIONS_END, up to PUBSUB_END;
         [PUBSUB NOSCRIPT LOADING STALE] [PUBSUB] [] []
         PubSub "2.0.0" "O(N) in the patterns" "Listens to the channels whose names match patterns.";
     "publish" Exactly(3) Neither None Single => Serve(On::Publish), "channel message"
-        [PUBSUB LOADING STALE FAST] [PUBSUB] [] []
+        [PUBSUB LOADING STALE FAST MAY_REPLICATE] [PUBSUB] [] []
         PubSub "2.0.0" "O(N+M) in the listeners of the channel and all patterns"
         "Sends a message to those who listen to a channel.";
     "pubsub" AtLeast(2) Neither None Single => Serve(On::Pubsub), "subcommand [argument ...]"
@@ -19,7 +19,7 @@ commands! { PUBSUB from super::transactions::TRANSACTIONS_END, up to PUBSUB_END;
         [PUBSUB NOSCRIPT LOADING STALE] [PUBSUB] [] []
         PubSub "2.0.0" "O(N) in the patterns" "Listens to patterns, or all of them, no longer.";
     "spublish" Exactly(3) Neither First Single => Serve(On::Spublish), "shardchannel message"
-        [PUBSUB LOADING STALE FAST] [PUBSUB] ["not_key"] []
+        [PUBSUB LOADING STALE FAST MAY_REPLICATE] [PUBSUB] ["not_key"] []
         PubSub "7.0.0" "O(N) in the listeners"
         "Sends a message to those who listen to a shard channel.";
     "ssubscribe" AtLeast(2) Neither All Single => Serve(On::Ssubscribe),

@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringlane_base::{Millis, number};
-use ringlane_command::{Args, CommandError, Reply, parse};
+use ringlane_command::{Args, CommandError, CommandSpec, Reply};
 
 use super::{Outcome, Subcommand, finish_ok, sum};
 use crate::ask::{Answer, Answers, Question, Step};
 use crate::core::Core;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
+use crate::secrets::{REDACTED, is_secret};
 
 pub const SUBCOMMANDS: &[Subcommand] = &[
     ("get", get),
@@ -27,7 +28,6 @@ pub const FIRST_ARGS: usize = ARGS_MAX - 1;
 const ARG_BYTES_MAX: usize = 128;
 /// Entries of `SLOWLOG GET` without a count.
 const ENTRIES_DEFAULT: usize = 10;
-const REDACTED: &[u8] = b"(redacted)";
 
 /// Ids ascend over all lanes, since readers fetch what is newer than the last id they saw. Touched
 /// only for a command that was slow already.
@@ -54,8 +54,8 @@ pub struct SlowCommand {
 }
 
 impl SlowCommand {
-    pub fn new(ended: Millis, microseconds: u64, args: &[&[u8]]) -> Self {
-        Self { ended, microseconds, args: shortened(args) }
+    pub fn new(spec: &CommandSpec, args: &[&[u8]], (ended, microseconds): (Millis, u64)) -> Self {
+        Self { ended, microseconds, args: shortened(spec, args) }
     }
 
     /// Of a command of very many arguments, which was made of the first `FIRST_ARGS` of so many.
@@ -110,10 +110,14 @@ impl SlowLog {
 }
 
 /// The arguments as an entry keeps them.
-fn shortened(args: &[&[u8]]) -> Vec<Vec<u8>> {
+fn shortened(spec: &CommandSpec, args: &[&[u8]]) -> Vec<Vec<u8>> {
     let whole = if args.len() > ARGS_MAX { FIRST_ARGS } else { args.len() };
     let mut kept: Vec<Vec<u8>> = (0..whole)
-        .map(|index| if is_secret(args, index) { REDACTED.to_vec() } else { short(args[index]) })
+        .map(
+            |index| {
+                if is_secret(spec, args, index) { REDACTED.to_vec() } else { short(args[index]) }
+            },
+        )
         .collect();
     if whole < args.len() {
         kept.push(left_out(args.len() - whole));
@@ -132,16 +136,6 @@ fn short(arg: &[u8]) -> Vec<u8> {
     let mut kept = arg[..ARG_BYTES_MAX].to_vec();
     kept.extend_from_slice(format!("... ({} more bytes)", arg.len() - ARG_BYTES_MAX).as_bytes());
     kept
-}
-
-/// Whether the argument is a password: of `HELLO … AUTH user password` or `CONFIG SET requirepass`.
-/// (AUTH itself never gets here.)
-fn is_secret(args: &[&[u8]], index: usize) -> bool {
-    let said = |back: usize, word: &str| {
-        index.checked_sub(back).is_some_and(|at| at > 0 && parse::is(args[at], word))
-    };
-    (parse::is(args[0], "hello") && said(2, "auth"))
-        || (parse::is(args[0], "config") && said(1, "requirepass"))
 }
 
 /// `SLOWLOG GET [count]`.
@@ -195,11 +189,22 @@ fn finish_len(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>) 
 
 #[cfg(test)]
 mod tests {
+    use ringlane_command::table;
+
     use super::*;
+
+    fn get_row() -> &'static CommandSpec {
+        table::resolve(&[b"get", b"key"]).expect("a command")
+    }
+
+    /// What is kept of a command that there is.
+    fn kept_of(args: &[&[u8]]) -> Vec<Vec<u8>> {
+        shortened(table::resolve(args).expect("a command"), args)
+    }
 
     fn push(log: &mut SlowLog, args: &[&[u8]], limit: usize) {
         let peer = SocketAddr::from(([127, 0, 0, 1], 5));
-        log.push(SlowCommand::new(Millis(7_999), 12, args), peer, b"me", limit);
+        log.push(SlowCommand::new(get_row(), args, (Millis(7_999), 12)), peer, b"me", limit);
     }
 
     #[test]
@@ -227,19 +232,21 @@ mod tests {
     fn entries_are_bounded_and_hold_no_password() {
         let long = [b'x'; 130];
         let many: Vec<&[u8]> = std::iter::repeat_n(&long[..], 40).collect();
-        let kept = shortened(&many);
+        let kept = shortened(get_row(), &many);
         assert_eq!(kept.len(), 32);
         assert!(kept[0].ends_with(b"xxx... (2 more bytes)"));
         assert_eq!(kept[31], b"... (9 more arguments)");
-        assert_eq!(shortened(&many[..32]).len(), 32);
-        let long = SlowCommand::new(Millis(1), 1, &many[..FIRST_ARGS]).of_many(many.len());
+        assert_eq!(shortened(get_row(), &many[..32]).len(), 32);
+        let long =
+            SlowCommand::new(get_row(), &many[..FIRST_ARGS], (Millis(1), 1)).of_many(many.len());
         assert_eq!(long.args, kept);
-        let kept = shortened(&[b"HELLO", b"3", b"AUTH", b"default", b"pw", b"SETNAME", b"x"]);
-        assert_eq!(kept[4], REDACTED);
-        assert_eq!(kept[3], b"default");
-        let kept = shortened(&[b"config", b"set", b"requirepass", b"pw", b"timeout", b"1"]);
-        assert_eq!((&kept[3][..], &kept[5][..]), (REDACTED, &b"1"[..]));
-        assert_eq!(shortened(&[b"set", b"auth", b"x", b"y"])[3], b"y");
+        assert_eq!(kept_of(&[b"AUTH", b"pw"])[1..], [REDACTED]);
+        assert_eq!(kept_of(&[b"auth", b"default", b"pw"])[1..], [REDACTED, REDACTED]);
+        let hello = kept_of(&[b"HELLO", b"3", b"AUTH", b"default", b"pw", b"SETNAME", b"x"]);
+        assert_eq!(hello[1..], [&b"3"[..], b"AUTH", REDACTED, REDACTED, b"SETNAME", b"x"]);
+        let config = kept_of(&[b"config", b"set", b"requirepass", b"pw", b"timeout", b"1"]);
+        assert_eq!((&config[3][..], &config[5][..]), (REDACTED, &b"1"[..]));
+        assert_eq!(kept_of(&[b"set", b"auth", b"x", b"nx"])[2], b"x");
     }
 
     #[test]
