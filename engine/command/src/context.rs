@@ -38,10 +38,18 @@ impl<'a> Args<'a> {
         self.slices.get(start..).unwrap_or_default()
     }
 
-    /// Bytes of all of them.
+    /// Whether all of them together have more bytes than these.
     #[inline]
-    pub fn bytes(&self) -> usize {
-        self.slices.iter().map(|slice| slice.len()).sum()
+    pub fn are_longer_than(&self, bytes: usize) -> bool {
+        let mut left = bytes;
+        // Told early, which for the usual few is also quicker than a sum.
+        self.slices.iter().any(|slice| match left.checked_sub(slice.len()) {
+            Some(rest) => {
+                left = rest;
+                false
+            }
+            None => true,
+        })
     }
 
     /// Those arguments that arrived in an allocation of their own.
@@ -150,13 +158,19 @@ impl HandlerLimits {
         self.claim(bytes / BYTES_AN_ELEMENT)
     }
 
-    /// The same for so many bytes that are copied to where they are kept.
+    /// How many bytes may be kept without asking for more time.
+    #[inline]
+    pub fn kept_bytes_at_once_max(&self) -> usize {
+        self.elements_at_once_max.saturating_mul(KEPT_BYTES_AN_ELEMENT)
+    }
+
+    /// The same as `claim` for so many bytes that are copied to where they are kept.
     ///
     /// # Errors
     /// As `claim`.
     #[inline]
     pub fn claim_kept(&self, bytes: usize) -> Result<(), CommandError> {
-        self.claim(bytes / KEPT_BYTES_AN_ELEMENT)
+        if bytes > self.kept_bytes_at_once_max() { Err(CommandError::Aside) } else { Ok(()) }
     }
 
     /// The same for so many visits to elements of a collection that takes `bytes`, whose lengths are

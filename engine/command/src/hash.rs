@@ -379,7 +379,8 @@ pub fn hscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_fields(cursor, context.args.from(3))?;
-    context.limits.claim(request.count.min(hash.len()))?;
+    // A walk hashes what it passes, answered or not.
+    context.limits.claim_of(request.count.min(hash.len()), (hash.len(), hash.bytes()))?;
     let mut found = Vec::new();
     let next = hash.scan(request.cursor, request.count, &mut |field, value| {
         if request.wants_element(field) {

@@ -480,7 +480,8 @@ pub fn zscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         return Ok(());
     };
     let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
-    context.limits.claim(request.count.min(set.len()))?;
+    // A walk hashes what it passes, answered or not.
+    context.limits.claim_of(request.count.min(set.len()), (set.len(), set.bytes()))?;
     let mut found: Vec<(Item<'_>, f64)> = Vec::new();
     let next = set.scan(request.cursor, request.count, |member, score| {
         if request.wants_element(member) {

@@ -315,8 +315,9 @@ impl CommandSpec {
     #[inline]
     pub fn is_given_much(&self, args: Args<'_>, limits: HandlerLimits) -> bool {
         let many = args.len() > limits.elements_at_once_max;
-        let long = self.group != Group::String && limits.claim_kept(args.bytes()).is_err();
-        (many || long) && self.may_be_given_much()
+        let long =
+            || self.group != Group::String && args.are_longer_than(limits.kept_bytes_at_once_max());
+        (many || long()) && self.may_be_given_much()
     }
 
     /// Whether its arguments may send it aside before its handler has looked: to a store that holds its keys and nothing else, without an interpreter,

@@ -25,6 +25,8 @@ const BATCH_ARGS_MAX: usize = 384;
 
 /// Keys of one batch whose memory is fetched ahead; more would push each other out again.
 const KEYS_FETCHED_MAX: usize = 4 * BATCH_COMMANDS_MAX;
+/// To hash a field or a member that is longer takes longer than to wait for its memory.
+const MEMBER_FETCHED_BYTES_MAX: usize = 1024;
 
 /// Where a command's bytes are until it has run.
 pub enum Place {
@@ -388,6 +390,7 @@ impl Core {
                 && let Action::Command { spec, .. } = command.action
                 && let Some(index) = spec.member_position()
                 && let Some(member) = batch.argument(command, ring, index)
+                && member.len() <= MEMBER_FETCHED_BYTES_MAX
             {
                 members.push((entry, member_hash(member)));
             }

@@ -42,7 +42,7 @@ const COMMANDS: &[(&str, &str, bool)] = &[
     ("HSTRLEN {k}h f", ":3145728", false),
     ("HVALS {k}h", "*2", true),
     ("HSCAN {k}h 0", "*2", true),
-    ("HSCAN {k}h 0 NOVALUES", "*2", false),
+    ("HSCAN {k}h 0 NOVALUES", "*2", true),
     ("HRANDFIELD {k}h 2", "*2", false),
     ("HRANDFIELD {k}h 2 WITHVALUES", "*4", true),
     ("HGETEX {k}h PERSIST FIELDS 1 g", "*1", false),
