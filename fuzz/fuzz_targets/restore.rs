@@ -51,6 +51,7 @@ fn run(
         limits: HandlerLimits::default(),
         waiting: Waiting::Never,
         scripts: None,
+        lookups: None,
         reply: &mut reply,
     })?;
     Ok(reply.0)

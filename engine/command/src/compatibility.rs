@@ -511,8 +511,9 @@ const HALF_A_PAIR: &str =
     "half a pair is refused when it is queued in a transaction, not when that runs";
 const BEFORE_FIELDS: &str = "options stand before FIELDS, as up to Redis 8.2";
 const KILLS: &str = "ends all that run and have not written, however long they have run";
-const PATTERNS: &str = "with several lanes, and in a transaction with KEYS, BY and GET name keys by a pattern only if \
-     its hash tag keeps them in the sorted key's slot, as in a cluster";
+const PATTERNS: &str = "in a script, keys that BY and GET form must be such as the script may touch (`EVAL`), or the call is \
+     refused by the name of the first that is not; on a lane door they must have the sorted key's hash tag, as in a \
+     cluster; BY and GET form at most 4194304 keys each";
 
 /// What differs in commands that are there. Everything else answers as Redis does, letter by letter,
 /// as far as the differential tests go.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ringlane_base::{Database, KeyHash, Slot};
 use ringlane_store::{KEY_BYTES_MAX, Key, NoticeClasses, Store};
 
+use crate::lookups::Lookups;
 use crate::script::Scripts;
 use crate::{CommandError, Reply};
 
@@ -234,6 +235,9 @@ pub struct Context<'a> {
     pub waiting: Waiting,
     /// The lane's interpreter, for the commands that run scripts. None inside a script.
     pub scripts: Scripts<'a>,
+    /// For a command that names keys by patterns: how far it has come, if the caller looks them up.
+    /// None: it looks in the store.
+    pub lookups: Option<&'a mut Lookups>,
     pub reply: &'a mut dyn Reply,
 }
 

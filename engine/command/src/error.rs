@@ -54,6 +54,10 @@ pub enum CommandError {
     /// No refusal: the command would go through more than a turn has time for (`Context::claim`).
     /// Nothing was changed and nothing answered; it runs again, aside, where it may take its time.
     Aside,
+    /// No refusal: the command wants to know what keys hold that its patterns name
+    /// (`Context::lookups`, which says which). Nothing was changed and nothing answered; it runs again
+    /// once they have been looked up.
+    LooksUp,
     /// Any other fixed text, with its code: `ERR …`.
     Fixed(&'static str),
     /// Any other text, with its code: `ERR …`. No line breaks.
@@ -86,6 +90,7 @@ impl fmt::Display for CommandError {
             }
             Self::Blocked(_) => "ERR the command would wait",
             Self::Aside => "ERR the command would take too long here",
+            Self::LooksUp => "ERR the command reads other keys",
             Self::Fixed(text) => text,
             Self::Text(text) => text,
         };

@@ -34,6 +34,7 @@ mod lcs;
 mod list;
 mod list_move;
 mod list_search;
+pub mod lookups;
 mod object;
 pub mod script;
 mod set;
@@ -66,6 +67,7 @@ mod several;
 
 pub use context::{Args, Context, HandlerLimits, RoutedKey, Waiting};
 pub use error::{CommandError, Wait};
+pub use lookups::{FormedKeys, Lookups};
 pub use reply::Reply;
 pub use script::{ScriptCommand, ScriptHost, ScriptSource};
 pub use spec::{

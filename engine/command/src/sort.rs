@@ -1,22 +1,23 @@
 //! SORT and `SORT_RO`: elements of a list, set or sorted set, ordered by themselves or by other keys.
 //!
-//! Patterns of BY and GET name keys that routing cannot see. Where the store holds every slot they
-//! may name any key. Otherwise they must carry the hash tag of the sorted key's slot; and where the
-//! store holds only what the command names (STORE to a key of another lane), they are refused.
+//! Patterns of BY and GET name keys that routing cannot see. Where the caller looks keys up
+//! (`Lookups`) they may be any; the command goes on as it learns what they hold. Otherwise it looks
+//! itself: a store that holds every slot has them all, one of several lanes those whose hash tag is
+//! the sorted key's, and one that holds only what the command names has none.
 
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use bytes::Bytes;
 use ringlane_base::{Slot, number};
-use ringlane_store::types::{Hash, List, SetView, SortedView};
-use ringlane_store::types::{ListView, Set, SortedSet};
+use ringlane_store::types::{Item, List, ListView, Set, SetView, SortedSet, SortedView};
 use ringlane_store::{
     CollectionType, Edit, End, Expiry, Key, NewValue, NoticeClasses, OwnedCollection, Removal,
     Store, TypeName, Value,
 };
 
+use crate::lookups::{Elements, FormedKeys, Lookups, Pattern, Stage, look_up, pattern_slot};
 use crate::parse::{self, is};
-use crate::strings::with_bytes;
 use crate::{CommandError, Context};
 
 /// What follows the key.
@@ -33,9 +34,38 @@ struct Options<'a> {
     store: Option<usize>,
 }
 
+/// Which keys the patterns among these arguments form (`count` of them, the name included). Of
+/// arguments that are refused, any.
+pub fn formed_keys<'a>(count: usize, argument: &dyn Fn(usize) -> &'a [u8]) -> FormedKeys {
+    let mut formed = FormedKeys::None;
+    let own = Slot::of(argument(1));
+    let mut at = 2;
+    while at + 1 < count {
+        let option = argument(at);
+        if is(option, "by") || is(option, "get") {
+            let pattern = argument(at + 1);
+            if pattern.contains(&b'*') {
+                if pattern_slot(pattern) != Some(own) {
+                    return FormedKeys::Any;
+                }
+                formed = FormedKeys::OfItsSlot;
+            }
+            at += 1;
+        } else if is(option, "store") {
+            at += 1;
+        } else if is(option, "limit") {
+            at += 2;
+        }
+        at += 1;
+    }
+    formed
+}
+
 impl<'a> Options<'a> {
-    fn parse(context: &Context<'a>, writes: bool) -> Result<Self, CommandError> {
+    fn parse(context: &Context<'a>, writes: bool, here: bool) -> Result<Self, CommandError> {
         let args = context.args;
+        let check =
+            |pattern, refusal| if here { check_reach(context, pattern, refusal) } else { Ok(()) };
         let mut options = Self {
             by: None,
             get: Vec::new(),
@@ -62,11 +92,11 @@ impl<'a> Options<'a> {
                 options.store = Some(at + 1);
                 at += 1;
             } else if let (true, Some(pattern)) = (is(option, "by"), next) {
-                check_reach(context, pattern, NOT_BY)?;
+                check(pattern, NOT_BY)?;
                 options.by = Some(pattern);
                 at += 1;
             } else if let (true, Some(pattern)) = (is(option, "get"), next) {
-                check_reach(context, pattern, NOT_GET)?;
+                check(pattern, NOT_GET)?;
                 options.get.push(pattern);
                 at += 1;
             } else {
@@ -82,9 +112,14 @@ impl<'a> Options<'a> {
         self.by.is_some_and(|pattern| !pattern.contains(&b'*'))
     }
 
-    /// Whether patterns name keys beside the one that is sorted: it must run where they are.
-    fn reads_other_keys(&self) -> bool {
-        self.by.iter().chain(&self.get).any(|pattern| pattern.contains(&b'*'))
+    /// What BY names for each element, if its elements are to be ordered by that.
+    fn weights(&self) -> Option<Pattern> {
+        self.by.and_then(Pattern::parse)
+    }
+
+    /// What GET names for each element, but for the element itself.
+    fn answers(&self) -> Vec<Pattern> {
+        self.get.iter().filter_map(|pattern| Pattern::parse(pattern)).collect()
     }
 
     /// Which of `length` elements are answered.
@@ -106,15 +141,6 @@ const NOT_GET: CommandError = CommandError::Fixed(
     "ERR GET option of SORT denied in cluster mode when keys formed by the pattern may be in \
      different slots.",
 );
-
-/// The slot of every key that a pattern can form, if its hash tag says so: the tag must end before
-/// anything is put into the pattern.
-fn pattern_slot(pattern: &[u8]) -> Option<Slot> {
-    let fixed = pattern.split(|&byte| byte == b'*').next()?;
-    let open = fixed.iter().position(|&byte| byte == b'{')?;
-    let close = open + fixed[open..].iter().position(|&byte| byte == b'}')?;
-    (close > open + 1).then(|| Slot::of(fixed))
-}
 
 /// Refuses a pattern that may form keys which this store does not have although they exist.
 fn check_reach(
@@ -139,31 +165,84 @@ pub fn sort_ro(context: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 fn run(context: &mut Context<'_>, writes: bool) -> Result<(), CommandError> {
-    let options = Options::parse(context, writes)?;
-    let key = context.key(1);
-    if !options.reads_other_keys() {
-        claim(context, &key)?;
+    let mut own = Lookups::default();
+    let elsewhere = context.lookups.take();
+    let here = elsewhere.is_none();
+    let lookups = elsewhere.unwrap_or(&mut own);
+    let options = Options::parse(context, writes, here)?;
+    if lookups.stage() == Stage::Fresh {
+        begin(context, &options, lookups, here)?;
     }
-    let chosen = match load(context.store, &key, &options)? {
-        Loaded::InOrder(elements) => elements,
-        Loaded::Unsorted(elements, order) => sorted(context, &options, elements, order)?,
-    };
-    let answers = answers(context, &options, chosen)?;
+    if lookups.stage() == Stage::Unordered {
+        await_found(context, lookups, here)?;
+        context.limits.claim(lookups.total().saturating_mul(2))?;
+        let (elements, found) = lookups.take();
+        let chosen = sorted(&options, &elements, Some(&found), Order::Options)?;
+        lookups.ask(Stage::Chosen, chosen, options.answers())?;
+    }
+    await_found(context, lookups, here)?;
+    let answers = lookups.elements().len().saturating_mul(options.get.len().max(1));
+    context.limits.claim(answers)?;
+    context.limits.claim_bytes(lookups.found_bytes())?;
+    let (elements, found) = lookups.take();
+    let answers = Answers { options: &options, elements: &elements, found: &found };
     if let Some(at) = options.store {
         return store_answers(context, at, &answers);
     }
-    context.reply.array(answers.len());
-    for answer in answers {
-        match answer {
-            Some(bytes) => context.reply.bulk(&bytes),
-            None => context.reply.null(),
-        }
+    answers.write(context);
+    Ok(())
+}
+
+/// Looks up what is still to be, or has the caller do it.
+fn await_found(
+    context: &mut Context<'_>,
+    lookups: &mut Lookups,
+    here: bool,
+) -> Result<(), CommandError> {
+    if lookups.next().is_some() && !here {
+        return Err(CommandError::LooksUp);
+    }
+    let (mut name, mut bytes) = (Vec::new(), 0);
+    while let Some(index) = lookups.next() {
+        let field = lookups.name(index, &mut name);
+        let key = context.store.key(context.database, &name);
+        let found = look_up(context.store, &key, field.map(|field| &field[..]));
+        bytes += found.as_ref().map_or(0, Bytes::len);
+        context.limits.claim_bytes(bytes)?;
+        lookups.push(found);
     }
     Ok(())
 }
 
-/// Asks for the time to go through all elements, twice as long as to answer them.
-fn claim(context: &mut Context<'_>, key: &Key<'_>) -> Result<(), CommandError> {
+/// Reads the elements, and asks for what they are to be ordered by, or answered with.
+fn begin(
+    context: &mut Context<'_>,
+    options: &Options<'_>,
+    lookups: &mut Lookups,
+    here: bool,
+) -> Result<(), CommandError> {
+    let key = context.key(1);
+    claim(context, &key, options, here)?;
+    let chosen = match load(context.store, &key, options)? {
+        Loaded::InOrder(elements) => elements,
+        Loaded::Unsorted(elements, order) => match options.weights() {
+            Some(weights) if order == Order::Options => {
+                return lookups.ask(Stage::Unordered, elements, vec![weights]);
+            }
+            Some(_) | None => sorted(options, &elements, None, order)?,
+        },
+    };
+    lookups.ask(Stage::Chosen, chosen, options.answers())
+}
+
+/// Asks for the time to go through all elements, twice as long as to answer them, and for what is
+/// looked up for them here.
+fn claim(
+    context: &mut Context<'_>,
+    key: &Key<'_>,
+    options: &Options<'_>,
+    here: bool,
+) -> Result<(), CommandError> {
     let store = &*context.store;
     let (length, bytes) = match (store.glance::<List>(key), store.glance::<Set>(key)) {
         (Ok(list), _) => list.map_or((0, 0), |list| (list.len(), list.bytes())),
@@ -172,7 +251,16 @@ fn claim(context: &mut Context<'_>, key: &Key<'_>) -> Result<(), CommandError> {
             store.glance::<SortedSet>(key)?.map_or((0, 0), |set| (set.len(), set.bytes()))
         }
     };
-    context.limits.claim_of(length.saturating_mul(2), (length, bytes))
+    let chosen = options.range(length).len();
+    let read = if options.keeps_order() { chosen } else { length };
+    let mut elements = read.saturating_mul(2);
+    context.limits.claim_of(elements, (length, bytes))?;
+    if here {
+        let weights = if options.weights().is_some() { length } else { 0 };
+        let answers = chosen.saturating_mul(options.answers().len());
+        elements = elements.saturating_add(weights).saturating_add(answers);
+    }
+    context.limits.claim(elements)
 }
 
 /// What elements are ordered by.
@@ -185,15 +273,15 @@ enum Order {
 
 enum Loaded {
     /// What is answered, as it is answered.
-    InOrder(Vec<Vec<u8>>),
-    Unsorted(Vec<Vec<u8>>, Order),
+    InOrder(Elements),
+    Unsorted(Elements, Order),
 }
 
 fn load(store: &mut Store, key: &Key<'_>, options: &Options<'_>) -> Result<Loaded, CommandError> {
     let keeps = options.keeps_order();
     let now = store.now();
     let view = match store.get(key) {
-        None => return Ok(Loaded::InOrder(Vec::new())),
+        None => return Ok(Loaded::InOrder(Elements::default())),
         Some(Value::Collection(view)) => view,
         Some(Value::Text(_) | Value::Integer(_) | Value::Blob(_)) => {
             return Err(CommandError::WrongType);
@@ -209,9 +297,18 @@ fn load(store: &mut Store, key: &Key<'_>, options: &Options<'_>) -> Result<Loade
     })
 }
 
+fn collect<'a>(items: impl Iterator<Item = Item<'a>>) -> Elements {
+    let mut elements = Elements::default();
+    let mut digits = itoa::Buffer::new();
+    for item in items {
+        elements.push(item.bytes(&mut digits));
+    }
+    elements
+}
+
 fn list_elements(list: ListView<'_>, options: &Options<'_>, keeps: bool) -> Loaded {
     if !keeps {
-        let all = list.iter().map(|item| item.to_vec()).collect();
+        let all = collect(list.iter());
         return Loaded::Unsorted(all, Order::Options);
     }
     let range = options.range(list.len());
@@ -222,12 +319,12 @@ fn list_elements(list: ListView<'_>, options: &Options<'_>, keeps: bool) -> Load
     } else {
         list.range(range.start, range.len())
     };
-    Loaded::InOrder(items.map(|item| item.to_vec()).collect())
+    Loaded::InOrder(collect(items))
 }
 
 fn sorted_elements(members: SortedView<'_>, options: &Options<'_>, keeps: bool) -> Loaded {
     if !keeps {
-        let all = members.iter().map(|(member, _)| member.to_vec()).collect();
+        let all = collect(members.iter().map(|(member, _)| member));
         return Loaded::Unsorted(all, Order::Options);
     }
     let range = options.range(members.len());
@@ -238,50 +335,42 @@ fn sorted_elements(members: SortedView<'_>, options: &Options<'_>, keeps: bool) 
     } else {
         members.range(range.start, range.len())
     };
-    Loaded::InOrder(items.map(|(member, _)| member.to_vec()).collect())
+    Loaded::InOrder(collect(items.map(|(member, _)| member)))
 }
 
 fn set_elements(members: SetView<'_>, options: &Options<'_>, keeps: bool) -> Loaded {
-    let all: Vec<_> = members.iter().map(|member| member.to_vec()).collect();
-    if !keeps {
-        return Loaded::Unsorted(all, Order::Options);
+    if !keeps || options.store.is_some() {
+        let order = if keeps { Order::Bytes } else { Order::Options };
+        return Loaded::Unsorted(collect(members.iter()), order);
     }
-    if options.store.is_some() {
-        return Loaded::Unsorted(all, Order::Bytes);
-    }
-    let range = options.range(all.len());
-    Loaded::InOrder(all.into_iter().skip(range.start).take(range.len()).collect())
+    let range = options.range(members.len());
+    Loaded::InOrder(collect(members.iter().skip(range.start).take(range.len())))
 }
 
 /// What an element is compared by.
-enum Weight {
+enum Weight<'a> {
     Score(f64),
-    /// None: the key that BY names is not there; before all others.
-    Text(Option<Vec<u8>>),
+    /// None: what BY names is not there; before all others.
+    Text(Option<&'a [u8]>),
     Itself,
 }
 
+/// The elements that are answered, in order; `found` is what BY has named for each, if it does.
 fn sorted(
-    context: &mut Context<'_>,
     options: &Options<'_>,
-    elements: Vec<Vec<u8>>,
+    elements: &Elements,
+    found: Option<&[Option<Bytes>]>,
     order: Order,
-) -> Result<Vec<Vec<u8>>, CommandError> {
-    let by = options.by.filter(|_| order == Order::Options);
+) -> Result<Elements, CommandError> {
     let alpha = options.alpha || order == Order::Bytes;
     let mut weighed = Vec::with_capacity(elements.len());
-    for element in elements {
-        let weight = match by {
-            Some(pattern) => {
-                let found = follow(context, pattern, &element)?;
-                if alpha {
-                    Weight::Text(found)
-                } else {
-                    Weight::Score(found.map_or(Ok(0.0), |text| score(&text))?)
-                }
-            }
+    for (index, element) in elements.iter().enumerate() {
+        let found = found.map(|found| found[index].as_deref());
+        let weight = match found {
+            Some(found) if alpha => Weight::Text(found),
+            Some(found) => Weight::Score(found.map_or(Ok(0.0), score)?),
             None if alpha => Weight::Itself,
-            None => Weight::Score(score(&element)?),
+            None => Weight::Score(score(element)?),
         };
         weighed.push((weight, element));
     }
@@ -295,9 +384,11 @@ fn sorted(
         };
         if options.descending { order.reverse() } else { order }
     });
-    let range = options.range(weighed.len());
-    let chosen = weighed.into_iter().skip(range.start).take(range.len());
-    Ok(chosen.map(|(_, element)| element).collect())
+    let mut chosen = Elements::default();
+    for (_, element) in &weighed[options.range(weighed.len())] {
+        chosen.push(element);
+    }
+    Ok(chosen)
 }
 
 /// A number as C reads one: blanks before it are passed over, an empty text is 0.
@@ -315,64 +406,63 @@ fn score(text: &[u8]) -> Result<f64, CommandError> {
     if value.is_infinite() && digits() { Err(REFUSAL) } else { Ok(value) }
 }
 
-/// What a pattern names for an element: the element itself (`#`), a string, or a field of a hash.
-fn follow(
-    context: &mut Context<'_>,
-    pattern: &[u8],
-    element: &[u8],
-) -> Result<Option<Vec<u8>>, CommandError> {
-    if pattern == b"#" {
-        return Ok(Some(element.to_vec()));
-    }
-    let Some(star) = pattern.iter().position(|&byte| byte == b'*') else { return Ok(None) };
-    let (before, after) = (&pattern[..star], &pattern[star + 1..]);
-    let arrow = after.windows(2).position(|pair| pair == b"->");
-    // An arrow with nothing behind it is part of the name.
-    let arrow = arrow.filter(|at| at + 2 < after.len());
-    let (after, field) = match arrow {
-        Some(at) => (&after[..at], Some(&after[at + 2..])),
-        None => (after, None),
-    };
-    let name = [before, element, after].concat();
-    let key = context.store.key(context.database, &name);
-    let now = context.store.now();
-    match (context.store.get(&key), field) {
-        (Some(Value::Collection(view)), Some(field)) if view.type_name == TypeName::Hash => {
-            Ok(Hash::view(view.body, now).get(field).map(|item| item.to_vec()))
-        }
-        (Some(value @ (Value::Text(_) | Value::Integer(_) | Value::Blob(_))), None) => {
-            with_bytes(value, |bytes| Some(bytes.to_vec()))
-        }
-        (None | Some(_), _) => Ok(None),
-    }
+/// What is answered: for each chosen element, itself or what each GET names.
+struct Answers<'a> {
+    options: &'a Options<'a>,
+    elements: &'a Elements,
+    found: &'a [Option<Bytes>],
 }
 
-/// What is answered for the chosen elements.
-fn answers(
-    context: &mut Context<'_>,
-    options: &Options<'_>,
-    chosen: Vec<Vec<u8>>,
-) -> Result<Vec<Option<Vec<u8>>>, CommandError> {
-    if options.get.is_empty() {
-        return Ok(chosen.into_iter().map(Some).collect());
+/// One of them.
+enum Answer<'a> {
+    Element(&'a [u8]),
+    Found(&'a Bytes),
+    Nothing,
+}
+
+impl Answers<'_> {
+    fn len(&self) -> usize {
+        self.elements.len() * self.options.get.len().max(1)
     }
-    let mut answers = Vec::with_capacity(chosen.len() * options.get.len());
-    for element in &chosen {
-        for pattern in &options.get {
-            answers.push(follow(context, pattern, element)?);
+
+    /// Hands over each, in order.
+    fn visit(&self, mut take: impl FnMut(Answer<'_>)) {
+        let mut found = self.found.iter();
+        for element in self.elements.iter() {
+            if self.options.get.is_empty() {
+                take(Answer::Element(element));
+            }
+            for pattern in &self.options.get {
+                take(if *pattern == b"#" {
+                    Answer::Element(element)
+                } else if pattern.contains(&b'*') {
+                    let found = found.next().expect("all have been looked up");
+                    found.as_ref().map_or(Answer::Nothing, Answer::Found)
+                } else {
+                    Answer::Nothing
+                });
+            }
         }
     }
-    Ok(answers)
+
+    fn write(&self, context: &mut Context<'_>) {
+        context.reply.array(self.len());
+        self.visit(|answer| match answer {
+            Answer::Element(element) => context.reply.bulk(element),
+            Answer::Found(found) => context.reply.blob(found),
+            Answer::Nothing => context.reply.null(),
+        });
+    }
 }
 
 /// Puts the answers into a list in place of whatever the key held; what is not there is empty.
 fn store_answers(
     context: &mut Context<'_>,
     at: usize,
-    answers: &[Option<Vec<u8>>],
+    answers: &Answers<'_>,
 ) -> Result<(), CommandError> {
     let to = context.new_key(at)?;
-    if answers.is_empty() {
+    if answers.len() == 0 {
         if context.store.remove(&to, Removal::Deleted) {
             context.notify(NoticeClasses::GENERIC, "del", &to);
         }
@@ -386,9 +476,14 @@ fn store_answers(
         now: context.store.now(),
         changes: None,
     };
-    for answer in answers {
-        edit.push(End::Back, answer.as_deref().unwrap_or_default());
-    }
+    answers.visit(|answer| {
+        let item = match answer {
+            Answer::Element(element) => element,
+            Answer::Found(found) => found,
+            Answer::Nothing => b"",
+        };
+        edit.push(End::Back, item);
+    });
     let value = OwnedCollection { type_name: TypeName::List, body: list.into_body() };
     context.store.set(&to, NewValue::Collection(&value), Expiry::Never)?;
     context.notify(NoticeClasses::LIST, "sortstore", &to);
@@ -401,19 +496,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pattern_has_a_slot_if_its_tag_is_fixed() {
-        let tagged = Some(Slot::of(b"a"));
-        for (pattern, slot) in [
-            ("w_{a}_*", tagged),
-            ("{a}*->f", tagged),
-            ("*{a}", None),
-            ("{*}", None),
-            ("{a*}", None),
-            ("{}*{a}", None),
-            ("{}{a}*", None),
-            ("w_*", None),
+    fn what_patterns_form_is_known_from_the_arguments() {
+        for (line, formed) in [
+            ("SORT l", FormedKeys::None),
+            ("SORT l BY nosort GET # GET x", FormedKeys::None),
+            ("SORT l BY w_*", FormedKeys::Any),
+            ("SORT l LIMIT 0 1 GET w_*->f", FormedKeys::Any),
+            ("SORT l STORE by GET x*", FormedKeys::Any),
+            ("SORT l STORE by STORE w_*", FormedKeys::None),
+            ("SORT l LIMIT by w_*", FormedKeys::None),
+            ("SORT l BY", FormedKeys::None),
+            ("SORT {t}l by {t}w_* get # get {t}*->f", FormedKeys::OfItsSlot),
+            ("SORT {t}l BY {t}w_* GET {s}*", FormedKeys::Any),
+            ("SORT t BY {t}w_*", FormedKeys::OfItsSlot),
         ] {
-            assert_eq!(pattern_slot(pattern.as_bytes()), slot, "{pattern}");
+            let words: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            assert_eq!(formed_keys(words.len(), &|at| words[at]), formed, "{line}");
         }
     }
 

@@ -3,7 +3,7 @@
 use bitflags::bitflags;
 use ringlane_base::Database;
 
-use crate::{Args, CommandError, Context, HandlerLimits, parse};
+use crate::{Args, CommandError, Context, FormedKeys, HandlerLimits, parse};
 
 /// How many arguments, the name included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -300,8 +300,13 @@ pub struct CommandSpec {
     /// What happens to the key with these arguments, in the words of `key_flags`, of a command whose
     /// `key_flags` are `variable_flags`.
     pub key_flags_by: Option<fn(Args<'_>) -> &'static str>,
+    /// Which keys its patterns may form, of one that takes patterns.
+    pub formed_keys: Option<FormedKeysOf>,
     pub run: Run,
 }
+
+/// Reads from the arguments, so many with the name, which keys their patterns may form.
+pub type FormedKeysOf = for<'a> fn(usize, &dyn Fn(usize) -> &'a [u8]) -> FormedKeys;
 
 impl CommandSpec {
     /// Whether it changes what others are told of.
@@ -395,6 +400,16 @@ impl CommandSpec {
             Keys::AndStoreDist => return and_store(5, &["store", "storedist"], count, &argument),
         };
         KeyPositions { first: None, next, end: end.min(count), step }
+    }
+
+    /// Which keys it may read besides those that its arguments name.
+    #[inline]
+    pub fn formed_keys<'a>(
+        &self,
+        count: usize,
+        argument: impl Fn(usize) -> &'a [u8],
+    ) -> FormedKeys {
+        self.formed_keys.map_or(FormedKeys::None, |read| read(count, &argument))
     }
 
     /// `key_positions` of arguments that stand ready.

@@ -10,7 +10,7 @@ use ringlane_base::{KeyHash, SLOT_COUNT, Slot};
 use ringlane_command::{
     CommandError, Context, HandlerLimits, Reply, ScriptCommand, ScriptHost, ScriptSource, parse,
 };
-use ringlane_store::Store;
+use ringlane_store::{Key, Store};
 
 use crate::flags::{self, ScriptFlags};
 use crate::registry::{Registry, Script, sha1_hex};
@@ -61,6 +61,14 @@ impl PausedScript {
     /// The command that it waits for.
     pub fn heavy(&self) -> Option<&HeavyCall> {
         self.state.heavy.as_ref()
+    }
+
+    /// Whether the command that it waits for may read this key, which it names by a pattern.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn check_reach(&self, key: &Key<'_>) -> Result<(), CommandError> {
+        self.state.reach.check(key)
     }
 
     /// Whether it has changed anything: then it goes on to its end.

@@ -4,12 +4,13 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use ringlane_base::{Database, Slot};
+use ringlane_command::lookups::look_up;
 use ringlane_command::spec::Handler;
 use ringlane_command::{
-    Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Merge, Reply,
+    Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Lookups, Merge, Reply,
     RoutedKey, Run as Runs, ServeCommand, Waiting, introspect, parse, table,
 };
-use ringlane_store::Store;
+use ringlane_store::{Key, Store};
 use smallvec::SmallVec;
 
 use crate::tape::Tape;
@@ -170,9 +171,7 @@ impl Run<'_> {
         let mut routed = None;
         for index in spec.keys_of(args) {
             let key = self.store.key(self.state.database, &args[index]);
-            if !self.state.reach.allows(key.bytes, key.slot) {
-                return Err(self.state.reach.refusal(key.bytes));
-            }
+            self.state.reach.check(&key)?;
             routed.get_or_insert(RoutedKey { index, slot: key.slot, hash: key.hash });
         }
         match spec.merge {
@@ -211,7 +210,39 @@ impl Run<'_> {
         if key_by_key {
             limits = limits.unbounded(); // What one key is about is little, and is done once.
         }
-        Handling { store: self.store, database, limits }.run(spec, handler, args, routed, reply)
+        if spec.formed_keys.is_some() {
+            return self.handle_with_patterns(handler, args, reply);
+        }
+        let mut handling = Handling { store: self.store, database, limits, lookups: None };
+        handling.run(spec, handler, args, routed, reply)
+    }
+
+    /// Runs a command here that names keys by patterns, if the script may touch them.
+    fn handle_with_patterns(
+        &mut self,
+        handler: Handler,
+        args: Args<'_>,
+        reply: &mut Tape,
+    ) -> Result<(), CommandError> {
+        let (database, limits) = (self.state.database, self.limits);
+        let (mut lookups, mut name) = (Lookups::default(), Vec::new());
+        loop {
+            let lookups = &mut lookups;
+            let mut handling =
+                Handling { store: self.store, database, limits, lookups: Some(&mut *lookups) };
+            let outcome = handling.handle_one(handler, args, None, reply);
+            if outcome != Err(CommandError::LooksUp) {
+                return outcome;
+            }
+            // What it may look up within one turn is little, or it had asked for more time.
+            while let Some(index) = lookups.next() {
+                let field = lookups.name(index, &mut name);
+                let key = self.store.key(database, &name);
+                self.state.reach.check(&key)?;
+                let found = look_up(self.store, &key, field.map(|field| &field[..]));
+                lookups.push(found);
+            }
+        }
     }
 
     /// Keeps a message that is sent when the script has ended.
@@ -278,18 +309,19 @@ impl Run<'_> {
 /// Runs a command that a script has called on the store of a helper, which holds its keys.
 ///
 /// # Errors
-/// Its refusal.
+/// Its refusal, or `CommandError::LooksUp`.
 pub fn call_aside(
     store: &mut Store,
     spec: &CommandSpec,
     args: Args<'_>,
     (database, limits): (Database, HandlerLimits),
+    lookups: Option<&mut Lookups>,
 ) -> Result<Tape, CommandError> {
     let Runs::Store(handler) = spec.run else {
         unreachable!("only commands on data take their time");
     };
     let mut tape = Tape::default();
-    Handling { store, database, limits: limits.unbounded() }
+    Handling { store, database, limits: limits.unbounded(), lookups }
         .run(spec, handler, args, None, &mut tape)?;
     Ok(tape)
 }
@@ -299,6 +331,7 @@ struct Handling<'a> {
     store: &'a mut Store,
     database: Database,
     limits: HandlerLimits,
+    lookups: Option<&'a mut Lookups>,
 }
 
 impl Handling<'_> {
@@ -360,6 +393,7 @@ impl Handling<'_> {
             limits: self.limits,
             waiting: Waiting::Never,
             scripts: None,
+            lookups: self.lookups.as_deref_mut(),
             reply,
         })
     }
@@ -392,6 +426,12 @@ impl Reach {
             }
             Place::Scratch => self.keys.binary_search_by(|it| (**it).cmp(key)).is_ok(),
         }
+    }
+
+    /// Refuses a key that is out of reach.
+    #[inline]
+    pub fn check(&self, key: &Key<'_>) -> Result<(), CommandError> {
+        if self.allows(key.bytes, key.slot) { Ok(()) } else { Err(self.refusal(key.bytes)) }
     }
 
     #[cold]

@@ -688,6 +688,7 @@ fn a_heavy_call_waits_for_its_answer() {
                 spec,
                 Args::new(&args, &[]),
                 (database, HandlerLimits::default()),
+                None,
             ),
             _ => Err(ringlane_command::CommandError::Fixed("ERR no")),
         };

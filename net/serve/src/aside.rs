@@ -6,7 +6,8 @@
 use std::collections::VecDeque;
 
 use ringlane_base::{LaneId, Millis, Slot};
-use ringlane_command::{Args, Flags, Run};
+use ringlane_command::lookups::look_up;
+use ringlane_command::{Args, CommandError, Flags, Lookups, Run};
 use ringlane_script::PausedScript;
 use ringlane_store::{OwnedEffect, Store};
 
@@ -50,6 +51,9 @@ pub struct Aside {
     waits: Option<ConnectionId>,
     /// The command that is next is a script, and paused.
     script: Option<ScriptAside>,
+    /// How far the command that is next, or that the script has called, has come with the keys that its
+    /// patterns name; there are some to be looked up.
+    lookups: Option<Box<Lookups>>,
 }
 
 impl Aside {
@@ -96,6 +100,7 @@ impl Aside {
             answers: Vec::new(),
             waits,
             script: None,
+            lookups: None,
         }
     }
 
@@ -143,6 +148,8 @@ pub struct Ordered {
     pub called: bool,
     /// Each once.
     pub keys: Vec<Named>,
+    /// How far it has come, if it names keys by patterns and has not just begun.
+    pub lookups: Option<Box<Lookups>>,
 }
 
 impl Ordered {
@@ -155,7 +162,7 @@ impl Ordered {
         surroundings: Surroundings,
         store: &mut Store,
     ) -> Box<Order> {
-        let Self { whose, request, position, may_wait, called, keys } = self;
+        let Self { whose, request, position, may_wait, called, keys, lookups } = self;
         let writes = request.spec.may_change_keys();
         let mut entries = Vec::with_capacity(keys.len());
         for named in &keys {
@@ -171,6 +178,8 @@ impl Ordered {
             position,
             may_wait,
             called,
+            again: lookups.as_ref().is_some_and(|lookups| lookups.has_begun()),
+            lookups: lookups.or_else(|| request.spec.formed_keys.map(|_| Box::default())),
             surroundings,
             entries,
             lent,
@@ -263,7 +272,8 @@ impl Core {
     pub fn begin_aside(&mut self, aside: Aside) {
         let mut aside = Box::new(aside);
         aside.script = self.scripts.take_paused().map(ScriptAside::new);
-        let all = aside.commands.requests.iter().any(|it| self.reaches_all_slots(it.spec));
+        let commands = &aside.commands;
+        let all = commands.requests.iter().any(|it| self.request_reaches_all_slots(commands, it));
         aside.slots = if all {
             let slots = self.shared.slots_of(self.lane);
             slots.map(|slot| Slot::new(slot).expect("it is one")).collect()
@@ -335,6 +345,9 @@ impl Core {
             };
             if ticks.wrapping_sub(begun) > self.slice_ticks() {
                 break Slice::More;
+            }
+            if aside.lookups.is_some() {
+                break self.look_up_for_aside(index, &mut aside);
             }
             let start = aside.replies.mark();
             if let Some(script) = aside.script.take() {
@@ -412,10 +425,12 @@ impl Core {
     fn after_pause(&mut self, index: u32, aside: &mut Aside) -> Slice {
         let script = aside.script.as_ref().expect("it was just paused");
         let own = aside.commands.requests[aside.next];
-        let Some((order, commands)) = script.order(Whose::Aside(index), &own, self.live.databases)
+        let Some((mut order, commands)) =
+            script.order(Whose::Aside(index), &own, self.live.databases)
         else {
             return Slice::More;
         };
+        order.lookups = aside.lookups.take();
         let surroundings = self.surroundings(self.store.now());
         let home = self.home_of_orders();
         Slice::Lent(order.with_values(home, commands, surroundings, &mut self.store))
@@ -435,8 +450,60 @@ impl Core {
         let may_wait = aside.is_request() && request.spec.flags.contains(Flags::BLOCKING);
         let whose = Whose::Aside(index);
         let position = aside.next;
-        let order = Ordered { whose, request, position, may_wait, called: false, keys };
+        let lookups = aside.lookups.take();
+        let order = Ordered { whose, request, position, may_wait, called: false, keys, lookups };
         order.with_values(self.home_of_orders(), commands, surroundings, &mut self.store)
+    }
+
+    /// Looks up keys that patterns of the command at hand name, all of which are of this lane and held;
+    /// once it knows them all, the command goes on.
+    fn look_up_for_aside(&mut self, index: u32, aside: &mut Aside) -> Slice {
+        let request = aside.commands.requests[aside.next];
+        let lookups = aside.lookups.as_mut().expect("looked by the caller");
+        let call = aside.script.as_ref().map(|script| &*script.paused);
+        match self.look_up_here((&request, call), lookups) {
+            Ok(false) => Slice::More,
+            Ok(true) if aside.script.is_some() => self.after_pause(index, aside),
+            Ok(true) => Slice::Lent(self.lend(index, aside)),
+            Err(refusal) => {
+                aside.lookups = None;
+                let script = aside.script.as_mut().expect("only a script's keys are refused");
+                script.take_answer(Err(refusal));
+                Slice::More
+            }
+        }
+    }
+
+    /// Looks up the next keys of this lane for a command, or for the call of a script, until the time is
+    /// over; whether all are known.
+    ///
+    /// # Errors
+    /// The script may not touch a key.
+    fn look_up_here(
+        &mut self,
+        (request, script): (&Request, Option<&PausedScript>),
+        lookups: &mut Lookups,
+    ) -> Result<bool, CommandError> {
+        let begun = clock::ticks();
+        let call = script.and_then(PausedScript::heavy);
+        let database = call.map_or(request.database, |call| call.database);
+        let mut name = Vec::new();
+        self.store.set_traceless(request.no_touch);
+        let outcome = loop {
+            let Some(index) = lookups.next() else { break Ok(true) };
+            if clock::ticks().wrapping_sub(begun) > self.slice_ticks() {
+                break Ok(false);
+            }
+            let field = lookups.name(index, &mut name);
+            let key = self.store.key(database, &name);
+            if let Err(refusal) = script.map_or(Ok(()), |script| script.check_reach(&key)) {
+                break Err(refusal);
+            }
+            let found = look_up(&mut self.store, &key, field.map(|field| &field[..]));
+            lookups.push(found);
+        };
+        self.store.set_traceless(false);
+        outcome
     }
 
     /// Where helpers send what they have done for this lane.
@@ -457,7 +524,7 @@ impl Core {
 
     /// Sends an order to the helpers, or keeps it until they have a place for it.
     pub fn order(&mut self, order: Box<Order>) {
-        self.stats.commands_aside += 1;
+        self.stats.commands_aside += u64::from(!order.again);
         let helpers = self.asides.helpers.as_ref().expect("without them nothing goes aside");
         if !self.asides.waiting.is_empty() {
             self.asides.waiting.push_back(order);
@@ -488,6 +555,13 @@ impl Core {
         give_back_all(&mut self.store, done.back, &done.effects);
         self.free_aside(done.effects);
         self.store.add_notices(done.notices);
+        if done.lookups.is_some() {
+            aside.lookups = done.lookups;
+            if aside.script.is_none() {
+                aside.commands = done.commands;
+            }
+            return self.go_on_aside(index, aside, Slice::More);
+        }
         if let Some(answer) = done.called {
             aside.script.as_mut().expect("it waits for this").take_answer(answer);
             return self.go_on_aside(index, aside, Slice::More);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ringlane_base::{LaneId, Millis, SLOT_COUNT};
-use ringlane_command::{Args, CommandError, HandlerLimits};
+use ringlane_command::{Args, CommandError, HandlerLimits, Lookups};
 use ringlane_script::{Tape, call_aside};
 use ringlane_store::{
     Budget, Exported, Notice, NoticeClasses, Options, OwnedEffect, PackLimits, Recorder, Store,
@@ -13,9 +13,9 @@ use ringlane_store::{
 
 use crate::blocked::{Attempt, Waited, run_waiting};
 use crate::clock;
-use crate::parcel::{Named, Parcel};
+use crate::parcel::{Named, Parcel, Request};
 use crate::reply_buffer::{PIECE_BYTES, ReplyBuffer};
-use crate::run::{Ran, Slices, run_here};
+use crate::run::{Manner, Ran, Slices, run_here, run_looking_up};
 use crate::shared::Shared;
 
 /// Helpers of a server: as many as there are lanes, but not more. One very long command leaves the
@@ -60,6 +60,10 @@ pub struct Order {
     pub may_wait: bool,
     /// A script has called it and waits for its answer.
     pub called: bool,
+    /// Of one that names keys by patterns.
+    pub lookups: Option<Box<Lookups>>,
+    /// A helper has had it before.
+    pub again: bool,
     pub surroundings: Surroundings,
     /// The values of its keys, as far as there are.
     pub entries: Vec<(Named, Exported)>,
@@ -76,6 +80,8 @@ pub struct Done {
     pub reply: ReplyBuffer,
     /// The answer instead, if a script waits for it.
     pub called: Option<Result<Tape, CommandError>>,
+    /// No answer yet: it is to know what these keys hold, and runs again then.
+    pub lookups: Option<Box<Lookups>>,
     /// What the keys hold now.
     pub back: Vec<(Named, Option<Exported>)>,
     /// What changed, if somebody listens.
@@ -154,8 +160,8 @@ fn work(shared: &Shared, databases: u8, jobs: &flume::Receiver<Job>) {
 }
 
 fn run(scratch: &mut Store, order: Order) -> Done {
-    let Order { whose, commands, position, may_wait, called, surroundings, .. } = order;
-    let (entries, lent) = (order.entries, order.lent);
+    let Order { whose, commands, position, surroundings, entries, lent, .. } = order;
+    let how = How { may_wait: order.may_wait, called: order.called, lookups: order.lookups };
     let begun = clock::ticks();
     scratch.set_pack_limits(surroundings.pack_limits);
     scratch.begin_turn(surroundings.now);
@@ -175,25 +181,9 @@ fn run(scratch: &mut Store, order: Order) -> Done {
     let args = Args::new(&slices, &commands.blobs);
     let manner = request.manner(surroundings.limits.unbounded());
     let mut reply = ReplyBuffer::default();
-    let mut answer = None;
-    let failed = if called {
-        let within = (manner.database, manner.limits);
-        let answer = answer.insert(call_aside(scratch, request.spec, args, within));
-        answer.is_err()
-    } else if may_wait {
-        let manner = (manner, Attempt::Last);
-        match run_waiting(scratch, request, args, manner, &mut reply) {
-            Waited::Answered => reply.bytes.first() == Some(&b'-'),
-            Waited::Waits(_) | Waited::Aside => unreachable!("its last attempt is answered"),
-        }
-    } else {
-        match run_here(scratch, request.spec, args, request.routed, manner, None, &mut reply) {
-            Ran::Fine => false,
-            Ran::Failed => true,
-            Ran::Aside => unreachable!("nothing bounds it here"),
-        }
-    };
+    let outcome = run_command(scratch, request, (args, manner), how, &mut reply);
     drop(slices);
+    let Outcome { failed, called, lookups } = outcome;
     if !failed {
         reply.cut_into_pieces(PIECE_BYTES);
     }
@@ -216,11 +206,64 @@ fn run(scratch: &mut Store, order: Order) -> Done {
         whose,
         failed,
         reply,
-        called: answer,
+        called,
+        lookups,
         back,
         effects: recorder.map_or(Vec::new(), |recorder| recorder.take()),
         notices: scratch.take_notices(),
         ticks: clock::ticks().wrapping_sub(begun),
         commands,
     }
+}
+
+/// How a command is to be run.
+struct How {
+    may_wait: bool,
+    called: bool,
+    lookups: Option<Box<Lookups>>,
+}
+
+/// What came of it; see `Done`.
+#[derive(Default)]
+struct Outcome {
+    failed: bool,
+    called: Option<Result<Tape, CommandError>>,
+    lookups: Option<Box<Lookups>>,
+}
+
+fn run_command(
+    scratch: &mut Store,
+    request: &Request,
+    (args, manner): (Args<'_>, Manner),
+    how: How,
+    reply: &mut ReplyBuffer,
+) -> Outcome {
+    let How { may_wait, called, mut lookups } = how;
+    let ran = if called {
+        let within = (manner.database, manner.limits);
+        let answer = call_aside(scratch, request.spec, args, within, lookups.as_deref_mut());
+        if matches!(answer, Err(CommandError::LooksUp)) {
+            return Outcome { lookups, ..Outcome::default() };
+        }
+        return Outcome { failed: answer.is_err(), called: Some(answer), lookups: None };
+    } else if let Some(looks_up) = &mut lookups {
+        let ran = run_looking_up(scratch, request.spec, args, manner, looks_up, reply);
+        let Some(ran) = ran else { return Outcome { lookups, ..Outcome::default() } };
+        ran
+    } else if may_wait {
+        let manner = (manner, Attempt::Last);
+        match run_waiting(scratch, request, args, manner, reply) {
+            Waited::Answered if reply.bytes.first() == Some(&b'-') => Ran::Failed,
+            Waited::Answered => Ran::Fine,
+            Waited::Waits(_) | Waited::Aside => unreachable!("its last attempt is answered"),
+        }
+    } else {
+        run_here(scratch, request.spec, args, request.routed, manner, None, reply)
+    };
+    let failed = match ran {
+        Ran::Fine => false,
+        Ran::Failed => true,
+        Ran::Aside => unreachable!("nothing bounds it here"),
+    };
+    Outcome { failed, ..Outcome::default() }
 }

@@ -607,6 +607,7 @@ pub fn run_waiting(
         limits: manner.limits,
         waiting: if attempt == Attempt::Last { Waiting::Over } else { Waiting::Allowed },
         scripts: None,
+        lookups: None,
         reply: &mut reply,
     };
     if let Err(error) = handler(&mut context) {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 use ringlane_base::{LaneId, Slot};
 use ringlane_command::{
-    Args, CommandError, CommandSpec, Flags, Merge, RoutedKey, Run, ServeCommand,
+    Args, CommandError, CommandSpec, Flags, FormedKeys, Merge, RoutedKey, Run, ServeCommand,
 };
 
 use crate::admin;
@@ -246,6 +246,9 @@ impl Core {
     /// The command would hold the lane for too long: its connection waits while it runs aside.
     #[cold]
     fn execute_aside(&mut self, call: &Call<'_>, manner: Manner) {
+        if formed_keys(call) != FormedKeys::None {
+            return self.execute_under_locks(call, manner);
+        }
         let connection = self.connections.get(call.connection).expect("looked up by the caller");
         (connection.barrier, connection.aside) = (true, true);
         let alone = alone(connection, call, manner);
@@ -257,9 +260,20 @@ impl Core {
     /// goes the way of other lanes' requests.
     #[cold]
     fn execute_here_later(&mut self, call: &Call<'_>, manner: Manner) {
+        if formed_keys(call) == FormedKeys::Any {
+            return self.execute_under_locks(call, manner);
+        }
         let connection = self.connections.get(call.connection).expect("looked up by the caller");
         let alone = alone(connection, call, manner);
         self.park_or_run(self.lane, alone);
+    }
+
+    /// The command names keys by patterns, whose slots it must take first; its connection waits.
+    #[cold]
+    fn execute_under_locks(&mut self, call: &Call<'_>, manner: Manner) {
+        self.begin_together(call, manner, true);
+        self.observe(call.connection, call.spec, 0, call.args.from(0));
+        self.asides.note_begun();
     }
 
     /// To the lane that owns the key; the reply gets a reserved place.
@@ -279,7 +293,8 @@ impl Core {
     fn execute_on_several(&mut self, call: &Call<'_>, manner: Manner) {
         let Call { connection: id, spec, args, .. } = *call;
         let connection = self.connections.get(id).expect("looked up by the caller");
-        let lane_alone = connection.session.door == Door::Lane || self.shared.lanes() == 1;
+        let lane_door = connection.session.door == Door::Lane;
+        let lane_alone = lane_door || self.shared.lanes() == 1;
         match spec.merge {
             Merge::Ordered | Merge::Sum => self.scatter_keys(call, manner),
             Merge::SpreadSum | Merge::Pick | Merge::Cursor if lane_alone => {
@@ -287,6 +302,10 @@ impl Core {
             }
             // What changes whole databases must not fall between the parts of what holds slots.
             Merge::SpreadOk if lane_alone && !self.locks.any() => {
+                self.execute_here(call, manner);
+            }
+            // Its keys are of one slot: its patterns are not, and it is refused.
+            Merge::Together if lane_door => {
                 self.execute_here(call, manner);
             }
             Merge::Together | Merge::SpreadOk => {
@@ -647,7 +666,7 @@ impl Core {
 
     /// The first held slot of those that the command may touch.
     pub fn held_slot_of(&self, spec: &CommandSpec, words: &[&[u8]]) -> Option<Slot> {
-        if self.reaches_all_slots(spec) {
+        if self.reaches_all_slots(spec, words) {
             return self.locks.first_held();
         }
         spec.key_positions(words.len(), |index| words[index])
@@ -655,9 +674,20 @@ impl Core {
             .find(|slot| self.locks.holds(*slot))
     }
 
-    /// Whether it is a script that may touch keys that it does not name.
-    pub fn reaches_all_slots(&self, spec: &CommandSpec) -> bool {
+    /// Whether it may touch keys that it does not name, of whatever slots: a script, or patterns.
+    pub fn reaches_all_slots(&self, spec: &CommandSpec, words: &[&[u8]]) -> bool {
         self.live.script_allow_undeclared_keys && spec.runs_script()
+            || spec.formed_keys(words.len(), |index| words[index]) == FormedKeys::Any
+    }
+
+    /// The same for a request.
+    pub fn request_reaches_all_slots(&self, commands: &Parcel, request: &Request) -> bool {
+        if request.spec.formed_keys.is_none() {
+            return self.reaches_all_slots(request.spec, &[]);
+        }
+        let mut slices = Slices::new();
+        commands.slices(request, &mut slices);
+        self.reaches_all_slots(request.spec, &slices)
     }
 }
 
@@ -688,6 +718,12 @@ pub fn confirms_by_push(spec: &CommandSpec) -> bool {
                 | ServeCommand::Sunsubscribe
         )
     )
+}
+
+/// Which keys the command's patterns may form.
+fn formed_keys(call: &Call<'_>) -> FormedKeys {
+    let words = call.args.from(0);
+    call.spec.formed_keys(words.len(), |index| words[index])
 }
 
 /// The command in a parcel of its own, with a reserved place for its reply.

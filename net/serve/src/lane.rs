@@ -401,6 +401,8 @@ impl Lane {
             Mail::Lock(request) => self.core.take_lock_request(letter.from, request, 0),
             Mail::Grant(grant) => self.core.take_grant(*grant),
             Mail::Release(release) => self.core.take_release(*release),
+            Mail::LookUp(asked) => self.core.take_look_up(letter.from, asked),
+            Mail::LookedUp(asked) => self.core.take_looked_up(letter.from, asked),
             Mail::Errand(errand) => self.core.take_errand(letter.from, errand),
             Mail::ErrandDone(errand) => self.core.errand_done(*errand),
             Mail::Watch(request) => self.core.take_watch_request(letter.from, request),

@@ -45,6 +45,10 @@ impl SlotSet {
         self.0[slot.index() / 64] |= 1 << (slot.index() % 64);
     }
 
+    pub fn contains(&self, slot: Slot) -> bool {
+        self.0[slot.index() / 64] >> (slot.index() % 64) & 1 == 1
+    }
+
     /// Ascending.
     pub fn iter(&self) -> impl Iterator<Item = Slot> {
         self.0.iter().enumerate().flat_map(|(word, bits)| {

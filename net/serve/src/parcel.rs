@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use bytes::Bytes;
 use ringlane_base::{Database, LaneId, Slot};
-use ringlane_command::{Args, CommandSpec, HandlerLimits, Keys, RoutedKey};
+use ringlane_command::{Args, CommandSpec, FormedKeys, HandlerLimits, Keys, RoutedKey};
 use ringlane_resp::Version;
 use ringlane_store::{Exported, OwnedEffect};
 
@@ -19,6 +19,7 @@ use crate::ring::ConnectionId;
 use crate::run::{Manner, Slices};
 use crate::session::Session;
 use crate::taking::{self, Ask};
+use crate::together::LookUp;
 use crate::tracking::Mark;
 use crate::watch::WatchId;
 
@@ -197,6 +198,16 @@ impl Parcel {
         request.spec.visit_keys(args, request.database, databases, visit);
     }
 
+    /// Which keys a request's patterns may form.
+    pub fn formed_keys(&self, request: &Request) -> FormedKeys {
+        if request.spec.formed_keys.is_none() {
+            return FormedKeys::None;
+        }
+        let mut slices = Slices::new();
+        self.slices(request, &mut slices);
+        request.spec.formed_keys(slices.len(), |index| slices[index])
+    }
+
     /// Bytes of requests it carries, shared values not counted.
     pub fn request_bytes(&self) -> usize {
         self.bytes.len()
@@ -367,6 +378,9 @@ pub enum Mail {
     Lock(Box<LockRequest>),
     Grant(Box<Grant>),
     Release(Box<Release>),
+    /// A command that has locked the slots of keys wants to know what they hold.
+    LookUp(Box<LookUp>),
+    LookedUp(Box<LookUp>),
     Errand(Box<Errand>),
     ErrandDone(Box<Errand>),
     Watch(Box<WatchRequest>),

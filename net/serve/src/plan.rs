@@ -3,7 +3,9 @@
 
 use bytes::Bytes;
 use ringlane_base::{KeyHash, LaneId, Slot};
-use ringlane_command::{CommandSpec, Flags, Keys, Merge, RoutedKey, Run, ServeCommand, table};
+use ringlane_command::{
+    CommandSpec, Flags, FormedKeys, Keys, Merge, RoutedKey, Run, ServeCommand, table,
+};
 use ringlane_resp::{Arg, Limits, Parser, ProtocolError, Step};
 use ringlane_store::types::member_hash;
 use ringlane_store::{Glance, TRACE_STEPS, Trace};
@@ -322,7 +324,9 @@ impl Core {
             (_, Merge::Ordered | Merge::Sum | Merge::Together) => {
                 let argument = |index: usize| args[index].resolve(input, blobs);
                 let positions = spec.key_positions(args.len(), argument);
-                self.locate_all(positions.map(|index| (index, argument(index))), &mut naming)
+                let named = positions.map(|index| (index, argument(index)));
+                let (target, routed) = self.locate_all(named, &mut naming);
+                self.reach(spec.formed_keys(args.len(), argument), target, routed)
             }
             _ => (Target::Several, None),
         };
@@ -369,6 +373,21 @@ impl Core {
         }
         let target = if first_lane == self.lane { Target::Here } else { Target::Lane(first_lane) };
         (target, Some(first))
+    }
+
+    /// Where a command runs that names keys by patterns besides those that it has been located by.
+    #[inline]
+    fn reach(
+        &self,
+        formed: FormedKeys,
+        target: Target,
+        routed: Option<RoutedKey>,
+    ) -> (Target, Option<RoutedKey>) {
+        match (formed, target) {
+            (FormedKeys::None, _) | (FormedKeys::OfItsSlot, Target::Here) => (target, routed),
+            (FormedKeys::Any, Target::Here) if self.shared.lanes() == 1 => (target, None),
+            (FormedKeys::OfItsSlot | FormedKeys::Any, _) => (Target::Several, None),
+        }
     }
 
     /// Gets the memory of a planned batch on its way: first the slots, then their tables, then the

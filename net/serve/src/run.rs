@@ -5,7 +5,8 @@ use ringlane_base::Database;
 use ringlane_command::script::Scripts;
 use ringlane_command::spec::Handler;
 use ringlane_command::{
-    Args, CommandError, CommandSpec, Context, HandlerLimits, Merge, RoutedKey, Run, Waiting,
+    Args, CommandError, CommandSpec, Context, HandlerLimits, Lookups, Merge, RoutedKey, Run,
+    Waiting,
 };
 use ringlane_resp::Version;
 use ringlane_store::Store;
@@ -60,6 +61,7 @@ pub fn run_handler(
         limits: manner.limits,
         waiting: Waiting::Never,
         scripts,
+        lookups: None,
         reply: &mut reply,
     };
     match handler(&mut context) {
@@ -71,6 +73,43 @@ pub fn run_handler(
             }
             RespReply::new(out, manner.version).error_line(&error);
             Ran::Failed
+        }
+    }
+}
+
+/// Runs a command that names keys by patterns. None: it has to know what these hold; nothing has happened.
+pub fn run_looking_up(
+    store: &mut Store,
+    spec: &CommandSpec,
+    args: Args<'_>,
+    manner: Manner,
+    lookups: &mut Lookups,
+    out: &mut ReplyBuffer,
+) -> Option<Ran> {
+    let Run::Store(handler) = spec.run else {
+        unreachable!("only commands on data run on a store");
+    };
+    let before = out.mark();
+    let mut reply = RespReply::new(out, manner.version);
+    let mut context = Context {
+        store,
+        args,
+        routed: None,
+        database: manner.database,
+        limits: manner.limits,
+        waiting: Waiting::Never,
+        scripts: None,
+        lookups: Some(lookups),
+        reply: &mut reply,
+    };
+    let Err(error) = handler(&mut context) else { return Some(Ran::Fine) };
+    out.truncate(before);
+    match error {
+        CommandError::LooksUp => None,
+        CommandError::Aside => Some(Ran::Aside),
+        error => {
+            RespReply::new(out, manner.version).error_line(&error);
+            Some(Ran::Failed)
         }
     }
 }
@@ -115,6 +154,7 @@ pub fn run_here(
                     limits: manner.limits,
                     waiting: Waiting::Never,
                     scripts: None,
+                    lookups: None,
                     reply: &mut sum,
                 };
                 if let Err(error) = handler(&mut context) {

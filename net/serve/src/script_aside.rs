@@ -87,7 +87,15 @@ impl ScriptAside {
         });
         keys.sort_unstable();
         keys.dedup();
-        let order = Ordered { whose, request, position: 0, may_wait: false, called: true, keys };
+        let order = Ordered {
+            whose,
+            request,
+            position: 0,
+            may_wait: false,
+            called: true,
+            keys,
+            lookups: None,
+        };
         Some((order, parcel))
     }
 }

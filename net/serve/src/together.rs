@@ -6,6 +6,7 @@
 //! then. Strictly serializable; no deadlock, since the order is total.
 
 mod desk;
+mod lookups;
 mod shares;
 
 use std::collections::{HashSet, VecDeque};
@@ -36,6 +37,8 @@ use crate::under_way::UnderWay;
 use crate::watch::WatchId;
 
 use self::desk::{Desk, Segment};
+pub use self::lookups::LookUp;
+use self::lookups::Widened;
 pub use self::shares::Heavy;
 
 /// The slots of one lane.
@@ -61,6 +64,10 @@ pub struct Together {
     pub watch: Option<WatchId>,
     /// A key that the client watches was touched: nothing runs.
     pub touched: bool,
+    /// It concerns its lane only.
+    lane_alone: bool,
+    /// What it locks for keys that its patterns name, once that is known.
+    widened: Option<Box<Widened>>,
     /// Ascending by lane, so by slot. Empty if it runs on another lane as a whole.
     groups: Vec<Group>,
     /// Which of the groups are locked.
@@ -107,6 +114,8 @@ impl Together {
             serves: false,
             watch: None,
             touched: false,
+            lane_alone: false,
+            widened: None,
             groups: Vec::new(),
             taking: Taking::new(0, false),
             to_fetch: VecDeque::new(),
@@ -257,31 +266,31 @@ impl Core {
     /// Locks the slots of all keys of the commands, and these; then runs the commands. With
     /// `lane_alone`, commands on whole databases concern this lane only.
     pub fn lock_and_run(&mut self, mut together: Together, watched: &[Slot], lane_alone: bool) {
-        let all = 0..together.commands.requests.len();
+        together.lane_alone = lane_alone;
+        let mut all = 0..together.commands.requests.len();
         let on_databases = match &together.heavy {
             Some(heavy) => heavy.on_databases,
-            None => all.clone().any(|position| together.is_on_databases(position)),
+            None => all.any(|position| together.is_on_databases(position)),
         };
         if on_databases {
-            for lane in self.lanes_concerned(lane_alone).map(LaneId) {
-                let slots = self.shared.slots_of(lane).map(|slot| Slot::new(slot).expect("is one"));
-                together.groups.push(Group { lane, slots: slots.collect(), keys: Vec::new() });
-            }
+            self.group_all(&mut together);
             if let Some(heavy) = &mut together.heavy {
                 heavy.end_survey();
             }
         } else if together.heavy.is_none() {
-            together.fetched = true;
-            let mut keys: Vec<(Slot, Option<Wanted>)> =
-                watched.iter().map(|it| (*it, None)).collect();
-            let wanted = together.wanted(all, self.live.databases).into_iter();
-            keys.extend(wanted.map(|(slot, key)| (slot, Some(key))));
-            keys.sort_unstable_by_key(|(slot, _)| *slot);
-            self.group(&mut together, keys);
+            self.make_groups(&mut together, watched);
         }
         together.begin_taking();
         let index = self.togethers.under_way.insert(together);
         self.go_on(index);
+    }
+
+    /// Makes groups of all slots of the lanes that it concerns.
+    fn group_all(&self, together: &mut Together) {
+        for lane in self.lanes_concerned(together.lane_alone).map(LaneId) {
+            let slots = self.shared.slots_of(lane).map(|slot| Slot::new(slot).expect("is one"));
+            together.groups.push(Group { lane, slots: slots.collect(), keys: Vec::new() });
+        }
     }
 
     /// Makes the groups out of keys in ascending order of their slots.
@@ -380,6 +389,10 @@ impl Core {
         }
         match self.run_on_scratch(index, together) {
             Segment::Waits => return Progress::Waits,
+            Segment::Elsewhere => {
+                self.widen(together);
+                return Progress::On;
+            }
             Segment::Ended => {}
         }
         together.fetched = false;
@@ -739,7 +752,7 @@ impl Core {
             if request.only_slot().is_some_and(|slot| !self.locks.holds(slot)) {
                 continue;
             }
-            if self.reaches_all_slots(request.spec) {
+            if self.request_reaches_all_slots(commands, request) {
                 return self.locks.first_held();
             }
             let mut held = None;

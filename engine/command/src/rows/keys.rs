@@ -82,12 +82,12 @@ commands! { KEYS from super::strings::STRINGS_END, up to KEYS_END;
          [ALPHA] [STORE destination]"
         [DENYOOM] [SET SORTEDSET LIST DANGEROUS] ["RO access", "OW update"] []
         Generic "1.0.0" "O(N+M*log(M)) in the elements and those returned"
-        "Sorts the elements of a list, set or sorted set; stores them if asked to.";
-    "sort_ro" AtLeast(2) Read First Single => Store(sort::sort_ro),
+        "Sorts the elements of a list, set or sorted set; stores them if asked to.", forms sort::formed_keys;
+    "sort_ro" AtLeast(2) Read First Together => Store(sort::sort_ro),
         "key [BY pattern] [LIMIT offset count] [GET pattern [GET pattern ...]] [ASC | DESC] [ALPHA]"
         [] [SET SORTEDSET LIST DANGEROUS] ["RO access"] []
         Generic "7.0.0" "O(N+M*log(M)) in the elements and those returned"
-        "Sorts the elements of a list, set or sorted set.";
+        "Sorts the elements of a list, set or sorted set.", forms sort::formed_keys;
     "touch" AtLeast(2) Read All Sum => Store(keys::touch_one), "key [key ...]"
         [FAST] [KEYSPACE] ["RO"] [MULTI_SHARD SUM]
         Generic "3.2.1" "O(N) in the keys" "Marks keys as used and counts those that exist.";

@@ -23,14 +23,15 @@ pub mod tip {
 /// `[flags] [categories] [what happens to the keys] [tips]`, then
 /// `Group "since" "complexity" "summary"` and, for a container, `of SUBCOMMANDS`; for
 /// a command that can name another database, `at` the function that reads which; if what happens to
-/// the key depends on the arguments, a comma and `by` the function that tells it.
+/// the key depends on the arguments, a comma and `by` the function that tells it; if patterns among them
+/// name keys, a comma and `forms` the function that tells which.
 macro_rules! commands {
     ($table:ident from $first:expr, up to $end:ident; $(
         $name:literal $arity:ident($count:literal) $access:ident $keys:ident $(($key_at:literal))? $merge:ident
         => $run:ident($target:path), $arguments:literal
         [$($flag:ident)*] [$($category:ident)*] [$($key_flags:literal),*] [$($tip:ident)*]
         $group:ident $since:literal $complexity:literal $summary:literal
-        $(of $subcommands:ident)? $(at $second_database:path)? $(, by $key_flags_by:path)? ;
+        $(of $subcommands:ident)? $(at $second_database:path)? $(, by $key_flags_by:path)? $(, forms $formed_keys:path)? ;
     )*) => {
         pub const $end: usize = {
             const NAMES: &[&str] = &[$($name),*];
@@ -56,6 +57,7 @@ macro_rules! commands {
             subcommands: subcommands!($($subcommands)?),
             second_database: optional!($($second_database)?),
             key_flags_by: optional!($($key_flags_by)?),
+            formed_keys: optional!($($formed_keys)?),
             run: $crate::spec::Run::$run($target),
         }),*]);
     };

@@ -203,6 +203,7 @@ impl Lane {
             limits: self.limits,
             waiting: if self.may_block { Waiting::Allowed } else { Waiting::Never },
             scripts: None,
+            lookups: None,
             reply,
         })
     }

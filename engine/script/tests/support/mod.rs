@@ -99,6 +99,7 @@ impl Lane {
             limits,
             waiting: Waiting::Never,
             scripts: Some(&mut self.scripts),
+            lookups: None,
             reply,
         })
     }

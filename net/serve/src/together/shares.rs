@@ -162,12 +162,14 @@ impl Core {
                 survey.found.add(slot);
                 left -= 1;
             } else {
-                if self.reaches_all_slots(request.spec)
+                if together.forms_any(survey.command, self.shared.lanes()) {
+                    for lane in self.lanes_concerned(together.lane_alone) {
+                        self.add_all(LaneId(lane), &mut survey.found);
+                    }
+                } else if self.request_reaches_all_slots(commands, request)
                     && let Some(lane) = self.only_lane(commands, request)
                 {
-                    for slot in self.shared.slots_of(lane) {
-                        survey.found.add(Slot::new(slot).expect("it is one"));
-                    }
+                    self.add_all(lane, &mut survey.found);
                 }
                 commands.visit_keys(request, self.live.databases, &mut |_, key| {
                     survey.found.add(Slot::of(key));
@@ -176,6 +178,12 @@ impl Core {
                 left = left.saturating_sub(1);
             }
             (survey.command, survey.key) = (survey.command + 1, 0);
+        }
+    }
+
+    fn add_all(&self, lane: LaneId, found: &mut SlotSet) {
+        for slot in self.shared.slots_of(lane) {
+            found.add(Slot::new(slot).expect("it is one"));
         }
     }
 
@@ -250,6 +258,7 @@ impl Core {
     fn cut_shares(&mut self, together: &mut Together, heavy: &mut Heavy) {
         let begun = clock::ticks();
         let commands = &together.commands;
+        let lanes = self.shared.lanes();
         let mut bytes = 0;
         while heavy.pieces.len() < SHARED_REQUESTS_MAX && bytes < SHARED_BYTES_MAX {
             let Some(request) = commands.requests.get(together.next).copied() else { break };
@@ -266,6 +275,7 @@ impl Core {
                 let return_to = ReturnTo::Part { gather: 0, part: 0 };
                 (lane, request.of_one_key(return_to), from..from + step)
             } else if !request.spec.is_on_databases()
+                && (lanes == 1 || !together.forms_any(together.next, lanes))
                 && let Some(lane) = self.only_lane(commands, &request)
             {
                 (lane, request, 0..request.arguments())

@@ -154,14 +154,6 @@ fn lacks_a_value(words: &[Vec<u8>]) -> bool {
     has_word(&words[..1], &["mset", "msetnx"]) && words.len().is_multiple_of(2)
 }
 
-/// SORT's patterns make keys of elements: with several lanes, and in a transaction that may concern
-/// them, they must be of the sorted key's slot.
-fn sorts_by_other_keys(words: &[Vec<u8>]) -> bool {
-    let at = |word: &[u8]| words.iter().filter(|it| it.eq_ignore_ascii_case(word)).count();
-    words[0].to_ascii_lowercase().starts_with(b"sort")
-        && at(b"BY") + at(b"GET") > at(b"#") + at(b"nosort")
-}
-
 /// What has another meaning, or another answer, before 7.4.
 fn is_of_newer_meaning(words: &[Vec<u8>]) -> bool {
     let name = String::from_utf8_lossy(&words[0]).to_ascii_lowercase();
@@ -403,16 +395,11 @@ impl Pair {
             keep_to_one_score(&mut words);
             let left_out = depends_on_the_clock(&words)
                 || is_of_newer_meaning(&words)
-                || lacks_a_value(&words)
-                || (self.lanes > 1 || self.is_queuing()) && sorts_by_other_keys(&words);
+                || lacks_a_value(&words);
             if !left_out {
                 return (spec, words);
             }
         }
-    }
-
-    fn is_queuing(&self) -> bool {
-        self.connections.iter().any(|connection| connection.queued.is_some())
     }
 
     fn random_command(&mut self, at: usize) -> Step {
