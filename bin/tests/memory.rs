@@ -120,6 +120,53 @@ fn the_account_of_memory_tells_the_bare_server_from_its_keys() {
     assert!(overhead < startup * 2, "{overhead} of {startup}");
 }
 
+#[test]
+fn beginnings_of_large_values_stay_within_the_limit_though_nothing_may_go() {
+    const CLIENTS: usize = 500;
+    /// What each has ready for the server to take at once, and what is taken of it on average.
+    const READY: usize = 200_000;
+    const FIRST: usize = 16 << 10;
+    let limit = LIMIT.to_string();
+    let arguments = ["--lanes", "2", "--maxmemory", &limit, "--maxmemory-policy", "noeviction"];
+    let program = Program::start(&arguments);
+    let mut watcher = program.client();
+    let value = vec![b'x'; 1 << 20];
+    let mut refused = 0;
+    for number in 0.. {
+        let mut set = Vec::new();
+        command(&mut set, &[b"SET", format!("key:{number}").as_bytes(), &value]);
+        watcher.write_all(&set).expect("the server reads");
+        let mut reply = [0; 128];
+        let length = watcher.read(&mut reply).expect("it answers");
+        refused += usize::from(reply[..length].starts_with(b"-OOM"));
+        // Keys of both lanes.
+        if refused == 20 {
+            break;
+        }
+    }
+    let before = support::info(&mut watcher, "total_net_input_bytes") as usize;
+    let mut set = Vec::new();
+    command(&mut set, &[b"SET", b"key", &value]);
+    let mut most = 0;
+    let clients: Vec<TcpStream> = (0..CLIENTS)
+        .map(|_| {
+            let mut client = program.client();
+            client.set_nonblocking(true).expect("a socket");
+            // What the sockets do not take does not matter.
+            let _ = client.write(&set[..READY]);
+            most = most.max(program.resident_bytes());
+            client
+        })
+        .collect();
+    while (support::info(&mut watcher, "total_net_input_bytes") as usize) < before + CLIENTS * FIRST
+    {
+        most = most.max(program.resident_bytes());
+    }
+    most = most.max(program.resident_bytes());
+    assert!(most <= LIMIT + SLACK, "{most} bytes of {LIMIT}");
+    drop(clients);
+}
+
 fn key(random: &mut fastrand::Rng, name: &str) -> Vec<u8> {
     format!("{name}:{}", random.u32(..100_000)).into_bytes()
 }

@@ -292,6 +292,7 @@ impl Connection {
         let owned = self.input.capacity()
             + self.parser.pending_bytes()
             + buffers.iter().map(|buffer| buffer.bytes.capacity()).sum::<usize>()
+            + self.places.capacity() * size_of::<Place>()
             + self.session.transaction.as_ref().map_or(0, |it| it.bytes());
         Footprint { owned, lent: buffers.iter().map(|buffer| buffer.blob_bytes()).sum() }
     }
@@ -548,6 +549,9 @@ impl Connection {
         if self.held.is_empty() && self.held.bytes.capacity() > keep_bytes_max {
             self.held = ReplyBuffer::default();
         }
+        if self.places.is_empty() && self.places.capacity() * size_of::<Place>() > keep_bytes_max {
+            self.places = VecDeque::new();
+        }
     }
 
     /// Gives back the buffers of a connection that has nothing in hand. Returns whether any were held.
@@ -657,6 +661,22 @@ mod tests {
         let from = target.mark();
         target.bytes.extend_from_slice(reply);
         connection.reply_written(from);
+    }
+
+    #[test]
+    fn places_that_replies_left_count_and_go_where_memory_is_short() {
+        const PLACES: usize = 1000;
+        let mut connection = connection();
+        let places: Vec<u32> = (0..PLACES).map(|_| connection.reserve_place()).collect();
+        let reply = ReplyBuffer::default();
+        for place in places {
+            connection.fill_place(place, &reply, reply.whole());
+        }
+        assert!(connection.footprint().owned >= PLACES * size_of::<Place>());
+        connection.clear_flight(false);
+        assert!(connection.footprint().owned > 0, "the next replies would need them again");
+        connection.clear_flight(true);
+        assert_eq!(connection.footprint().owned, 0);
     }
 
     #[test]

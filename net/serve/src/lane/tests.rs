@@ -511,6 +511,37 @@ fn a_lane_does_not_sleep_on_the_rest_of_a_long_reply() {
 }
 
 #[test]
+fn a_lane_does_not_sleep_with_input_behind_a_send_that_was_tried() {
+    let mut bench = Bench::new(&[("maxmemory", "1gb")]);
+    // Buffers are short: requests wait until the reply before them has left.
+    bench.lane.core.shared.lines[0].budget.store(1, Ordering::Relaxed);
+    let (id, mut client) = bench.connect();
+    let long = "x".repeat(2 * OUTPUT_PAUSE_BYTES_THRIFTY);
+    for (pipeline, sleeps) in [("", true), ("PING\r\n", false)] {
+        for _ in 0..100 {
+            bench.turn();
+        }
+        client.write_all(format!("ECHO {long}\r\n{pipeline}").as_bytes()).expect("a socket");
+        let leg =
+            |bench: &mut Bench| bench.lane.core.connections.get(id).expect("it is open").flight.leg;
+        for _ in 0..TURNS_MAX {
+            bench.turn();
+            if leg(&mut bench) == Leg::Tried {
+                break;
+            }
+        }
+        assert_eq!(leg(&mut bench), Leg::Tried, "{pipeline}");
+        while bench.lane.upkeep_due() {
+            bench.lane.upkeep();
+        }
+        assert_eq!(bench.lane.prepare_to_wait(), sleeps, "{pipeline}");
+        bench.lane.core.shared.lines[0].doze.awake();
+        let replies = format!("${}\r\n{long}\r\n", long.len());
+        bench.read(&mut client, (replies + &pipeline.replace("PING", "+PONG")).as_bytes());
+    }
+}
+
+#[test]
 fn replies_that_nobody_reads_take_their_share_and_all_come_in() {
     const BUDGET: usize = 24 << 20;
     const VALUE: usize = 100_000;
