@@ -24,7 +24,7 @@ use crate::script_aside::ScriptAside;
 /// A command that names keys by patterns may go through so many times what another may: it reads, sorts
 /// and answers in turns of their own. What needs no other lock than some (`NARROW_KEYS_MAX`) needs no
 /// helper then, who might be busy for long while it holds them; who holds all finds all helpers free.
-const LOOKUP_SHARE: usize = 4;
+const LOOKUP_SHARE: usize = 2;
 
 /// A scratch store at work.
 pub(super) struct Desk {

@@ -22,7 +22,7 @@ use crate::parcel::{Mail, Named, Release, Wanted};
 const ROUNDS_MAX: u32 = 4;
 /// A command that names more keys locks all slots: nearly all are among theirs, or it would hold the
 /// lane while it finds out.
-const NARROW_KEYS_MAX: usize = 2048;
+const NARROW_KEYS_MAX: usize = 1024;
 /// Keys that other lanes are asked for in one slice.
 const ASKED_AT_ONCE_MAX: usize = 512;
 
