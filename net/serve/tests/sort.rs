@@ -128,7 +128,7 @@ fn what_is_stored_takes_the_place_of_what_was_read() {
         let (mut waits, mut watches, mut listens) =
             (server.client(), server.client(), server.client());
         client.say("CONFIG SET notify-keyspace-events Kl");
-        assert!(listens.say("SUBSCRIBE __keyspace@0__:to").starts_with("*3"));
+        assert!(listens.say("SUBSCRIBE __keyspace@0__:heard").starts_with("*3"));
         assert!(watches.say("HELLO 3").starts_with('%'));
         assert_eq!(watches.say("CLIENT TRACKING ON"), "+OK\r\n");
         assert_eq!(watches.say("WATCH to"), "+OK\r\n");
@@ -138,7 +138,8 @@ fn what_is_stored_takes_the_place_of_what_was_read() {
         assert_eq!(client.say("SORT l BY w_* GET o_*->name STORE to"), ":4\r\n");
         assert_eq!(waits.reply(), words("to n2"));
         assert_eq!(watches.reply(), ">2\r\n$10\r\ninvalidate\r\n*1\r\n$2\r\nto\r\n");
-        assert_eq!(listens.reply(), words("message __keyspace@0__:to sortstore"));
+        assert_eq!(client.say("SORT l BY w_* STORE heard"), ":4\r\n");
+        assert_eq!(listens.reply(), words("message __keyspace@0__:heard sortstore"));
         watches.say("MULTI");
         watches.say("PING");
         assert_eq!(watches.say("EXEC"), "_\r\n");
