@@ -113,10 +113,11 @@ fn unit_is_bits(word: &[u8]) -> Result<bool, CommandError> {
     }
 }
 
-/// `BITCOUNT key [start end [BYTE | BIT]]`
+/// `BITCOUNT key [start [end [BYTE | BIT]]]`
 pub fn bitcount(context: &mut Context<'_>) -> Result<(), CommandError> {
     let span = match context.args.from(2) {
         [] => Span::WHOLE,
+        [start] => Span { start: parse::integer(start)?, ..Span::WHOLE },
         [start, end, unit @ ..] if unit.len() <= 1 => {
             let (start, end) = (parse::integer(start)?, parse::integer(end)?);
             let in_bits = unit.first().map_or(Ok(false), |word| unit_is_bits(word))?;

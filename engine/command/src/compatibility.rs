@@ -524,8 +524,8 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("client|kill", "no client that waits is left out of MAXAGE"),
     (
         "client|tracking",
-        "SWAPDB, and what changes the groups of a stream, make copies invalid as well; a script has read \
-         every key that it names",
+        "SWAPDB, and what changes the groups of a stream, make copies invalid as well; a write to a key of \
+         the same name in another database does not; a script has read every key that it names",
     ),
     (
         "bitfield",
@@ -557,6 +557,10 @@ const DIFFERENT: &[(&str, &str)] = &[
     (
         "function|load",
         "what a library must not do while it is loaded is refused in words of our own",
+    ),
+    (
+        "function|stats",
+        "of functions that run at once the one that has run longest; its command is shortened as in SLOWLOG",
     ),
     ("hexpire", BEFORE_FIELDS),
     ("hexpireat", BEFORE_FIELDS),
@@ -622,7 +626,9 @@ pub fn page() -> String {
         "# Compatibility\n\nEvery command of Redis (up to 8.8) and Valkey (up to 9.1): whether it is \
          here, and how it differs where it does. *Since* names the server that first had it; `Redis` \
          alone means 7.0 or before. Written from the command table; a test holds this page to \
-         it.\n\n| command | since | here | how, or why not |\n|---|---|---|---|\n",
+         it.\n\nOf all commands: one of more than 1,048,576 arguments is a protocol error, where Redis takes \
+         more; one about connections or the server (CLIENT, CLUSTER, CONFIG, INFO, LATENCY, …, COMMAND INFO and \
+         COMMAND DOCS) takes at most 4,096.\n\n| command | since | here | how, or why not |\n|---|---|---|---|\n",
     );
     let mut long_notes: Vec<(&str, String)> = Vec::new();
     for (name, origin) in KNOWN {

@@ -9,7 +9,7 @@
 //! <https://redis.io/docs/latest/commands/command-docs/>.
 
 use crate::spec::{CommandSpec, Keys};
-use crate::{Args, Reply, table};
+use crate::{CommandError, Context, Reply, introspect, table};
 
 /// Whole numbers, by the names that rows give them.
 const INTEGERS: [&str; 24] = [
@@ -52,13 +52,25 @@ const DOUBLES: [&str; 10] = [
 ];
 const TIMES: [&str; 2] = ["unix-seconds", "unix-milliseconds"];
 
+/// What it takes to write a row with its tree, in elements that a handler may go through at once.
+const VISITS_A_ROW: usize = 24;
+
 /// `COMMAND DOCS [command …]`; unknown names are left out.
-pub fn docs(args: Args<'_>, reply: &mut dyn Reply) {
-    let found: Vec<_> = match args.from(2) {
-        [] => table::all().to_vec(),
-        names => names.iter().filter_map(|name| table::find(name)).collect(),
+pub fn docs(context: &mut Context<'_>) -> Result<(), CommandError> {
+    introspect::check_names(context.args, "command|docs")?;
+    let mut found: Vec<&CommandSpec> = Vec::new();
+    let mut rows = 0;
+    let mut find = |spec: &'static CommandSpec| {
+        found.push(spec);
+        rows += introspect::rows_of(spec);
+        context.limits.claim(rows * VISITS_A_ROW)
     };
-    write_docs(reply, &found);
+    match context.args.from(2) {
+        [] => table::all().iter().try_for_each(|spec| find(spec))?,
+        names => names.iter().filter_map(|name| table::find(name)).try_for_each(find)?,
+    }
+    write_docs(context.reply, &found);
+    Ok(())
 }
 
 fn write_docs(reply: &mut dyn Reply, specs: &[&CommandSpec]) {

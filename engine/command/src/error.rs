@@ -48,6 +48,8 @@ pub enum CommandError {
     OutOfMemory,
     /// The command's name in lower case.
     WrongArity(&'static str),
+    /// More than `spec::SERVER_ARGUMENTS_MAX`; the command's name in lower case.
+    TooManyArguments(&'static str),
     /// No refusal: there is nothing to take yet and `Context::waiting` allows it. The
     /// connection waits until a key of the command changes, and the command runs again.
     Blocked(Box<Wait>),
@@ -87,6 +89,13 @@ impl fmt::Display for CommandError {
             Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
             Self::WrongArity(name) => {
                 return write!(formatter, "ERR wrong number of arguments for '{name}' command");
+            }
+            Self::TooManyArguments(name) => {
+                let most = crate::spec::SERVER_ARGUMENTS_MAX;
+                return write!(
+                    formatter,
+                    "ERR too many arguments for '{name}' command, which takes {most}"
+                );
             }
             Self::Blocked(_) => "ERR the command would wait",
             Self::Aside => "ERR the command would take too long here",

@@ -16,6 +16,9 @@ const NAME_BYTES_MAX: usize = 32;
 
 /// What it takes to reckon how far a member is: as long as answering so many.
 const VISITS: usize = 2;
+/// Corners of a polygon that take as long to look at as one member to answer.
+const CORNERS_A_VISIT: usize = 8;
+const CORNERS_MIN: usize = 3;
 
 /// How a command of the family is called.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,8 @@ enum Order {
 enum Centre {
     Place(Place),
     Member(Place),
+    /// The middle of a polygon.
+    Middle(Place),
     /// A member of an index that is not there.
     Nowhere,
 }
@@ -80,7 +85,6 @@ impl Shown {
 }
 
 /// What a search command asks for.
-#[derive(Clone, Copy)]
 struct Request {
     centre: Option<Centre>,
     shape: Option<Shape>,
@@ -123,6 +127,26 @@ impl Request {
         self.unit = parse_unit(unit)?;
         self.shape = Some(Shape::Box { width: width * self.unit, height: height * self.unit });
         Ok(())
+    }
+
+    /// `num-vertices longitude latitude [longitude latitude ...]`, of which `words` are what is there;
+    /// says how many arguments it took.
+    fn set_polygon(&mut self, count: &[u8], words: &[&[u8]]) -> Result<usize, CommandError> {
+        let count = parse::integer(count)
+            .map_err(|_| CommandError::Fixed("ERR invalid number of vertices"))?;
+        let count = usize::try_from(count).unwrap_or(0);
+        let (pairs, _) = words.as_chunks::<2>();
+        if count < CORNERS_MIN || pairs.len() < count {
+            return Err(CommandError::Fixed(
+                "ERR GEOSEARCH BYPOLYGON must have at least 3 vertices",
+            ));
+        }
+        let corners =
+            pairs[..count].iter().map(|[longitude, latitude]| parse_place(longitude, latitude));
+        let corners = corners.collect::<Result<Vec<Place>, CommandError>>()?;
+        self.centre = Some(Centre::Middle(Place::middle_of(&corners)));
+        self.shape = Some(Shape::Polygon { corners });
+        Ok(1 + 2 * count)
     }
 
     fn set_member(
@@ -238,8 +262,11 @@ impl Request {
         form: Form,
         set: Option<SortedView<'_>>,
     ) -> Result<usize, CommandError> {
-        let by_place = matches!(self.centre, Some(Centre::Place(_)));
-        let by_member = matches!(self.centre, Some(Centre::Member(_) | Centre::Nowhere));
+        let by_place = matches!(self.centre, Some(Centre::Place(_) | Centre::Middle(_)));
+        let by_member =
+            matches!(self.centre, Some(Centre::Member(_) | Centre::Nowhere | Centre::Middle(_)));
+        let round = matches!(self.shape, None | Some(Shape::Circle { .. }));
+        let square = matches!(self.shape, None | Some(Shape::Box { .. }));
         match args.from(at) {
             [option, member, ..] if is(option, "frommember") && !by_place => {
                 self.set_member(set, member)?;
@@ -249,17 +276,20 @@ impl Request {
                 self.centre = Some(Centre::Place(parse_place(longitude, latitude)?));
                 Ok(2)
             }
-            [option, radius, unit, ..]
-                if is(option, "byradius") && !matches!(self.shape, Some(Shape::Box { .. })) =>
-            {
+            [option, radius, unit, ..] if is(option, "byradius") && round => {
                 self.set_circle(radius, unit)?;
                 Ok(2)
             }
-            [option, width, height, unit, ..]
-                if is(option, "bybox") && !matches!(self.shape, Some(Shape::Circle { .. })) =>
-            {
+            [option, width, height, unit, ..] if is(option, "bybox") && square => {
                 self.set_box(width, height, unit)?;
                 Ok(3)
+            }
+            [option, count, corners @ ..]
+                if is(option, "bypolygon")
+                    && matches!(self.centre, None | Some(Centre::Middle(_)))
+                    && matches!(self.shape, None | Some(Shape::Polygon { .. })) =>
+            {
+                self.set_polygon(count, corners)
             }
             [option, ..] if is(option, "storedist") && form == Form::SearchStore => {
                 self.store_distances = true;
@@ -298,26 +328,33 @@ impl Request {
         Ok(())
     }
 
-    /// How many members it looks at.
+    /// Where it looks, if anywhere.
+    fn area(&self) -> Option<Area<'_>> {
+        let shape = self.shape.as_ref()?;
+        match self.centre? {
+            Centre::Place(centre) | Centre::Member(centre) | Centre::Middle(centre) => {
+                Some(Area { centre, shape })
+            }
+            Centre::Nowhere => None,
+        }
+    }
+
+    /// How many elements it takes as long to visit.
     fn visits(&self, set: SortedView<'_>) -> usize {
-        let (Some(Centre::Place(centre) | Centre::Member(centre)), Some(shape)) =
-            (self.centre, self.shape)
-        else {
-            return 0;
-        };
+        let Some(area) = self.area() else { return 0 };
         let rank = |score| set.rank_of(Edge::Score { score, behind: false });
         let length = |(first, behind)| rank(behind) - rank(first);
-        Area { centre, shape }.cells().map(|cell| length(cell.scores())).sum()
+        let members: usize = area.cells().map(|cell| length(cell.scores())).sum();
+        let visits = match area.shape {
+            Shape::Circle { .. } | Shape::Box { .. } => VISITS,
+            Shape::Polygon { corners } => VISITS + corners.len() / CORNERS_A_VISIT,
+        };
+        members.saturating_mul(visits)
     }
 
     /// What the search finds, in the order asked for; empty without an index.
     fn find<'a>(&self, set: SortedView<'a>) -> Vec<Found<'a>> {
-        let (Some(Centre::Place(centre) | Centre::Member(centre)), Some(shape)) =
-            (self.centre, self.shape)
-        else {
-            return Vec::new();
-        };
-        let area = Area { centre, shape };
+        let Some(area) = self.area() else { return Vec::new() };
         let enough = if self.any { self.count.unwrap_or(usize::MAX) } else { usize::MAX };
         let mut found = Vec::new();
         for cell in area.cells() {
@@ -379,7 +416,7 @@ fn search(context: &mut Context<'_>, form: Form, may_store: bool) -> Result<(), 
     let set = context.store.view::<SortedSet>(&key)?;
     let request = Request::parse(context.args, form, may_store, set)?;
     if let Some(set) = set {
-        let visits = request.visits(set).saturating_mul(VISITS);
+        let visits = request.visits(set);
         context.limits.claim_of(visits, (set.len(), set.bytes()))?;
     }
     let found = set.map_or(Vec::new(), |set| request.find(set));
@@ -401,7 +438,7 @@ fn search(context: &mut Context<'_>, form: Form, may_store: bool) -> Result<(), 
 }
 
 /// `GEOSEARCH key FROMMEMBER member | FROMLONLAT longitude latitude BYRADIUS radius unit | BYBOX width
-/// height unit [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`
+/// height unit`, or `GEOSEARCH key BYPOLYGON num-vertices longitude latitude …`, `[ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]`
 pub fn geosearch(context: &mut Context<'_>) -> Result<(), CommandError> {
     search(context, Form::Search, false)
 }

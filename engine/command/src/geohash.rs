@@ -53,6 +53,23 @@ impl Range {
         }
     }
 
+    /// From the least of these to the greatest.
+    fn around(values: impl Iterator<Item = f64>) -> Self {
+        values.fold(Self { min: f64::INFINITY, max: f64::NEG_INFINITY }, |range, value| Self {
+            min: range.min.min(value),
+            max: range.max.max(value),
+        })
+    }
+
+    fn width(self) -> f64 {
+        self.max - self.min
+    }
+
+    /// How far it reaches from a value within, to the farther side.
+    fn reach(self, from: f64) -> f64 {
+        (self.max - from).max(from - self.min)
+    }
+
     fn middle(self, within: Self) -> f64 {
         f64::midpoint(self.min, self.max).clamp(within.min, within.max)
     }
@@ -79,6 +96,24 @@ impl Place {
     /// The score of the place.
     pub fn score(self) -> f64 {
         Cell::of(self, STEP_MAX).bits() as f64
+    }
+
+    /// The middle of these places: the mean of the directions from the earth's centre in which they lie.
+    pub fn middle_of(places: &[Self]) -> Self {
+        let mut sum = [0.0; 3];
+        for place in places {
+            let (east, north) =
+                (place.longitude * RADIANS_PER_DEGREE, place.latitude * RADIANS_PER_DEGREE);
+            let direction = [north.cos() * east.cos(), north.cos() * east.sin(), north.sin()];
+            for (sum, part) in sum.iter_mut().zip(direction) {
+                *sum += part;
+            }
+        }
+        let [x, y, z] = sum;
+        Self {
+            longitude: y.atan2(x) / RADIANS_PER_DEGREE,
+            latitude: z.atan2(x.hypot(y)) / RADIANS_PER_DEGREE,
+        }
     }
 
     /// Metres to another place on the sphere, by the haversine.
@@ -209,24 +244,33 @@ fn every_other(bits: u64) -> u32 {
     bits as u32
 }
 
-/// Extents in metres.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What an area looks like; extents in metres.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    Circle { radius: f64 },
-    Box { width: f64, height: f64 },
+    Circle {
+        radius: f64,
+    },
+    Box {
+        width: f64,
+        height: f64,
+    },
+    /// The corners, in order; straight lines on the map of degrees join them, the last with the first.
+    Polygon {
+        corners: Vec<Place>,
+    },
 }
 
 /// What is looked for: a shape around a place.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Area {
+pub struct Area<'a> {
     pub centre: Place,
-    pub shape: Shape,
+    pub shape: &'a Shape,
 }
 
-impl Area {
+impl Area<'_> {
     /// The distance of a place within from the centre, in metres; None if it is outside.
     pub fn distance_within(self, place: Place) -> Option<f64> {
-        match self.shape {
+        match *self.shape {
             Shape::Circle { radius } => {
                 let distance = self.centre.distance(place);
                 (distance <= radius).then_some(distance)
@@ -241,14 +285,23 @@ impl Area {
                 }
                 Some(self.centre.distance(place))
             }
+            Shape::Polygon { ref corners } => {
+                is_within(place, corners).then(|| self.centre.distance(place))
+            }
         }
     }
 
     /// The degrees that the area covers, about: longitudes and latitudes.
     fn bounds(self) -> (Range, Range) {
-        let (half_width, half_height) = match self.shape {
+        let (half_width, half_height) = match *self.shape {
             Shape::Circle { radius } => (radius, radius),
             Shape::Box { width, height } => (width / 2.0, height / 2.0),
+            Shape::Polygon { ref corners } => {
+                return (
+                    Range::around(corners.iter().map(|corner| corner.longitude)),
+                    Range::around(corners.iter().map(|corner| corner.latitude)),
+                );
+            }
         };
         let Place { longitude, latitude } = self.centre;
         let north = half_height / EARTH_RADIUS / RADIANS_PER_DEGREE;
@@ -264,11 +317,12 @@ impl Area {
 
     /// How fine the cells are of which nine cover the area, by the circle around it.
     fn step(self) -> u8 {
-        let mut radius = match self.shape {
+        let mut radius = match *self.shape {
             Shape::Circle { radius } => radius,
             Shape::Box { width, height } => {
                 ((width / 2.0) * (width / 2.0) + (height / 2.0) * (height / 2.0)).sqrt()
             }
+            Shape::Polygon { .. } => return self.step_of_polygon(),
         };
         if radius == 0.0 {
             return STEP_MAX;
@@ -284,17 +338,46 @@ impl Area {
         step.clamp(1, i32::from(STEP_MAX)) as u8
     }
 
+    /// The same of a polygon, by its degrees: it may reach around a pole, where metres say little.
+    fn step_of_polygon(self) -> u8 {
+        let (longitudes, latitudes) = self.bounds();
+        let middle = self.inmost();
+        let fits = |step: &u8| {
+            let cells = (1_u64 << step) as f64;
+            longitudes.reach(middle.longitude) <= LONGITUDES.width() / cells
+                && latitudes.reach(middle.latitude) <= LATITUDES.width() / cells
+        };
+        // Four cells are the whole map, and each of them is beside the others.
+        (2..=STEP_MAX).rev().find(fits).unwrap_or(1)
+    }
+
+    /// The place within the bounds that is nearest to the centre: that of a polygon may be outside.
+    fn inmost(self) -> Place {
+        match self.shape {
+            Shape::Circle { .. } | Shape::Box { .. } => self.centre,
+            Shape::Polygon { .. } => {
+                let (longitudes, latitudes) = self.bounds();
+                let Place { longitude, latitude } = self.centre;
+                Place {
+                    longitude: longitude.clamp(longitudes.min, longitudes.max),
+                    latitude: latitude.clamp(latitudes.min, latitudes.max),
+                }
+            }
+        }
+    }
+
     /// The cells to look into, in Redis's order: the centre's own, then those around it that the area
     /// may reach.
     pub fn cells(self) -> impl Iterator<Item = Cell> {
         let (longitudes, latitudes) = self.bounds();
-        let mut cell = Cell::of(self.centre, self.step());
+        let middle = self.inmost();
+        let mut cell = Cell::of(middle, self.step());
         let falls_short = cell.neighbour(0, 1).latitudes().max < latitudes.max
             || cell.neighbour(0, -1).latitudes().min > latitudes.min
             || cell.neighbour(1, 0).longitudes().max < longitudes.max
             || cell.neighbour(-1, 0).longitudes().min > longitudes.min;
         if cell.step > 1 && falls_short {
-            cell = Cell::of(self.centre, cell.step - 1);
+            cell = Cell::of(middle, cell.step - 1);
         }
         // A cell that reaches beyond the area on one side has no use for its neighbours there.
         let useless = |east: i32, north: i32| {
@@ -314,6 +397,21 @@ impl Area {
         }
         cells.into_iter()
     }
+}
+
+/// Whether a line to the east crosses the edges between the corners an odd number of times.
+fn is_within(place: Place, corners: &[Place]) -> bool {
+    let mut within = false;
+    let mut from = corners[corners.len() - 1];
+    for &to in corners {
+        if (from.latitude > place.latitude) != (to.latitude > place.latitude) {
+            let share = (place.latitude - from.latitude) / (to.latitude - from.latitude);
+            let crossing = from.longitude + share * (to.longitude - from.longitude);
+            within ^= place.longitude < crossing;
+        }
+        from = to;
+    }
+    within
 }
 
 #[cfg(test)]
@@ -353,17 +451,24 @@ mod tests {
             let centre =
                 Place { longitude: dice.f64() * 100.0, latitude: dice.f64() * 130.0 - 65.0 };
             let extent = 10f64.powf(dice.f64() * 5.0 + 1.0);
-            let shape = if dice.bool() {
-                Shape::Circle { radius: extent }
-            } else {
-                Shape::Box { width: extent, height: extent * dice.f64() }
-            };
-            let area = Area { centre, shape };
             let degrees = extent / 111_000.0;
-            let place = Place {
+            let beside = |dice: &mut fastrand::Rng| Place {
                 longitude: centre.longitude + (dice.f64() - 0.5) * 2.0 * degrees,
-                latitude: centre.latitude + (dice.f64() - 0.5) * 2.0 * degrees,
+                latitude: (centre.latitude + (dice.f64() - 0.5) * 2.0 * degrees).clamp(-85.0, 85.0),
             };
+            let shape = match dice.u8(..3) {
+                0 => Shape::Circle { radius: extent },
+                1 => Shape::Box { width: extent, height: extent * dice.f64() },
+                _ => Shape::Polygon {
+                    corners: (0..dice.u8(3..8)).map(|_| beside(&mut dice)).collect(),
+                },
+            };
+            let centre = match &shape {
+                Shape::Polygon { corners } => Place::middle_of(corners),
+                Shape::Circle { .. } | Shape::Box { .. } => centre,
+            };
+            let area = Area { centre, shape: &shape };
+            let place = beside(&mut dice);
             if place.is_valid() && area.distance_within(place).is_some() {
                 within += 1;
                 let score = place.score();
@@ -375,5 +480,29 @@ mod tests {
             }
         }
         assert!(within > 5_000, "{within}");
+    }
+
+    /// Corners all around the map have their middle anywhere, even at a pole.
+    #[test]
+    fn cells_cover_polygons_of_any_extent() {
+        let mut dice = fastrand::Rng::with_seed(4);
+        let anywhere = |dice: &mut fastrand::Rng| Place {
+            longitude: dice.f64() * 360.0 - 180.0,
+            latitude: dice.f64() * 170.0 - 85.0,
+        };
+        let mut within = 0;
+        for _ in 0..5_000 {
+            let corners: Vec<Place> = (0..dice.u8(3..8)).map(|_| anywhere(&mut dice)).collect();
+            let (centre, shape) = (Place::middle_of(&corners), Shape::Polygon { corners });
+            let area = Area { centre, shape: &shape };
+            let place = anywhere(&mut dice);
+            if area.distance_within(place).is_some() {
+                within += 1;
+                let score = place.score();
+                let holds = |cell: Cell| (cell.scores().0..cell.scores().1).contains(&score);
+                assert!(area.cells().any(holds), "{area:?} {place:?}");
+            }
+        }
+        assert!(within > 500, "{within}");
     }
 }

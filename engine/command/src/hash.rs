@@ -387,14 +387,14 @@ pub fn hscan(context: &mut Context<'_>) -> Result<(), CommandError> {
             found.push((field, value));
         }
     });
-    claim_shown(context.limits, Some(hash), (&found, !request.no_values))?;
+    claim_shown(context.limits, Some(hash), (&found, !request.names_only))?;
     let reply = &mut *context.reply;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(if request.no_values { found.len() } else { found.len() * 2 });
+    reply.array(if request.names_only { found.len() } else { found.len() * 2 });
     for (field, value) in found {
         write_item(reply, field);
-        if !request.no_values {
+        if !request.names_only {
             write_item(reply, value);
         }
     }

@@ -6,46 +6,63 @@ use std::sync::LazyLock;
 use ringlane_base::glob;
 
 use crate::parse::is;
-use crate::spec::{Access, Arity, Categories, CommandSpec, Flags, Keys};
-use crate::{Args, CommandError, Context, Reply, docs, table};
+use crate::spec::{Access, Arity, Categories, CommandSpec, Flags, Keys, SERVER_ARGUMENTS_MAX};
+use crate::{Args, CommandError, Context, Reply, table};
 
-/// `COMMAND` and its subcommands but HELP, whose arity was checked (`table::resolve`).
-pub fn command(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError> {
-    let container = table::lookup(&args[0]).expect("this row was found by its name");
-    let Some(name) = args.get(1) else {
-        info_of_all(reply);
-        return Ok(());
-    };
-    let spec = container.subcommand(name).ok_or(CommandError::Syntax)?;
-    match spec.short_name() {
-        "count" => reply.integer(table::COMMAND_COUNT as i64),
-        "docs" => docs::docs(args, reply),
-        "getkeys" => getkeys(args, reply, false)?,
-        "getkeysandflags" => getkeys(args, reply, true)?,
-        "info" if args.len() == 2 => info_of_all(reply),
-        "info" => info(args, reply),
-        "list" => list(args, reply)?,
-        other => unreachable!("COMMAND {other} has a row but no function"),
-    }
+/// What it takes to write a row, in elements that a handler may go through at once.
+const VISITS_A_ROW: usize = 2;
+
+/// `COMMAND`
+pub fn command(context: &mut Context<'_>) -> Result<(), CommandError> {
+    write_infos(table::all().iter().copied().map(Some), context)
+}
+
+/// `COMMAND COUNT`
+pub fn count(context: &mut Context<'_>) -> Result<(), CommandError> {
+    context.reply.integer(table::COMMAND_COUNT as i64);
     Ok(())
 }
 
-fn info_of_all(reply: &mut dyn Reply) {
-    reply.array(table::COMMAND_COUNT);
-    for spec in table::all() {
-        write_info(spec, reply);
+/// `COMMAND INFO [command …]`; null for a name that is unknown.
+pub fn info(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let names = context.args.from(2);
+    if names.is_empty() {
+        return command(context);
     }
+    check_names(context.args, "command|info")?;
+    write_infos(names.iter().map(|name| table::find(name)), context)
 }
 
-fn info(args: Args<'_>, reply: &mut dyn Reply) {
-    let names = args.from(2);
-    reply.array(names.len());
-    for name in names {
-        match table::find(name) {
-            Some(spec) => write_info(spec, reply),
-            None => reply.null(),
+/// Each name may be answered with much more than it takes to say it.
+pub(crate) fn check_names(args: Args<'_>, command: &'static str) -> Result<(), CommandError> {
+    if args.len() <= SERVER_ARGUMENTS_MAX {
+        return Ok(());
+    }
+    Err(CommandError::TooManyArguments(command))
+}
+
+/// How many rows one is written with: its subcommands' too.
+pub(crate) fn rows_of(spec: &CommandSpec) -> usize {
+    1 + spec.subcommands.len()
+}
+
+fn write_infos(
+    specs: impl ExactSizeIterator<Item = Option<&'static CommandSpec>> + Clone,
+    context: &mut Context<'_>,
+) -> Result<(), CommandError> {
+    let mut rows = 0;
+    for spec in specs.clone() {
+        rows += spec.map_or(1, rows_of);
+        context.limits.claim(rows * VISITS_A_ROW)?;
+    }
+    context.reply.array(specs.len());
+    for spec in specs {
+        match spec {
+            Some(spec) => write_info(spec, context.reply),
+            None => context.reply.null(),
         }
     }
+    Ok(())
 }
 
 /// One entry of `COMMAND INFO`: name, arity, flags, first key, last key, step, ACL categories,
@@ -250,8 +267,9 @@ fn write_search(reply: &mut dyn Reply, kind: &str, fields: &[(&str, i64)]) {
     }
 }
 
-fn list(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError> {
-    let chosen: Vec<_> = match args.from(2) {
+/// `COMMAND LIST [FILTERBY <MODULE name | ACLCAT category | PATTERN pattern>]`
+pub fn list(context: &mut Context<'_>) -> Result<(), CommandError> {
+    let chosen: Vec<_> = match context.args.from(2) {
         [] => table::all_with_subcommands().collect(),
         [filter, kind, wanted] if is(filter, "filterby") => {
             let keep: &dyn Fn(&CommandSpec) -> bool = if is(kind, "module") {
@@ -268,16 +286,34 @@ fn list(args: Args<'_>, reply: &mut dyn Reply) -> Result<(), CommandError> {
         }
         _ => return Err(CommandError::Syntax),
     };
-    reply.array(chosen.len());
+    context.reply.array(chosen.len());
     for spec in chosen {
-        reply.bulk(spec.name.as_bytes());
+        context.reply.bulk(spec.name.as_bytes());
     }
     Ok(())
 }
 
-fn getkeys(args: Args<'_>, reply: &mut dyn Reply, with_flags: bool) -> Result<(), CommandError> {
+/// `COMMAND GETKEYS command [argument …]`
+pub fn getkeys(context: &mut Context<'_>) -> Result<(), CommandError> {
+    write_keys(context, |reply, key, _| reply.bulk(key))
+}
+
+/// `COMMAND GETKEYSANDFLAGS command [argument …]`
+pub fn getkeysandflags(context: &mut Context<'_>) -> Result<(), CommandError> {
+    write_keys(context, |reply, key, flags| {
+        reply.array(2);
+        reply.bulk(key);
+        write_names(reply, &flags.split(' ').collect::<Vec<_>>());
+    })
+}
+
+/// Each key of the command in the arguments, with the flags that it has there.
+fn write_keys(
+    context: &mut Context<'_>,
+    write: impl Fn(&mut dyn Reply, &[u8], &'static str),
+) -> Result<(), CommandError> {
     const INVALID: CommandError = CommandError::Fixed("ERR Invalid command specified");
-    let full = args.from(2);
+    let full = context.args.from(2);
     let mut spec = table::lookup(full[0]).ok_or(INVALID)?;
     if let (Some(name), false) = (full.get(1), spec.subcommands.is_empty()) {
         spec = spec.subcommand(name).ok_or(INVALID)?;
@@ -289,17 +325,12 @@ fn getkeys(args: Args<'_>, reply: &mut dyn Reply, with_flags: bool) -> Result<()
         let text = "ERR Invalid number of arguments specified for command";
         return Err(CommandError::Fixed(text));
     }
+    context.limits.claim(full.len())?;
     let positions = spec.key_positions(full.len(), |index| full[index]);
-    reply.array(positions.len());
+    context.reply.array(positions.len());
     for (index, position) in positions.enumerate() {
-        if with_flags {
-            let flags = spec.flags_of_key(Args::new(full, &[]), index);
-            reply.array(2);
-            reply.bulk(full[position]);
-            write_names(reply, &flags.split(' ').collect::<Vec<_>>());
-        } else {
-            reply.bulk(full[position]);
-        }
+        let flags = spec.flags_of_key(Args::new(full, &[]), index);
+        write(context.reply, full[position], flags);
     }
     Ok(())
 }

@@ -123,18 +123,20 @@ pub struct ScanRequest<'a> {
     pub count: usize,
     pub pattern: Option<&'a [u8]>,
     pub type_name: Option<&'a [u8]>,
-    /// HSCAN's `NOVALUES`.
-    pub no_values: bool,
+    /// HSCAN's `NOVALUES`, ZSCAN's `NOSCORES`.
+    pub names_only: bool,
 }
 
 /// What is walked through.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scanned {
     Keys,
-    /// Of a set or a sorted set.
+    /// Of a set.
     Members,
-    /// Of a hash.
+    /// Of a hash, each with its value.
     Fields,
+    /// Of a sorted set, each with its score.
+    Scored,
 }
 
 impl<'a> ScanRequest<'a> {
@@ -143,7 +145,7 @@ impl<'a> ScanRequest<'a> {
         Self::parse_options(scan_cursor(&args[1])?, args.from(2), Scanned::Keys)
     }
 
-    /// What follows the cursor of SSCAN and ZSCAN: `[MATCH pattern] [COUNT count]`. Redis reads the
+    /// What follows the cursor of SSCAN: `[MATCH pattern] [COUNT count]`. Redis reads the
     /// cursor, then looks at the key, then reads these.
     pub fn parse_elements(cursor: u64, options: &[&'a [u8]]) -> Result<Self, CommandError> {
         Self::parse_options(cursor, options, Scanned::Members)
@@ -152,6 +154,11 @@ impl<'a> ScanRequest<'a> {
     /// The same of HSCAN, with `[NOVALUES]`.
     pub fn parse_fields(cursor: u64, options: &[&'a [u8]]) -> Result<Self, CommandError> {
         Self::parse_options(cursor, options, Scanned::Fields)
+    }
+
+    /// The same of ZSCAN, with `[NOSCORES]`.
+    pub fn parse_scored(cursor: u64, options: &[&'a [u8]]) -> Result<Self, CommandError> {
+        Self::parse_options(cursor, options, Scanned::Scored)
     }
 
     fn parse_options(
@@ -164,7 +171,7 @@ impl<'a> ScanRequest<'a> {
             count: SCAN_KEYS_DEFAULT,
             pattern: None,
             type_name: None,
-            no_values: false,
+            names_only: false,
         };
         let mut rest = options.iter().copied();
         while let Some(option) = rest.next() {
@@ -174,7 +181,16 @@ impl<'a> ScanRequest<'a> {
                         "ERR NOVALUES option can only be used in HSCAN",
                     ));
                 }
-                request.no_values = true;
+                request.names_only = true;
+                continue;
+            }
+            if is(option, "noscores") {
+                if scanned != Scanned::Scored {
+                    return Err(CommandError::Fixed(
+                        "ERR NOSCORES option can only be used in ZSCAN",
+                    ));
+                }
+                request.names_only = true;
                 continue;
             }
             let value = rest.next().ok_or(CommandError::Syntax)?;

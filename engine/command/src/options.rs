@@ -154,11 +154,10 @@ impl<'a> SetOptions<'a> {
         Ok(())
     }
 
-    /// Two conditions agree only if they are of one kind; the second one counts.
+    /// NX and XX may be said again; whatever compares stands alone.
     fn restrict(&mut self, said: Condition<'a>) -> Result<(), CommandError> {
-        let compatible = self.condition == Condition::Always
-            || std::mem::discriminant(&self.condition) == std::mem::discriminant(&said);
-        if !compatible {
+        let again = self.condition == said && !said.compares();
+        if self.condition != Condition::Always && !again {
             return Err(CommandError::Syntax);
         }
         self.condition = said;

@@ -32,7 +32,6 @@ pub enum ScriptCommand {
     FunctionList,
     FunctionLoad,
     FunctionRestore,
-    FunctionStats,
 }
 
 /// A lane's interpreter.
@@ -119,6 +118,4 @@ asked! {
     function_load => ScriptCommand::FunctionLoad;
     /// `FUNCTION RESTORE payload [FLUSH | APPEND | REPLACE]`.
     function_restore => ScriptCommand::FunctionRestore;
-    /// `FUNCTION STATS`.
-    function_stats => ScriptCommand::FunctionStats;
 }

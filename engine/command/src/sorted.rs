@@ -479,7 +479,7 @@ pub fn zscan(context: &mut Context<'_>) -> Result<(), CommandError> {
         ScanRequest::write_nothing(context.reply);
         return Ok(());
     };
-    let request = ScanRequest::parse_elements(cursor, context.args.from(3))?;
+    let request = ScanRequest::parse_scored(cursor, context.args.from(3))?;
     // A walk hashes what it passes, answered or not.
     context.limits.claim_of(request.count.min(set.len()), (set.len(), set.bytes()))?;
     let mut found: Vec<(Item<'_>, f64)> = Vec::new();
@@ -492,10 +492,12 @@ pub fn zscan(context: &mut Context<'_>) -> Result<(), CommandError> {
     let reply = &mut *context.reply;
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
-    reply.array(found.len() * 2);
+    reply.array(if request.names_only { found.len() } else { found.len() * 2 });
     for (member, score) in found {
         write_item(reply, member);
-        reply.double_bulk(score);
+        if !request.names_only {
+            reply.double_bulk(score);
+        }
     }
     Ok(())
 }

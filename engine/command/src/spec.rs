@@ -106,7 +106,6 @@ pub enum ServeCommand {
     Auth,
     Client,
     Cluster,
-    Command,
     Config,
     Debug,
     Discard,
@@ -265,6 +264,10 @@ bitflags! {
     }
 }
 
+/// Arguments of a command about connections or the server, its name included: it looks at all of
+/// them on its connection's lane, while others wait.
+pub const SERVER_ARGUMENTS_MAX: usize = 4096;
+
 /// One row of the table, or one subcommand of a row.
 pub struct CommandSpec {
     /// In lower case, as Redis prints it; a subcommand's is `container|name`.
@@ -365,10 +368,19 @@ impl CommandSpec {
             Arity::Exactly(exactly) => count == exactly,
             Arity::AtLeast(least) => count >= least,
         };
-        if enough && (self.keys != Keys::Pairs || count % 2 == 1) {
-            return Ok(());
+        if !enough || (self.keys == Keys::Pairs && count.is_multiple_of(2)) {
+            return Err(CommandError::WrongArity(self.name));
         }
-        Err(CommandError::WrongArity(self.name))
+        if count > SERVER_ARGUMENTS_MAX && self.is_about_the_server() {
+            return Err(CommandError::TooManyArguments(self.name));
+        }
+        Ok(())
+    }
+
+    /// Whether it is about connections or the server, and not about keys, channels or scripts.
+    fn is_about_the_server(&self) -> bool {
+        matches!(self.run, Run::Serve(_))
+            && matches!(self.group, Group::Connection | Group::Server | Group::Cluster)
     }
 
     /// The indices of the arguments that are keys, for a command of `count` arguments whose arity was

@@ -67,6 +67,10 @@ fn set_compares_before_it_writes() {
         SET k v IFEQ a NX => -ERR syntax error
         SET k v XX IFDEQ a => -ERR syntax error
         SET k v IFEQ a IFNE a => -ERR syntax error
+        SET k v IFEQ a IFEQ a => -ERR syntax error
+        SET k v IFDNE a IFDNE b => -ERR syntax error
+        SET k v NX IFEQ a => -ERR syntax error
+        SET k v NX NX => nil
         SET k v IFDEQ a IFDNE a => -ERR syntax error
         RPUSH l a => :1
         SET l v IFEQ a => -WRONGTYPE Operation against a key holding the wrong kind of value

@@ -284,6 +284,8 @@ fn answers_are_those_of_redis() {
     let names: Vec<&'static str> = table::all()
         .iter()
         .filter(|spec| matches!(spec.run, ringlane_command::Run::Store(_)))
+        // What it says of the rows is compared row by row.
+        .filter(|spec| spec.group != Group::Server)
         .filter(|spec| !OF_THEIR_OWN.contains(&spec.group) && !is_newer(spec))
         .map(|spec| spec.name)
         .filter(|name| !left_out.contains(name))

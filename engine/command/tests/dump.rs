@@ -173,6 +173,26 @@ fn fields_keep_their_expiry() {
     assert_eq!(lane.say("HPEXPIRETIME l FIELDS 3 a b c"), before);
 }
 
+/// Which eviction a value comes from can be said once.
+#[test]
+fn idle_time_and_frequency_exclude_each_other() {
+    let mut lane = Lane::default();
+    lane.run(&[b"SET", b"k", b"v"]);
+    let dumped = bulk(&lane.run(&[b"DUMP", b"k"]));
+    for (options, answer) in [
+        ("IDLETIME 1", "+OK"),
+        ("FREQ 1 FREQ 2", "+OK"),
+        ("IDLETIME 1 FREQ 1", "-ERR syntax error"),
+        ("FREQ 0 REPLACE IDLETIME 0", "-ERR syntax error"),
+        ("IDLETIME -1 FREQ 1", "-ERR Invalid IDLETIME value, must be >= 0"),
+    ] {
+        lane.run(&[b"DEL", b"n"]);
+        let mut args: Vec<&[u8]> = vec![b"RESTORE", b"n", b"0", &dumped];
+        args.extend(options.split(' ').map(str::as_bytes));
+        assert_eq!(show(&lane.run(&args)), answer, "{options}");
+    }
+}
+
 #[test]
 fn fields_that_are_due_are_not_restored() {
     // A form whose fields name milliseconds since the first, and one more: `a` at 0, `b` never.

@@ -4,6 +4,7 @@
 
 mod support;
 
+use ringlane_command::CommandError;
 use support::{Lane, run_on, script};
 
 #[test]
@@ -355,4 +356,30 @@ fn introspection() {
     }
     let all = lane.say("COMMAND");
     assert!(all.starts_with("[[\"append\" :3 "), "{all}");
+}
+
+/// Names are answered aside from some hundred on, and refused from some thousand on.
+#[test]
+fn many_names_do_not_hold_a_lane() {
+    let mut lane = Lane::default();
+    lane.limits.elements_at_once_max = 1024;
+    let with = |words: &'static [u8], names: usize, name: &'static [u8]| -> Vec<&'static [u8]> {
+        words.split(|byte| *byte == b' ').chain(std::iter::repeat_n(name, names)).collect()
+    };
+    for (words, few) in [(&b"COMMAND INFO"[..], 100), (b"COMMAND DOCS", 20)] {
+        assert_eq!(lane.refusal(&with(words, few, b"get")), None);
+        assert_eq!(lane.refusal(&with(words, 2000, b"get")), Some(CommandError::Aside));
+        let refusal = lane.refusal(&with(words, 5000, b"get")).expect("it is refused");
+        assert!(refusal.to_string().starts_with("ERR too many arguments for 'command|"));
+    }
+    assert_eq!(lane.refusal(&with(b"COMMAND DOCS", 20, b"client")), Some(CommandError::Aside));
+    assert_eq!(lane.refusal(&[b"COMMAND", b"DOCS"]), Some(CommandError::Aside));
+    assert_eq!(lane.refusal(&[b"COMMAND"]), None);
+    let keys = with(b"COMMAND GETKEYS mset", 200_000, b"k");
+    assert_eq!(lane.refusal(&keys), Some(CommandError::Aside));
+    lane.limits = lane.limits.unbounded();
+    assert!(lane.run(&keys).starts_with(b"*100000\r\n"));
+    assert!(lane.run(&[b"COMMAND", b"DOCS", b"get", b"nosuch", b"get"]).starts_with(b"*4\r\n"));
+    let refusal = lane.refusal(&with(b"CONFIG GET", 5000, b"a*"));
+    assert_eq!(refusal, Some(CommandError::TooManyArguments("config|get")));
 }

@@ -345,7 +345,12 @@ fn bitmaps() {
         BITCOUNT n 1 1 => :3
         BITCOUNT n -1 -1 BYTE => :3
         BITCOUNT n 2 5 BIT => :2
-        BITCOUNT n 1 => -ERR syntax error
+        BITCOUNT n 1 => :3
+        BITCOUNT n -2 => :6
+        BITCOUNT n 2 => :0
+        BITCOUNT none 1 => :0
+        BITCOUNT n x => -ERR value is not an integer or out of range
+        BITCOUNT n 1 BIT => -ERR value is not an integer or out of range
         BITCOUNT none 0 x => -ERR value is not an integer or out of range
         BITCOUNT none 0 1 BAR => -ERR syntax error
         BITCOUNT none => :0

@@ -215,24 +215,6 @@ impl LaneScripts {
         Ok(())
     }
 
-    /// `FUNCTION STATS`.
-    pub(crate) fn function_stats(&self, context: &mut Context<'_>) {
-        let (_, libraries) = self.registry.libraries();
-        let functions: usize = libraries.iter().map(|library| library.functions.len()).sum();
-        let reply = &mut *context.reply;
-        reply.map(2);
-        reply.bulk(b"running_script");
-        reply.null();
-        reply.bulk(b"engines");
-        reply.map(1);
-        reply.bulk(b"LUA");
-        reply.map(2);
-        reply.bulk(b"libraries_count");
-        reply.integer(libraries.len() as i64);
-        reply.bulk(b"functions_count");
-        reply.integer(functions as i64);
-    }
-
     /// `FUNCTION DUMP`.
     pub(crate) fn dump_libraries(&self, context: &mut Context<'_>) {
         let (_, libraries) = self.registry.libraries();

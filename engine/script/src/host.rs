@@ -76,6 +76,11 @@ impl PausedScript {
         self.state.wrote
     }
 
+    /// What errors call it: its SHA-1, or the function's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether it is a function.
     pub fn is_function(&self) -> bool {
         self.style == Style::Function
@@ -563,10 +568,6 @@ impl ScriptHost for LaneScripts {
             ScriptCommand::FunctionList => self.list_libraries(context),
             ScriptCommand::FunctionLoad => self.load_library(context),
             ScriptCommand::FunctionRestore => self.restore_libraries(context),
-            ScriptCommand::FunctionStats => {
-                self.function_stats(context);
-                Ok(())
-            }
         }
     }
 }

@@ -94,6 +94,13 @@ impl Registry {
         self.departures.load(Ordering::Acquire)
     }
 
+    /// How many libraries there are, and functions in them.
+    pub fn library_counts(&self) -> (usize, usize) {
+        let books = self.read();
+        let functions = books.libraries.iter().map(|library| library.functions.len()).sum();
+        (books.libraries.len(), functions)
+    }
+
     /// A script was used. Writes to shared memory only when a script has come since the last time.
     #[inline]
     pub fn mark_used(&self, script: &Script) {

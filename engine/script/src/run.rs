@@ -8,7 +8,7 @@ use ringlane_command::lookups::look_up;
 use ringlane_command::spec::Handler;
 use ringlane_command::{
     Access, Args, CommandError, CommandSpec, Context, Flags, HandlerLimits, Lookups, Merge, Reply,
-    RoutedKey, Run as Runs, ServeCommand, Waiting, introspect, parse, table,
+    RoutedKey, Run as Runs, ServeCommand, Waiting, parse, table,
 };
 use ringlane_store::{Key, Store};
 use smallvec::SmallVec;
@@ -294,7 +294,6 @@ impl Run<'_> {
                 self.state.database = parse::database(number, self.limits.databases)?;
                 reply.simple("OK");
             }
-            (ServeCommand::Command, _) => introspect::command(args, reply)?,
             _ => {
                 return Err(CommandError::Text(format!(
                     "ERR '{}' is not supported within scripts",

@@ -20,7 +20,7 @@ use crate::pause::Held;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Ran, Slices};
-use crate::script_aside::ScriptAside;
+use crate::script_aside::{RunningFunction, ScriptAside};
 use crate::under_way::UnderWay;
 
 /// What one slice of a transaction should take, in microseconds.
@@ -248,6 +248,14 @@ impl Asides {
     /// The scripts that are paused.
     pub fn scripts(&mut self) -> impl Iterator<Item = &mut PausedScript> {
         self.under_way.iter_mut().filter_map(|it| Some(&mut *it.script.as_mut()?.paused))
+    }
+
+    /// The functions among them.
+    pub fn functions(&self, ticks_per_us: u64) -> impl Iterator<Item = RunningFunction> {
+        self.under_way.iter().filter_map(move |it| {
+            let request = it.commands.requests.get(it.next)?;
+            it.script.as_ref()?.function(&it.commands, request, ticks_per_us)
+        })
     }
 
     pub fn hold_back(&mut self, held: Held) {

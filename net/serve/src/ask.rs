@@ -12,7 +12,7 @@ use crate::core::Core;
 use crate::pubsub::Kind;
 use crate::reply::RespReply;
 use crate::ring::ConnectionId;
-use crate::script_aside::Kills;
+use crate::script_aside::{Kills, RunningFunction};
 
 /// What a lane is asked.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub enum Question {
     KillScripts {
         functions: bool,
     },
+    /// FUNCTION STATS: the function of it that has run longest.
+    RunningFunction,
     /// Some keys of a slot, at most so many, none if it is another lane's.
     SlotKeys(Slot, usize),
 }
@@ -77,6 +79,7 @@ pub enum Answer {
     LatencyEvents(Box<LatencyEvents>),
     Keys(Vec<Vec<u8>>),
     Kills(Kills),
+    Function(Option<RunningFunction>),
     Done,
 }
 
@@ -95,6 +98,7 @@ impl Answer {
             | Self::LatencyEvents(_)
             | Self::Keys(_)
             | Self::Kills(_)
+            | Self::Function(_)
             | Self::Done => None,
         }
     }
@@ -122,6 +126,7 @@ contents! {
     names -> Vec<Vec<u8>>: Self::Names { names, .. } => names;
     keys -> Vec<Vec<u8>>: Self::Keys(keys) => keys;
     kills -> Kills: Self::Kills(kills) => kills;
+    function -> Option<RunningFunction>: Self::Function(function) => function;
     client -> Option<ConnectionId>: Self::Client(client) => client;
     slow_commands -> Vec<Entry>: Self::Slowlog(entries) => entries;
     latency_events -> LatencyEvents: Self::LatencyEvents(events) => *events;

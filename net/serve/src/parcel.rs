@@ -10,6 +10,7 @@ use ringlane_command::{Args, CommandSpec, FormedKeys, HandlerLimits, Keys, Route
 use ringlane_resp::Version;
 use ringlane_store::{Exported, OwnedEffect};
 
+use crate::admin::slowlog;
 use crate::admin::slowlog::SlowCommand;
 use crate::ask::{Answer, Question};
 use crate::blocked::{Number, Unblock};
@@ -145,15 +146,24 @@ impl Parcel {
 
     /// The arguments of a request, its name first.
     pub fn slices<'a>(&'a self, request: &Request, slices: &mut impl Extend<&'a [u8]>) {
+        slices.extend(self.words(request));
+    }
+
+    /// As many of them as the slow log shows.
+    pub fn first_slices(&self, request: &Request) -> Vec<&[u8]> {
+        self.words(request).take(slowlog::ARGS_MAX).collect()
+    }
+
+    fn words<'a>(&'a self, request: &Request) -> impl Iterator<Item = &'a [u8]> {
         // A subcommand's row is named `container|name`; its name is an argument of its own.
         let name = request.spec.name;
         let name = name.split_once('|').map_or(name, |(container, _)| container);
-        slices.extend(std::iter::once(name.as_bytes()));
         let Range { start, end } = request.args.0 as usize..request.args.1 as usize;
-        slices.extend(self.args[start..end].iter().map(|place| match *place {
+        let args = self.args[start..end].iter().map(|place| match *place {
             Place::Bytes(start, end) => &self.bytes[start as usize..end as usize],
             Place::Blob(index) => &self.blobs[index as usize][..],
-        }));
+        });
+        std::iter::once(name.as_bytes()).chain(args)
     }
 
     /// One of a request's arguments after its name.

@@ -6,6 +6,7 @@ use ringlane_resp::Version;
 use ringlane_script::{LaneScripts, PausedScript, Tape};
 use ringlane_store::Store;
 
+use crate::admin::slowlog;
 use crate::aside::Ordered;
 use crate::aside_helper::Whose;
 use crate::clock;
@@ -111,7 +112,44 @@ pub struct Kills {
     pub others: u64,
 }
 
+/// A function that is paused between two of its slices, for FUNCTION STATS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningFunction {
+    pub name: String,
+    /// The command that has called it, shortened as in the slow log.
+    pub command: Vec<Vec<u8>>,
+    /// Since its first pause.
+    pub milliseconds: u64,
+}
+
+impl ScriptAside {
+    /// What is told of it if it is a function, which the request has called.
+    pub fn function(
+        &self,
+        commands: &Parcel,
+        request: &Request,
+        ticks_per_us: u64,
+    ) -> Option<RunningFunction> {
+        self.paused.is_function().then(|| RunningFunction {
+            name: self.paused.name().to_owned(),
+            command: slowlog::told(
+                request.spec,
+                &commands.first_slices(request),
+                1 + request.arguments(),
+            ),
+            milliseconds: self.ticks() / ticks_per_us / 1000,
+        })
+    }
+}
+
 impl Core {
+    /// The function of this lane that has run longest.
+    pub fn running_function(&self) -> Option<RunningFunction> {
+        let per_us = self.ticks_per_us;
+        let all = self.asides.functions(per_us).chain(self.togethers.functions(per_us));
+        all.max_by_key(|function| function.milliseconds)
+    }
+
     /// Ends the scripts of this lane that have not written, or the functions.
     pub fn kill_scripts(&mut self, functions: bool) -> Kills {
         let mut kills = Kills::default();

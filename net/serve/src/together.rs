@@ -32,6 +32,7 @@ use crate::pubsub::Note;
 use crate::reply_buffer::{ReplyBuffer, Stretch};
 use crate::ring::ConnectionId;
 use crate::run::{Manner, Ran, Slices, run_here};
+use crate::script_aside::RunningFunction;
 use crate::taking::{Answer, Ask, Next, Taking};
 use crate::under_way::UnderWay;
 use crate::watch::WatchId;
@@ -234,6 +235,13 @@ impl Togethers {
     /// The scripts that are paused.
     pub fn scripts(&mut self) -> impl Iterator<Item = &mut PausedScript> {
         self.under_way.iter_mut().filter_map(|it| it.desk.as_mut()?.script())
+    }
+
+    /// The functions among them.
+    pub fn functions(&self, ticks_per_us: u64) -> impl Iterator<Item = RunningFunction> {
+        self.under_way
+            .iter()
+            .filter_map(move |it| it.desk.as_ref()?.function(&it.commands, ticks_per_us))
     }
 }
 

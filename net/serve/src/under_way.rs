@@ -66,6 +66,11 @@ impl<T> UnderWay<T> {
         self.places.iter_mut().filter_map(|(_, it)| it.as_mut())
     }
 
+    /// The same, to look at.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.places.iter().filter_map(|(_, it)| it.as_ref())
+    }
+
     /// How many are under way.
     pub fn len(&self) -> usize {
         self.places.len()

@@ -722,3 +722,47 @@ fn a_rewrite_of_the_settings_holds_no_lane() {
     assert!(written.contains("lanes = 1"), "{written}");
     std::fs::remove_dir_all(&folder).expect("it was made above");
 }
+
+/// What names are answered with is written aside, in transactions and scripts too; whatever else is about
+/// the server takes no more arguments than a lane has time for.
+#[test]
+fn commands_of_very_many_arguments() {
+    for lanes in [1, 2] {
+        let server = Running::with(lanes, &[]);
+        let mut client = server.client();
+        let many = |words: &[&str], name: &str, names: usize| -> Vec<String> {
+            let names = std::iter::repeat_n(name, names);
+            words.iter().copied().chain(names).map(str::to_owned).collect()
+        };
+        let mut call = |words: Vec<String>| {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            client.call(&words)
+        };
+        let keys = call(many(&["COMMAND", "GETKEYS", "MSET"], "k", 20_000));
+        assert!(keys.starts_with("*10000\r\n$1\r\nk\r\n"), "{}", &keys[..40]);
+        let infos = call(many(&["COMMAND", "INFO"], "get", 4000));
+        assert!(infos.starts_with("*4000\r\n*10\r\n$3\r\nget\r\n"), "{}", &infos[..40]);
+        let docs = call(many(&["COMMAND", "DOCS"], "client", 100));
+        assert!(docs.starts_with("*200\r\n$6\r\nclient\r\n"), "{}", &docs[..40]);
+        for (words, name) in [
+            (&["COMMAND", "DOCS"][..], "command|docs"),
+            (&["COMMAND", "INFO"], "command|info"),
+            (&["CONFIG", "GET"], "config|get"),
+            (&["LATENCY", "RESET"], "latency|reset"),
+            (&["LATENCY", "HISTOGRAM"], "latency|histogram"),
+            (&["CLIENT", "LIST", "ID"], "client|list"),
+            (&["INFO"], "info"),
+        ] {
+            let refusal =
+                format!("-ERR too many arguments for '{name}' command, which takes 4096\r\n");
+            assert_eq!(call(many(words, "1", 4096)), refusal);
+        }
+        let all = call(many(&["COMMAND", "DOCS"], "", 0));
+        call(many(&["MULTI"], "", 0));
+        call(many(&["COMMAND", "DOCS"], "", 0));
+        assert_eq!(call(many(&["EXEC"], "", 0)), format!("*1\r\n{all}"));
+        let within = "return #redis.call('COMMAND', 'DOCS')";
+        let count = call(many(&["EVAL", within, "0"], "", 0));
+        assert!(all.starts_with(&format!("*{}", &count[1..])), "{count}");
+    }
+}

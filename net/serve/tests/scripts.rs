@@ -126,10 +126,16 @@ fn a_script_without_an_end_can_be_killed_while_others_are_served() {
             assert!(answer.starts_with(KILLED), "{answer}");
         }
         send_endless(&mut client, &mut other, &["FCALL", "loop", "1", "a"]);
+        let stats = other.call(&["FUNCTION", "STATS"]);
+        let running = "$14\r\nrunning_script\r\n*6\r\n$4\r\nname\r\n$4\r\nloop\r\n$7\r\ncommand\r\n\
+                       *4\r\n$5\r\nfcall\r\n$4\r\nloop\r\n$1\r\n1\r\n$1\r\na\r\n$11\r\nduration_ms\r\n:";
+        assert!(stats.contains(running), "{stats}");
         let busy = other.call(&["SCRIPT", "KILL"]);
         assert!(busy.contains("only call FUNCTION KILL or SHUTDOWN NOSAVE"), "{busy}");
         assert_eq!(other.call(&["FUNCTION", "KILL"]), "+OK\r\n");
         assert!(client.reply().starts_with(KILLED));
+        let stats = other.call(&["FUNCTION", "STATS"]);
+        assert!(stats.contains("running_script\r\n$-1\r\n"), "{stats}");
         // Within a transaction, which goes on after it.
         for line in ["MULTI", "INCR a"] {
             client.say(line);

@@ -110,20 +110,24 @@ struct Options {
 impl Options {
     fn parse(options: &[&[u8]]) -> Result<Self, CommandError> {
         let mut parsed = Self { replace: false, absolute: false };
+        // A value had either of them under one eviction policy or the other, never both.
+        let (mut idle, mut used) = (false, false);
         let mut rest = options.iter();
         while let Some(option) = rest.next() {
             if is(option, "replace") {
                 parsed.replace = true;
             } else if is(option, "absttl") {
                 parsed.absolute = true;
-            } else if is(option, "idletime") {
+            } else if is(option, "idletime") && !used {
+                idle = true;
                 // Taken and checked: the eviction bits of a new key say that it was just used.
                 let seconds = parse::integer(rest.next().ok_or(CommandError::Syntax)?)?;
                 if seconds < 0 {
                     let text = "ERR Invalid IDLETIME value, must be >= 0";
                     return Err(CommandError::Fixed(text));
                 }
-            } else if is(option, "freq") {
+            } else if is(option, "freq") && !idle {
+                used = true;
                 let frequency = parse::integer(rest.next().ok_or(CommandError::Syntax)?)?;
                 if !(0..=255).contains(&frequency) {
                     let text = "ERR Invalid FREQ value, must be >= 0 and <= 255";

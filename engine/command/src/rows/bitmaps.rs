@@ -4,7 +4,7 @@ use crate::{bitfield, bitmap, bitop};
 
 commands! { BITMAPS from super::streams::STREAMS_END, up to BITMAPS_END;
     "bitcount" AtLeast(2) Read First Single => Store(bitmap::bitcount),
-        "key [start end [BYTE | BIT]]"
+        "key [start [end [BYTE | BIT]]]"
         [] [BITMAP] ["RO access"] []
         Bitmap "2.6.0" "O(N) in the bytes" "Counts the ones in a string.";
     "bitfield" AtLeast(2) Write First Single => Store(bitfield::bitfield),

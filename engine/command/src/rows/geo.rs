@@ -42,17 +42,19 @@ commands! { GEO from super::hyperloglogs::HYPERLOGLOGS_END, up to GEO_END;
         Geo "3.2.10" "O(N+log M) in the members around and in the index"
         "Gives the members within a distance of a member.";
     "geosearch" AtLeast(7) Read First Single => Store(geo_search::geosearch),
-        "key <FROMMEMBER member | FROMLONLAT longitude latitude> \
-         <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> \
+        "key [FROMMEMBER member | FROMLONLAT longitude latitude] \
+         <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | \
+         BYPOLYGON num-vertices longitude latitude [longitude latitude ...]> \
          [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]"
         [] [GEO] ["RO access"] []
         Geo "6.2.0" "O(N+log M) in the members around and in the index"
-        "Gives the members within a circle or a box.";
+        "Gives the members within a circle, a box or a polygon.";
     "geosearchstore" AtLeast(8) Write FirstTwo Together => Store(geo_search::geosearchstore),
-        "destination source <FROMMEMBER member | FROMLONLAT longitude latitude> \
-         <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> \
+        "destination source [FROMMEMBER member | FROMLONLAT longitude latitude] \
+         <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | \
+         BYPOLYGON num-vertices longitude latitude [longitude latitude ...]> \
          [ASC | DESC] [COUNT count [ANY]] [STOREDIST]"
         [DENYOOM] [GEO] ["OW update", "RO access"] []
         Geo "6.2.0" "O(N+log M) in the members around and in the index"
-        "Stores the members within a circle or a box.";
+        "Stores the members within a circle, a box or a polygon.";
 }

@@ -86,7 +86,7 @@ commands! { FUNCTION from SCRIPT_END, up to FUNCTION_END;
         "payload [FLUSH | APPEND | REPLACE]"
         [DENYOOM NOSCRIPT] [SCRIPTING] [] [ALL_SHARDS SUCCEEDED]
         Scripting "7.0.0" "O(N) in the libraries" "Takes the libraries of a FUNCTION DUMP.";
-    "function|stats" Exactly(2) Neither None Single => Store(script::function_stats), ""
+    "function|stats" Exactly(2) Neither None Single => Serve(On::Function), ""
         [NOSCRIPT ALLOW_BUSY] [SCRIPTING] [] [VARIES ALL_SHARDS SPECIAL]
         Scripting "7.0.0" "O(1)" "Tells what runs, and counts libraries.";
 }

@@ -1,6 +1,7 @@
 //! Connections, settings, the server as a whole.
 
 use super::subcommands::{ACL, CLIENT, CLUSTER, COMMAND, CONFIG, LATENCY, MEMORY, MODULE, SLOWLOG};
+use crate::introspect;
 use crate::spec::ServeCommand as On;
 
 commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
@@ -48,7 +49,7 @@ commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
     "cluster" AtLeast(2) Neither None Single => Serve(On::Cluster), "subcommand [argument ...]"
         [] [] [] []
         Cluster "3.0.0" "Depends on the subcommand" "Tells which slots are where." of CLUSTER;
-    "command" AtLeast(1) Neither None Single => Serve(On::Command), "[subcommand [argument ...]]"
+    "command" AtLeast(1) Neither None Single => Store(introspect::command), "[subcommand [argument ...]]"
         [LOADING STALE] [CONNECTION] [] [UNORDERED]
         Server "2.8.13" "O(N) in the commands" "Tells of the commands there are." of COMMAND;
     "config" AtLeast(2) Neither None Single => Serve(On::Config), "subcommand [argument ...]"

@@ -137,7 +137,7 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         [FAST] [SORTEDSET] ["RO access"] []
         SortedSet "2.0.0" "O(log N)" "Gives a member's rank from the highest score on.";
     "zscan" AtLeast(3) Read First Single => Store(sorted::zscan),
-        "key cursor [MATCH pattern] [COUNT count]"
+        "key cursor [MATCH pattern] [COUNT count] [NOSCORES]"
         [] [SORTEDSET] ["RO access"] [VARIES]
         SortedSet "2.8.0" "O(1) a call" "Walks over members and scores, some at a call.";
     "zscore" Exactly(3) Read First Single => Store(sorted::zscore), "key member"

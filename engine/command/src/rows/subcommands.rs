@@ -1,7 +1,7 @@
 //! Rows of subcommands.
 
 use crate::spec::ServeCommand as On;
-use crate::{introspect, object, stream_group, stream_info};
+use crate::{docs, introspect, object, stream_group, stream_info};
 
 commands! { OBJECT from super::COMMANDS_END, up to OBJECT_END;
     "object|encoding" Exactly(3) Read Second Single => Store(object::encoding), "key"
@@ -130,26 +130,26 @@ commands! { CLUSTER from CLIENT_END, up to CLUSTER_END;
 }
 
 commands! { COMMAND from CLUSTER_END, up to COMMAND_END;
-    "command|count" Exactly(2) Neither None Single => Serve(On::Command), ""
+    "command|count" Exactly(2) Neither None Single => Store(introspect::count), ""
         [LOADING STALE] [CONNECTION] [] []
         Server "2.8.13" "O(1)" "How many commands there are.";
-    "command|docs" AtLeast(2) Neither None Single => Serve(On::Command), "[command ...]"
+    "command|docs" AtLeast(2) Neither None Single => Store(docs::docs), "[command ...]"
         [LOADING STALE] [CONNECTION] [] [UNORDERED]
         Server "7.0.0" "O(N) in the names" "What commands do.";
-    "command|getkeys" AtLeast(3) Neither None Single => Serve(On::Command), "command [argument ...]"
+    "command|getkeys" AtLeast(3) Neither None Single => Store(introspect::getkeys), "command [argument ...]"
         [LOADING STALE] [CONNECTION] [] []
         Server "2.8.13" "O(N) in the arguments" "The keys of a full command.";
-    "command|getkeysandflags" AtLeast(3) Neither None Single => Serve(On::Command),
+    "command|getkeysandflags" AtLeast(3) Neither None Single => Store(introspect::getkeysandflags),
         "command [argument ...]"
         [LOADING STALE] [CONNECTION] [] []
         Server "7.0.0" "O(N) in the arguments" "The keys of a full command and what becomes of them.";
     "command|help" Exactly(2) Neither None Single => Store(introspect::help), ""
         [LOADING STALE] [CONNECTION] [] []
         Server "5.0.0" "O(1)" "Prints this help.";
-    "command|info" AtLeast(2) Neither None Single => Serve(On::Command), "[command ...]"
+    "command|info" AtLeast(2) Neither None Single => Store(introspect::info), "[command ...]"
         [LOADING STALE] [CONNECTION] [] [UNORDERED]
         Server "2.8.13" "O(N) in the names" "What clients need to route commands.";
-    "command|list" AtLeast(2) Neither None Single => Serve(On::Command),
+    "command|list" AtLeast(2) Neither None Single => Store(introspect::list),
         "[FILTERBY <MODULE name | ACLCAT category | PATTERN pattern>]"
         [LOADING STALE] [CONNECTION] [] [UNORDERED]
         Server "7.0.0" "O(N) in the commands" "The names of commands.";

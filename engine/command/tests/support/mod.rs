@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
 use ringlane_command::{
     Args, CommandError, CommandSpec, Context, Handler, HandlerLimits, Merge, Reply, RoutedKey, Run,
-    ServeCommand, Wait, Waiting, introspect, table,
+    ServeCommand, Wait, Waiting, table,
 };
 use ringlane_store::{Limits, NoticeClasses, Options, Policy, Store};
 
@@ -157,9 +157,6 @@ impl Lane {
                 Ok(())
             }
             (Run::Store(handler), _) => self.handle(spec, handler, args, reply),
-            (Run::Serve(ServeCommand::Command), _) => {
-                introspect::command(Args::new(args, &[]), reply)
-            }
             (Run::Serve(ServeCommand::Select), _) => {
                 self.database = Database(str::from_utf8(args[1]).unwrap().parse().unwrap());
                 reply.simple("OK");

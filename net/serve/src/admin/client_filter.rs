@@ -9,8 +9,6 @@ use ringlane_command::{Args, CommandError, parse};
 use super::{auth, client::canonical};
 use crate::session::Session;
 
-/// Ids that one condition may name.
-const IDS_MAX: usize = 65_536;
 /// Every letter that Valkey knows of `flags`; those that no connection has here among them.
 const FLAG_LETTERS: &[u8] = b"AbBcdeEiIMNOPrRStTuUx";
 /// Every letter that Valkey knows of `CLIENT CAPA`.
@@ -194,9 +192,6 @@ fn is_number(word: &[u8]) -> bool {
 
 impl Condition {
     fn of_ids(first: &[u8], more: &[&[u8]], reader: Reader) -> Result<Self, CommandError> {
-        if more.len() >= IDS_MAX {
-            return Err(CommandError::Fixed("ERR too many client IDs"));
-        }
         let refusal = match reader {
             Reader::List => "ERR Invalid client ID",
             Reader::Kill => "ERR client-id should be greater than 0",

@@ -1,7 +1,10 @@
 //! LATENCY: how long commands take, as a histogram each; the longest turns of the lanes; and the
 //! events of the latency monitor (`latency_events`).
 
-use ringlane_command::{Args, CommandError, CommandSpec, Reply, table};
+use std::collections::HashSet;
+use std::iter;
+
+use ringlane_command::{Args, CommandError, Reply, table};
 
 use super::latency_events::{Event, LatencyEvents, Sample};
 use super::report::{self, LaneReport, Latencies};
@@ -251,18 +254,12 @@ fn finish_histogram(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply
 }
 
 /// The ids of these commands and their subcommands, unknown names left out. None: all.
-fn wanted(names: &[Vec<u8>]) -> Option<Vec<u16>> {
+fn wanted(names: &[Vec<u8>]) -> Option<HashSet<u16>> {
     if names.is_empty() {
         return None;
     }
-    let meant = |row: &&CommandSpec| {
-        let container = row.name.split('|').next().unwrap_or_default();
-        let is = |name: &Vec<u8>| {
-            [row.name, container].iter().any(|it| it.as_bytes().eq_ignore_ascii_case(name))
-        };
-        names.iter().any(is)
-    };
-    Some(table::all_with_subcommands().filter(meant).map(|row| row.id).collect())
+    let found = names.iter().filter_map(|name| table::find(name));
+    Some(found.flat_map(|row| iter::once(row).chain(row.subcommands)).map(|row| row.id).collect())
 }
 
 /// Microseconds and how many calls took at most as long, at every power of two where there are
@@ -318,7 +315,7 @@ mod tests {
     #[test]
     fn a_container_stands_for_its_subcommands() {
         let ids = wanted(&[b"CONFIG".to_vec(), b"nope".to_vec(), b"get".to_vec()]).expect("some");
-        let names: Vec<&str> = ids.iter().map(|id| client::command_name(*id)).collect();
+        let names: Vec<&str> = ids.into_iter().map(client::command_name).collect();
         assert!(["config|get", "config|set", "get"].iter().all(|name| names.contains(name)));
         assert!(!names.contains(&"set"), "{names:?}");
         assert_eq!(wanted(&[]), None);

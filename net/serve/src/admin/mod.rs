@@ -7,7 +7,6 @@ pub mod auth;
 pub mod client;
 pub mod client_filter;
 pub mod cluster;
-pub mod command;
 pub mod config;
 pub mod info;
 pub mod latency;
@@ -52,8 +51,6 @@ pub fn run(
             cluster::check_enabled(core)?;
             subcommand(core, id, spec, args, cluster::SUBCOMMANDS)
         }
-        ServeCommand::Command if args.len() == 1 => command::command(core, id, args),
-        ServeCommand::Command => subcommand(core, id, spec, args, command::SUBCOMMANDS),
         ServeCommand::Config => subcommand(core, id, spec, args, config::SUBCOMMANDS),
         ServeCommand::Debug => server::debug(args),
         ServeCommand::Discard => transaction::discard(core, id),
@@ -130,6 +127,7 @@ pub fn answer(core: &mut Core, question: &Question) -> Answer {
         Question::Listeners { kind, names } => pubsub::listeners(core, *kind, names),
         Question::SlotLength(slot) => Answer::Count(cluster::slot_length(core, *slot)),
         Question::KillScripts { functions } => Answer::Kills(core.kill_scripts(*functions)),
+        Question::RunningFunction => Answer::Function(core.running_function()),
         Question::SlotKeys(slot, max) => Answer::Keys(cluster::slot_keys(core, *slot, *max)),
     }
 }
@@ -192,7 +190,6 @@ mod tests {
             ("acl", acl::SUBCOMMANDS),
             ("client", client::SUBCOMMANDS),
             ("cluster", cluster::SUBCOMMANDS),
-            ("command", command::SUBCOMMANDS),
             ("config", config::SUBCOMMANDS),
             ("latency", latency::SUBCOMMANDS),
             ("memory", memory::SUBCOMMANDS),

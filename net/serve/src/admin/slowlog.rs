@@ -21,7 +21,7 @@ pub const SUBCOMMANDS: &[Subcommand] = &[
 ];
 
 /// Arguments of one command that an entry keeps, as in Redis.
-const ARGS_MAX: usize = 32;
+pub const ARGS_MAX: usize = 32;
 /// Of a command with more arguments, those before the last place, which tells how many are left out.
 pub const FIRST_ARGS: usize = ARGS_MAX - 1;
 /// Bytes of one argument that an entry keeps, as in Redis.
@@ -125,6 +125,16 @@ fn shortened(spec: &CommandSpec, args: &[&[u8]]) -> Vec<Vec<u8>> {
     kept
 }
 
+/// A command of so many arguments as an entry shows it: `first` are all of them, or `FIRST_ARGS` at least.
+pub fn told(spec: &CommandSpec, first: &[&[u8]], arguments: usize) -> Vec<Vec<u8>> {
+    if arguments <= ARGS_MAX {
+        return shortened(spec, &first[..arguments]);
+    }
+    let mut kept = shortened(spec, &first[..FIRST_ARGS]);
+    kept.push(left_out(arguments - FIRST_ARGS));
+    kept
+}
+
 fn left_out(arguments: usize) -> Vec<u8> {
     format!("... ({arguments} more arguments)").into_bytes()
 }
@@ -140,6 +150,11 @@ fn short(arg: &[u8]) -> Vec<u8> {
 
 /// `SLOWLOG GET [count]`.
 fn get(_: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
+    if args.len() > 3 {
+        return Err(CommandError::Fixed(
+            "ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.",
+        ));
+    }
     Ok(Step::Ask(Question::Slowlog(wanted(args.get(2))?), finish_get))
 }
 

@@ -16,10 +16,10 @@ use crate::aside_helper::{Done, Surroundings, Whose};
 use crate::blocked::{Attempt, Waited, run_waiting};
 use crate::clock;
 use crate::core::Core;
-use crate::parcel::{Named, Wanted};
+use crate::parcel::{Named, Parcel, Wanted};
 use crate::reply_buffer::Stretch;
 use crate::run::{Ran, Slices, run_here, run_looking_up};
-use crate::script_aside::ScriptAside;
+use crate::script_aside::{RunningFunction, ScriptAside};
 
 /// A command that names keys by patterns may go through so many times what another may: it reads, sorts
 /// and answers in turns of their own. What needs no other lock than some (`NARROW_KEYS_MAX`) needs no
@@ -65,6 +65,12 @@ impl Desk {
     fn refuse_call(&mut self, error: CommandError) {
         self.looks_up = None;
         self.script.as_mut().expect("only a script's keys are refused").take_answer(Err(error));
+    }
+
+    /// The same, if it is a function that one of the commands has called.
+    pub(super) fn function(&self, commands: &Parcel, ticks_per_us: u64) -> Option<RunningFunction> {
+        let request = &commands.requests[self.position];
+        self.script.as_ref()?.function(commands, request, ticks_per_us)
     }
 }
 

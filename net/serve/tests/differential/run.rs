@@ -66,9 +66,22 @@ const LEFT_OUT: [(&str, &str); 11] = [
 ];
 
 /// Options that came after 7.0.
-const NEWER_OPTIONS: [&str; 13] = [
-    "IFEQ", "IFNE", "IFDEQ", "IFDNE", "DIFF", "DIFF1", "ANDOR", "ONE", "KEEPREF", "DELREF",
-    "ACKED", "NOVALUES", "CLAIM",
+const NEWER_OPTIONS: [&str; 15] = [
+    "IFEQ",
+    "IFNE",
+    "IFDEQ",
+    "IFDNE",
+    "DIFF",
+    "DIFF1",
+    "ANDOR",
+    "ONE",
+    "KEEPREF",
+    "DELREF",
+    "ACKED",
+    "NOVALUES",
+    "CLAIM",
+    "NOSCORES",
+    "BYPOLYGON",
 ];
 
 /// Random ones among these, of two servers side by side.
@@ -161,6 +174,8 @@ fn is_of_newer_meaning(words: &[Vec<u8>]) -> bool {
         // Refused from 7.2 on below the greatest id that was deleted; the engine's comparison tries it.
         || name == "xsetid"
         || has_word(words, &NEWER_OPTIONS)
+        // A start without an end is refused before Valkey 8.
+        || name == "bitcount" && words.len() == 3
         || has_word(words, &["aggregate"]) && has_word(words, &["count"])
         // A blank before a score is refused from 8.0 on.
         || name.starts_with('z') && words.iter().any(|word| word == b" 1")
