@@ -2,7 +2,7 @@
 //! `cargo bench -p ringlane-benches --bench eviction`.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ringlane_base::Database;
+use ringlane_base::{Database, Due};
 use ringlane_benches::{NOW, cpu_time_of, key_bytes, set, store};
 use ringlane_store::{Budget, Expiry, Limits, Policy};
 
@@ -24,7 +24,7 @@ fn full(criterion: &mut Criterion) {
             for _ in 0..writes {
                 // Expiries far off and all different, for the policies that ask for them.
                 let expiry = if policy.is_volatile() {
-                    Expiry::At(NOW.plus(3_600_000 + (number as u64 * 7919) % 3_600_000))
+                    Expiry::At(Due::at(NOW.plus(3_600_000 + (number as u64 * 7919) % 3_600_000)))
                 } else {
                     Expiry::Never
                 };

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use ringlane_base::Database;
+use ringlane_base::{Database, Due, Now};
 use ringlane_benches::{NOW, cpu_time_after, cpu_time_of, filled, key, set, shuffled_keys, store};
 use ringlane_store::{Budget, Expiry, Store};
 
@@ -15,8 +15,12 @@ const SLICE: Budget = Budget { units: 1000 };
 fn expiring(order: &[[u8; 16]]) -> Store {
     let mut store = store();
     for (number, bytes) in order.iter().enumerate() {
-        let at = NOW.plus(1 + number as u64 % 10_000);
-        set(&mut store, bytes, &[b'v'; 32], Expiry::At(at));
+        set(
+            &mut store,
+            bytes,
+            &[b'v'; 32],
+            Expiry::At(Due::after(1 + number as u64 % 10_000, Now::both(NOW))),
+        );
     }
     store
 }
@@ -48,7 +52,9 @@ fn refreshes(criterion: &mut Criterion) {
                 turn += 1;
                 let bytes = keys.next().expect("a cycle does not end");
                 let key = key(&store, black_box(bytes));
-                assert!(store.set_expiry(&key, Some(NOW.plus(20_000 + turn / 1000))));
+                assert!(
+                    store.set_expiry(&key, Some(Due::after(20_000 + turn / 1000, Now::both(NOW))))
+                );
             })
         });
     });
@@ -63,7 +69,7 @@ fn mass_expiry(criterion: &mut Criterion) {
     group.bench_function("mass_expiry", |bencher| {
         let expire = |store: &mut Store| {
             // Later than the wheel's coarsest tick for these expiries.
-            store.begin_turn(NOW.plus(60_000));
+            store.begin_turn(Now::both(NOW.plus(60_000)));
             while store.work(SLICE).more {}
             assert_eq!(store.len(Database(0)), 0);
         };

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mimalloc::MiMalloc;
-use ringlane_base::{Database, Millis};
+use ringlane_base::{Database, Millis, Now};
 use ringlane_benches::{NOW, cpu_time, set, store};
 use ringlane_store::{Budget, Expiry, Removal, Store};
 use tikv_jemallocator::Jemalloc;
@@ -96,7 +96,7 @@ impl Keeper for Stored {
 
     fn idle(&mut self) {
         self.now = self.now.plus(10);
-        self.store.begin_turn(self.now);
+        self.store.begin_turn(Now::both(self.now));
         while self.store.work(Budget { units: 1000 }).more {}
     }
 }

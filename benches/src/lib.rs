@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::Criterion;
-use ringlane_base::{Database, HashSeed, Millis};
+use ringlane_base::{Database, HashSeed, Millis, Now};
 use ringlane_store::{Expiry, Key, NewValue, Options, Store};
 
 /// The time at which every store here begins.
@@ -27,7 +27,7 @@ pub fn store() -> Store {
         databases: 16,
         slots: 0..16384,
     });
-    store.begin_turn(NOW);
+    store.begin_turn(Now::both(NOW));
     store
 }
 

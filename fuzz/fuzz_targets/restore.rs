@@ -6,7 +6,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use ringlane_base::{Database, HashSeed, Millis};
+use ringlane_base::{Database, HashSeed, Millis, Now};
 use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, Waiting, dump};
 use ringlane_store::{Budget, Options, Removal, Store};
 
@@ -68,7 +68,7 @@ thread_local! {
 }
 
 fuzz_target!(|data: &[u8]| STORE.with_borrow_mut(|store| {
-    store.begin_turn(Millis(1));
+    store.begin_turn(Now::both(Millis(1)));
     there_and_back(store, data);
     for name in [b"k", b"l"] {
         let key = store.key(Database(0), name);

@@ -11,4 +11,4 @@ pub mod time;
 pub use hash::{HashSeed, KeyHash};
 pub use ids::{Database, LaneId};
 pub use slot::{SLOT_COUNT, Slot};
-pub use time::Millis;
+pub use time::{Clock, Due, Millis, Now, Soonest};

@@ -8,9 +8,10 @@ use ringlane_store::{EditError, OutOfMemory, WrongType};
 /// What a command that found nothing to take waits for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wait {
-    /// When it is answered with nothing; None: it waits for ever.
+    /// When it is answered with nothing, by the steady clock; None: it waits for ever.
     pub until: Option<Millis>,
-    /// When it runs again though nothing has changed: time alone brings what it waits for.
+    /// When it runs again though nothing has changed, by the steady clock: time alone brings what it
+    /// waits for.
     pub again: Option<Millis>,
     /// Whether it runs again, to be refused, when one of its keys goes or becomes of another type.
     pub needs_keys: bool,

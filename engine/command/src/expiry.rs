@@ -1,9 +1,9 @@
 //! When keys go: setting, asking and dropping their time to live.
 
-use ringlane_base::Millis;
+use ringlane_base::{Due, Now};
 use ringlane_store::NoticeClasses;
 
-use crate::options::{TimeUnit, absolute_time, millis};
+use crate::options::{TimeUnit, due};
 use crate::parse::{self, is};
 use crate::{Args, CommandError, Context};
 
@@ -74,14 +74,15 @@ impl ExpireFlags {
         Ok(flags)
     }
 
-    pub(crate) fn allow(self, current: Option<Millis>, wanted: i64) -> bool {
-        let wanted_or_past = millis(wanted);
+    /// Spans and times are compared by what the wall clock will show, as long as nobody sets it.
+    pub(crate) fn allow(self, current: Option<Due>, wanted: Due, now: Now) -> bool {
         match current {
             None => !self.with && !self.longer,
             Some(current) => {
+                let (current, wanted) = (current.wall(now), wanted.wall(now));
                 let barred = self.without
-                    || (self.longer && wanted_or_past <= current)
-                    || (self.shorter && wanted_or_past >= current);
+                    || (self.longer && wanted <= current)
+                    || (self.shorter && wanted >= current);
                 !barred
             }
         }
@@ -98,13 +99,13 @@ fn expire_generic(
 ) -> Result<(), CommandError> {
     let flags = ExpireFlags::parse(context.args)?;
     let amount = parse::integer(&context.args[2])?;
-    let wanted = absolute_time(unit, amount, context.store.now())
-        .ok_or(CommandError::InvalidExpire(name))?;
+    let now = context.store.now();
+    let wanted = due(unit, amount, now).ok_or(CommandError::InvalidExpire(name))?;
     let key = context.key(1);
     let changed = match context.store.expiry(&key) {
-        Some(current) if flags.allow(current, wanted) => {
-            let past = millis(wanted) <= context.store.now();
-            let changed = context.store.set_expiry(&key, Some(millis(wanted)));
+        Some(current) if flags.allow(current, wanted, now) => {
+            let past = wanted.is_due(now);
+            let changed = context.store.set_expiry(&key, Some(wanted));
             context.notify(NoticeClasses::GENERIC, if past { "del" } else { "expire" }, &key);
             changed
         }
@@ -131,25 +132,25 @@ const NO_EXPIRY: i64 = -1;
 
 /// `TTL key`: rounded to the nearest second.
 pub fn ttl(context: &mut Context<'_>) -> Result<(), CommandError> {
-    ask(context, |at, now| to_seconds(at.since(now)));
+    ask(context, |at, now| to_seconds(at.left_ms(now)));
     Ok(())
 }
 
 /// `PTTL key`
 pub fn pttl(context: &mut Context<'_>) -> Result<(), CommandError> {
-    ask(context, Millis::since);
+    ask(context, Due::left_ms);
     Ok(())
 }
 
 /// `EXPIRETIME key`: rounded to the nearest second.
 pub fn expiretime(context: &mut Context<'_>) -> Result<(), CommandError> {
-    ask(context, |at, _| to_seconds(at.0));
+    ask(context, |at, now| to_seconds(at.wall(now).0));
     Ok(())
 }
 
 /// `PEXPIRETIME key`
 pub fn pexpiretime(context: &mut Context<'_>) -> Result<(), CommandError> {
-    ask(context, |at, _| at.0);
+    ask(context, |at, now| at.wall(now).0);
     Ok(())
 }
 
@@ -157,7 +158,7 @@ fn to_seconds(milliseconds: u64) -> u64 {
     milliseconds.saturating_add(500) / 1000
 }
 
-fn ask(context: &mut Context<'_>, tell: fn(Millis, Millis) -> u64) {
+fn ask(context: &mut Context<'_>, tell: fn(Due, Now) -> u64) {
     let key = context.key(1);
     let answer = match context.store.expiry(&key) {
         None => NO_KEY,

@@ -1,6 +1,6 @@
 //! Hashes: reading, writing, counting, walking. The expiry of fields is in `hash_expiry`.
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 use ringlane_store::types::{Hash, HashView, Item};
 use ringlane_store::{Key, NoticeClasses};
 
@@ -315,11 +315,11 @@ fn claim_shown(
 fn pick<'a>(
     hash: HashView<'a>,
     count: usize,
-    now: Millis,
+    now: Now,
     dice: &mut fastrand::Rng,
 ) -> Vec<(Item<'a>, Item<'a>)> {
     // Where fields are due that still stand, picking one may have to look for one that is not.
-    if count >= hash.len() || hash.next_expiry().is_some_and(|at| at <= now) {
+    if count >= hash.len() || hash.next_expiry().is_due(now) {
         let all: Vec<_> = hash.iter().collect();
         let count = if all.is_empty() { 0 } else { count };
         return (0..count).map(|_| all[dice.usize(..all.len())]).collect();

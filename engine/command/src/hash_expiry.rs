@@ -1,18 +1,18 @@
 //! Fields of hashes that live for a time: HEXPIRE and its kin, HTTL and its kin, HGETEX, HSETEX,
 //! HGETDEL.
 
-use ringlane_base::Millis;
+use ringlane_base::{Due, Now};
 use ringlane_store::types::{Edit, Hash, HashView};
 use ringlane_store::{Key, NoticeClasses};
 
 use crate::expiry::ExpireFlags;
 use crate::hash::{claim_values, growth, notify_gone, write_or_null};
-use crate::options::{self, TimeUnit, absolute_time};
+use crate::options::{TimeUnit, due};
 use crate::parse::{self, is};
 use crate::{Args, CommandError, Context};
 
 /// The latest time at which a field may be due, as in Redis: 46 bits of milliseconds.
-const EXPIRY_MAX: i64 = (1 << 46) - 1;
+const EXPIRY_MS_MAX: u64 = (1 << 46) - 1;
 
 /// What is said of a number of fields that is none; older commands have words of their own.
 const NO_POSITIVE: CommandError =
@@ -38,20 +38,20 @@ fn fields(args: Args<'_>, at: usize, refusal: CommandError) -> Result<&[&[u8]], 
     }
 }
 
-/// When fields are due by this argument: not negative, and not later than `EXPIRY_MAX`. `name` is
+/// When fields are due by this argument: not negative, and not later than `EXPIRY_MS_MAX`. `name` is
 /// the command's, for the error.
 fn field_expiry(
     unit: TimeUnit,
     text: &[u8],
-    now: Millis,
+    now: Now,
     name: &'static str,
-) -> Result<Millis, CommandError> {
+) -> Result<Due, CommandError> {
     let amount = parse::integer(text)?;
     if amount < 0 {
         return Err(CommandError::Fixed("ERR invalid expire time, must be >= 0"));
     }
-    let at = absolute_time(unit, amount, now).filter(|at| *at <= EXPIRY_MAX);
-    at.map(options::millis).ok_or(CommandError::InvalidExpire(name))
+    let at = due(unit, amount, now).filter(|at| at.wall(now).0 <= EXPIRY_MS_MAX);
+    at.ok_or(CommandError::InvalidExpire(name))
 }
 
 /// `HEXPIRE key seconds [NX | XX | GT | LT] FIELDS numfields field [field …]`
@@ -87,9 +87,8 @@ fn expire(
     let conditional = ["nx", "xx", "gt", "lt"].iter().any(|condition| is(word, condition));
     let flags = ExpireFlags::parse_options(&context.args.from(3)[..usize::from(conditional)])?;
     let fields = fields(context.args, 3 + usize::from(conditional), NOT_ABOVE_ZERO)?;
-    let past = at <= now;
     let answers = context.store.edit::<Hash, _>(&key, fields.len() * 8, |hash| {
-        let answer = |field: &&[u8]| expire_field(hash, field, flags, at, past);
+        let answer = |field: &&[u8]| expire_field(hash, field, flags, at);
         fields.iter().map(answer).collect::<Vec<i64>>()
     })?;
     if answers.contains(&1) {
@@ -104,17 +103,11 @@ fn expire(
 }
 
 /// -2: no such field; 0: a condition forbids it; 1: it is set; 2: the time is past, the field gone.
-fn expire_field(
-    hash: &mut Edit<'_, Hash>,
-    field: &[u8],
-    flags: ExpireFlags,
-    at: Millis,
-    past: bool,
-) -> i64 {
+fn expire_field(hash: &mut Edit<'_, Hash>, field: &[u8], flags: ExpireFlags, at: Due) -> i64 {
     match hash.view().expiry(field) {
         None => -2,
-        Some(current) if !flags.allow(current, at.0 as i64) => 0,
-        Some(_) if past => {
+        Some(current) if !flags.allow(current, at, hash.now) => 0,
+        Some(_) if at.is_due(hash.now) => {
             hash.remove(field);
             2
         }
@@ -158,25 +151,25 @@ pub fn hpersist(context: &mut Context<'_>) -> Result<(), CommandError> {
 /// `HTTL key FIELDS numfields field [field …]`
 pub fn httl(context: &mut Context<'_>) -> Result<(), CommandError> {
     // Rounded up, as Redis rounds the time of fields.
-    times(context, |at, now| (at.0 - now.0).div_ceil(1000))
+    times(context, |at, now| at.left_ms(now).div_ceil(1000))
 }
 
 /// `HPTTL`, in milliseconds.
 pub fn hpttl(context: &mut Context<'_>) -> Result<(), CommandError> {
-    times(context, |at, now| at.0 - now.0)
+    times(context, Due::left_ms)
 }
 
 /// `HEXPIRETIME`, in seconds since the Unix epoch.
 pub fn hexpiretime(context: &mut Context<'_>) -> Result<(), CommandError> {
-    times(context, |at, _| at.0.div_ceil(1000))
+    times(context, |at, now| at.wall(now).0.div_ceil(1000))
 }
 
 /// `HPEXPIRETIME`, in milliseconds since the Unix epoch.
 pub fn hpexpiretime(context: &mut Context<'_>) -> Result<(), CommandError> {
-    times(context, |at, _| at.0)
+    times(context, |at, now| at.wall(now).0)
 }
 
-fn times(context: &mut Context<'_>, tell: fn(Millis, Millis) -> u64) -> Result<(), CommandError> {
+fn times(context: &mut Context<'_>, tell: fn(Due, Now) -> u64) -> Result<(), CommandError> {
     let key = context.key(1);
     let now = context.store.now();
     let view = context.store.view::<Hash>(&key)?;
@@ -236,7 +229,7 @@ enum Wanted {
     Unsaid,
     Keep,
     Never,
-    At(Millis),
+    At(Due),
 }
 
 /// `HGETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST] FIELDS numfields field [field …]`
@@ -256,7 +249,7 @@ pub fn hgetex(context: &mut Context<'_>) -> Result<(), CommandError> {
         Wanted::Never => None,
         Wanted::At(at) => Some(at),
     };
-    let past = expiry.is_some_and(|at| at <= now);
+    let past = expiry.is_some_and(|at| at.is_due(now));
     claim_values(context.limits, context.store.glance::<Hash>(&key)?, fields)?;
     let reply = &mut *context.reply;
     // Nothing is answered before there is room, and one after another: a field that is named twice is
@@ -308,7 +301,7 @@ struct SetRequest<'a> {
 
 impl<'a> SetRequest<'a> {
     /// Reads the arguments from the second on.
-    fn parse(args: Args<'a>, now: Millis) -> Result<Self, CommandError> {
+    fn parse(args: Args<'a>, now: Now) -> Result<Self, CommandError> {
         let (mut key, mut presence, mut wanted) = (None, Presence::Any, Wanted::Unsaid);
         let mut at = 2;
         while let Some(word) = args.get(at) {
@@ -383,7 +376,7 @@ pub fn hsetex(context: &mut Context<'_>) -> Result<(), CommandError> {
         context.reply.integer(0);
         return Ok(());
     }
-    let past = matches!(wanted, Wanted::At(at) if at <= now);
+    let past = matches!(wanted, Wanted::At(at) if at.is_due(now));
     let set = context.store.edit::<Hash, _>(&key, growth(pairs), |hash| {
         let there = |pair: &[&[u8]]| hash.view().contains(pair[0]);
         let allowed = match presence {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 use ringlane_store::{Expiry, Key, NewValue, NoticeClasses, Value};
 
 use crate::counter::integer_of;
@@ -176,7 +176,7 @@ impl<'a> Request<'a> {
     }
 
     /// What becomes of the key's expiry. None: it stays.
-    fn expiry(&self, now: Millis) -> Result<Option<Expiry>, CommandError> {
+    fn expiry(&self, now: Now) -> Result<Option<Expiry>, CommandError> {
         self.expiry.map(|option| options::store_expiry(option, now, "increx")).transpose()
     }
 }
@@ -268,7 +268,7 @@ fn put<N: Number>(
     let expiry_now = expiry.unwrap_or(Expiry::Keep);
     context.store.set(key, NewValue::Text(text.as_bytes()), expiry_now)?;
     let event = match expiry {
-        Some(Expiry::At(at)) if at <= context.store.now() => {
+        Some(Expiry::At(at)) if at.is_due(context.store.now()) => {
             if there {
                 context.notify(NoticeClasses::GENERIC, "del", key);
             }

@@ -1,6 +1,6 @@
 //! The options that SET, MSETEX and GETEX share, and expiry times as commands give them.
 
-use ringlane_base::Millis;
+use ringlane_base::{Clock, Due, Millis, Now};
 use ringlane_store::Expiry;
 
 use crate::parse::{self, is};
@@ -203,41 +203,47 @@ fn merge_expiry<'a>(
     if compatible { Ok(said) } else { Err(CommandError::Syntax) }
 }
 
-/// The absolute time that SET, SETEX or GETEX names: it must be positive and within 63 bits of
+/// The span or time that SET, SETEX or GETEX names: it must be positive and end within 63 bits of
 /// milliseconds. `name` is the command's, for the error.
 pub fn expiry_time(
     unit: TimeUnit,
     text: &[u8],
-    now: Millis,
+    now: Now,
     name: &'static str,
-) -> Result<Millis, CommandError> {
+) -> Result<Due, CommandError> {
     let amount = parse::integer(text)?;
     if amount <= 0 {
         return Err(CommandError::InvalidExpire(name));
     }
-    absolute_time(unit, amount, now).ok_or(CommandError::InvalidExpire(name)).map(millis)
+    due(unit, amount, now).ok_or(CommandError::InvalidExpire(name))
 }
 
-/// Milliseconds since the Unix epoch, possibly in the past or before it; None on overflow.
-pub fn absolute_time(unit: TimeUnit, amount: i64, now: Millis) -> Option<i64> {
-    let now = now.0 as i64;
+/// When a span that begins now ends, or a time, either possibly past; None on overflow.
+pub fn due(unit: TimeUnit, amount: i64, now: Now) -> Option<Due> {
     match unit {
-        TimeUnit::Seconds => amount.checked_mul(1000)?.checked_add(now),
-        TimeUnit::Milliseconds => amount.checked_add(now),
-        TimeUnit::UnixSeconds => amount.checked_mul(1000),
-        TimeUnit::UnixMilliseconds => Some(amount),
+        TimeUnit::Seconds => span(amount.checked_mul(1000)?, now),
+        TimeUnit::Milliseconds => span(amount, now),
+        TimeUnit::UnixSeconds => Some(time(amount.checked_mul(1000)?)),
+        TimeUnit::UnixMilliseconds => Some(time(amount)),
     }
 }
 
+/// As in Redis, which keeps no spans, one is refused whose end by the wall clock overflows.
+fn span(milliseconds: i64, now: Now) -> Option<Due> {
+    milliseconds.checked_add(now.wall.0 as i64)?;
+    let end = now.steady.0.saturating_add_signed(milliseconds);
+    Some(Due::on(Clock::Steady, Millis(end)))
+}
+
 /// A time before the epoch is as past as the epoch itself.
-pub fn millis(time: i64) -> Millis {
-    Millis(u64::try_from(time).unwrap_or(0))
+fn time(milliseconds: i64) -> Due {
+    Due::at(Millis(u64::try_from(milliseconds).unwrap_or(0)))
 }
 
 /// What `Store::set` is to do about the expiry.
 pub fn store_expiry(
     option: ExpiryOption<'_>,
-    now: Millis,
+    now: Now,
     name: &'static str,
 ) -> Result<Expiry, CommandError> {
     match option {

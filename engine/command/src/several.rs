@@ -1,7 +1,7 @@
 //! What BLPOP, LMPOP, BZPOPMIN, ZMPOP and their kin have in common: they take from the first of several
 //! keys that holds anything, and some of them wait until one does. Takes nothing itself.
 
-use ringlane_base::Millis;
+use ringlane_base::{Millis, Now};
 use ringlane_store::{End, Key, TypeName, Value};
 
 use crate::extended::Extended;
@@ -9,11 +9,11 @@ use crate::list::positive;
 use crate::parse::is;
 use crate::{CommandError, Context, Wait, Waiting};
 
-/// When a command that waits gives up; None: never.
+/// When a command that waits gives up, by the steady clock; None: never.
 ///
 /// # Errors
 /// The argument is no number of seconds, is negative, or leaves the range of 64 bits of milliseconds.
-pub(crate) fn timeout(text: &[u8], now: Millis) -> Result<Option<Millis>, CommandError> {
+pub(crate) fn timeout(text: &[u8], now: Now) -> Result<Option<Millis>, CommandError> {
     const OUT_OF_RANGE: CommandError = CommandError::Fixed("ERR timeout is out of range");
     const NEGATIVE: CommandError = CommandError::Fixed("ERR timeout is negative");
     let seconds = Extended::parse(text)
@@ -24,8 +24,8 @@ pub(crate) fn timeout(text: &[u8], now: Millis) -> Result<Option<Millis>, Comman
     match wait {
         ..0 => Err(NEGATIVE),
         0 => Ok(None),
-        1.. => match wait.checked_add(now.0 as i64) {
-            Some(at) => Ok(Some(Millis(at as u64))),
+        1.. => match wait.checked_add(now.wall.0 as i64) {
+            Some(_) => Ok(Some(now.steady.plus(wait as u64))),
             None => Err(OUT_OF_RANGE),
         },
     }

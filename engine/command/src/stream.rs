@@ -171,7 +171,7 @@ pub fn xadd(context: &mut Context<'_>) -> Result<(), CommandError> {
     if let (Some(trim), Some(stream)) = (trim, context.store.glance::<Stream>(&key)?) {
         stream_trim::claim(context.limits, stream, trim, options.references)?;
     }
-    let now = context.store.now();
+    let now = context.store.now().wall;
     let bytes: usize = fields.iter().map(|field| field.len() + FIELD_OVERHEAD).sum();
     let (id, trimmed) =
         context.store.edit::<Stream, _>(&key, bytes + ENTRY_OVERHEAD, |stream| {

@@ -101,13 +101,13 @@ impl Claimant<'_> {
         let group = stream.view().group(self.group).expect("it was found before");
         let known = group.consumer(self.consumer);
         let (new, active) = (known.is_none(), known.and_then(|known| known.active));
-        let now = stream.now;
+        let now = stream.now.wall;
         stream.set_consumer(self.group, self.consumer, now, active);
         new
     }
 
     fn has_got(self, stream: &mut Edit<'_, Stream>) {
-        let now = stream.now;
+        let now = stream.now.wall;
         stream.set_consumer(self.group, self.consumer, now, Some(now));
     }
 }
@@ -145,7 +145,7 @@ pub fn xclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
     let claimant = claimant(context.args, "XCLAIM")?;
     let arguments = context.args.from(5);
     let ids: Vec<StreamId> = arguments.iter().map_while(|text| id(text).ok()).collect();
-    let options = Options::parse(&arguments[ids.len()..], context.store.now())?;
+    let options = Options::parse(&arguments[ids.len()..], context.store.now().wall)?;
     if let (Some(stream), false) = (context.store.glance::<Stream>(&key)?, options.just_id) {
         let entries = ids.iter().filter_map(|id| stream.get(*id));
         claim_bytes_of(context.limits, stream, entries)?;
@@ -181,7 +181,7 @@ fn claim(
     id: StreamId,
     options: Options,
 ) -> bool {
-    let now = stream.now;
+    let now = stream.now.wall;
     let there = stream.view().get(id).is_some();
     let group = stream.view().group(claimant.group).expect("it was found before");
     let given = group.pending_of(id).map(|(_, given)| given);
@@ -256,7 +256,7 @@ fn choose(
         if view.get(id).is_none() {
             chosen.gone.push(id);
             left -= 1;
-        } else if stream.now.since(given.delivered_at) >= claimant.idle_ms {
+        } else if stream.now.wall.since(given.delivered_at) >= claimant.idle_ms {
             chosen.claimed.push((id, given.deliveries));
             left -= 1;
         }
@@ -270,7 +270,7 @@ pub fn xautoclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
     let start = interval_start(context.args.from(5)[0])?;
     let (count, just_id) = auto_options(context.args.from(6))?;
     let key = context.key(1);
-    let (limits, now) = (context.limits, context.store.now());
+    let (limits, now) = (context.limits, context.store.now().wall);
     let Some((stream, group)) = find_group(context, &key, claimant.group)? else {
         return Err(no_key_or_group(&key, claimant.group));
     };
@@ -288,7 +288,7 @@ pub fn xautoclaim(context: &mut Context<'_>) -> Result<(), CommandError> {
     let new = context.store.edit::<Stream, _>(&key, 0, |stream| {
         let new = claimant.enter(stream);
         let chosen = choose(stream, claimant, start, count);
-        let now = stream.now;
+        let now = stream.now.wall;
         for id in &chosen.gone {
             stream.settle(claimant.group, *id);
         }

@@ -162,7 +162,7 @@ pub fn create_consumer(context: &mut Context<'_>) -> Result<(), CommandError> {
     let new = existing_group(context, &key, group)?.consumer(consumer).is_none();
     if new {
         context.store.edit::<Stream, _>(&key, consumer.len(), |stream| {
-            stream.set_consumer(group, consumer, stream.now, None);
+            stream.set_consumer(group, consumer, stream.now.wall, None);
         })?;
         context.notify(NoticeClasses::STREAM, "xgroup-createconsumer", &key);
     }
@@ -211,7 +211,7 @@ pub fn xpending(context: &mut Context<'_>) -> Result<(), CommandError> {
     };
     let key = context.key(1);
     let group = context.args.from(2)[0];
-    let now = context.store.now();
+    let now = context.store.now().wall;
     let found = context.store.view::<Stream>(&key)?.and_then(|stream| stream.group(group));
     let found = found.ok_or_else(|| no_key_or_group(&key, group))?;
     if let Some(filter) = &filter {

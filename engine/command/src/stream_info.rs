@@ -173,7 +173,7 @@ pub fn groups(context: &mut Context<'_>) -> Result<(), CommandError> {
 pub fn consumers(context: &mut Context<'_>) -> Result<(), CommandError> {
     let key = context.key(2);
     let name = context.args.from(3)[0];
-    let now = context.store.now();
+    let now = context.store.now().wall;
     let stream = context.store.view::<Stream>(&key)?.ok_or(CommandError::NoSuchKey)?;
     let group = stream.group(name).ok_or_else(|| no_group(&key, name))?;
     let reply = &mut *context.reply;

@@ -1,6 +1,6 @@
 //! XREAD and XREADGROUP: what is new in streams, waiting for it if there is nothing.
 
-use ringlane_base::Millis;
+use ringlane_base::{Millis, Now};
 use ringlane_store::types::{Consumer, Delivery, Group, Stream, StreamEntry, StreamId, StreamView};
 use ringlane_store::{Key, NoticeClasses};
 
@@ -35,7 +35,7 @@ struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    fn parse(args: Args<'a>, of_group: bool, now: Millis) -> Result<Self, CommandError> {
+    fn parse(args: Args<'a>, of_group: bool, now: Now) -> Result<Self, CommandError> {
         let mut options = Self {
             count: 0,
             block: Block::No,
@@ -112,15 +112,15 @@ fn idle_time(text: &[u8]) -> Result<u64, CommandError> {
         .map_err(|_| CommandError::Fixed("ERR min-idle-time must be a positive integer"))
 }
 
-/// When a wait of so many milliseconds ends.
-fn timeout(text: &[u8], now: Millis) -> Result<Block, CommandError> {
+/// When a wait of so many milliseconds ends, by the steady clock.
+fn timeout(text: &[u8], now: Now) -> Result<Block, CommandError> {
     const NO_INTEGER: CommandError =
         CommandError::Fixed("ERR timeout is not an integer or out of range");
     match parse::integer(text).map_err(|_| NO_INTEGER)? {
         ..0 => Err(CommandError::Fixed("ERR timeout is negative")),
         0 => Ok(Block::ForEver),
-        wait @ 1.. => match wait.checked_add(now.0 as i64) {
-            Some(at) => Ok(Block::Until(Millis(at as u64))),
+        wait @ 1.. => match wait.checked_add(now.wall.0 as i64) {
+            Some(_) => Ok(Block::Until(now.steady.plus(wait as u64))),
             None => Err(CommandError::Fixed("ERR timeout is out of range")),
         },
     }
@@ -229,7 +229,7 @@ fn nothing(
 pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
     let options = Options::parse(context.args, true, context.store.now())?;
     let (group, consumer) = options.group.expect("it is not missing");
-    let (mut served, mut idle) = (Vec::new(), Vec::new());
+    let (now, mut served, mut idle) = (context.store.now(), Vec::new(), Vec::new());
     let mut wait = Wait { needs_keys: true, ..Wait::default() };
     for index in 0..options.streams {
         let key = context.key(options.first + index);
@@ -269,8 +269,8 @@ pub fn xreadgroup(context: &mut Context<'_>) -> Result<(), CommandError> {
             }
         }
         let fresh = stream.last().is_some_and(|top| top.id > known.last);
-        let claimable_at = options.claim.and_then(|idle| claimable_at(stream, known, idle));
-        if from != From::New || fresh || claimable_at.is_some_and(|at| at <= context.store.now()) {
+        let claimable_at = options.claim.and_then(|idle| claimable_at(stream, known, idle, now));
+        if from != From::New || fresh || claimable_at.is_some_and(|at| at <= now.steady) {
             served.push((options.first + index, from));
         } else {
             wait.again = wait.again.into_iter().chain(claimable_at).min();
@@ -346,7 +346,7 @@ fn see_consumer(
     waits: bool,
 ) -> Result<(), CommandError> {
     let (group, consumer) = options.group.expect("it is not missing");
-    let now = context.store.now();
+    let now = context.store.now().wall;
     for &index in keys {
         let key = context.key(index);
         let new = is_new(context, &key, group, consumer)?;
@@ -365,11 +365,12 @@ fn see_consumer(
     Ok(())
 }
 
-/// When the entry that has been pending for longest, and is still there, may be claimed.
-fn claimable_at(stream: StreamView<'_>, group: &Group, idle: u64) -> Option<Millis> {
+/// When the entry that has been pending for longest, and is still there, may be claimed, by the steady
+/// clock. Entries are dated by that of the wall; what is left until then is waited.
+fn claimable_at(stream: StreamView<'_>, group: &Group, idle: u64, now: Now) -> Option<Millis> {
     let mut pending = group.pending_by_age();
     let (_, oldest) = pending.find(|(id, _)| stream.get(*id).is_some())?;
-    Some(Millis(oldest.delivered_at.0.saturating_add(idle)))
+    Some(now.steady.plus(oldest.delivered_at.plus(idle).since(now.wall)))
 }
 
 /// Gives the consumer entries that the group has not given out; before them, with CLAIM, those that have
@@ -382,7 +383,7 @@ fn deliver(
     let (group, consumer) = options.group.expect("it is not missing");
     let reply = &mut *context.reply;
     context.store.edit::<Stream, _>(key, 0, |stream| {
-        let (view, now) = (stream.view(), stream.now);
+        let (view, now) = (stream.view(), stream.now.wall);
         let known = group_of(view, group);
         let most = limit(options.count);
         let claimed: Vec<_> = match options.claim {
@@ -440,7 +441,7 @@ fn repeat(
     let (group, consumer) = options.group.expect("it is not missing");
     let reply = &mut *context.reply;
     context.store.edit::<Stream, _>(key, 0, |stream| {
-        let (view, now) = (stream.view(), stream.now);
+        let (view, now) = (stream.view(), stream.now.wall);
         let known = group_of(view, group);
         let active = known.consumer(consumer).and_then(|consumer| consumer.active);
         let pending: Vec<_> = after.next().map_or(Vec::new(), |start| {

@@ -69,7 +69,7 @@ pub(crate) fn put(
     context.notify(NoticeClasses::STRING, "set", key);
     if let Expiry::At(at) = expiry {
         // A time that has passed has removed the key instead.
-        let past = at <= context.store.now();
+        let past = at.is_due(context.store.now());
         context.notify(NoticeClasses::GENERIC, if past { "del" } else { "expire" }, key);
     }
     Ok(())
@@ -117,7 +117,7 @@ pub fn getex(context: &mut Context<'_>) -> Result<(), CommandError> {
             context.store.set_expiry(&key, at);
             let event = match at {
                 None => "persist",
-                Some(at) if at <= context.store.now() => "del",
+                Some(at) if at.is_due(context.store.now()) => "del",
                 Some(_) => "expire",
             };
             context.notify(NoticeClasses::GENERIC, event, &key);

@@ -2,17 +2,10 @@
 
 mod support;
 
-use ringlane_base::Millis;
 use ringlane_command::dump::with_footer;
 use ringlane_store::TypeName;
 use support::redis::Server;
-use support::{Lane, run_on, show, words};
-
-/// The bytes of a bulk reply.
-fn bulk(reply: &[u8]) -> Vec<u8> {
-    let end = reply.windows(2).position(|pair| pair == b"\r\n").expect("a reply has a line");
-    reply[end + 2..reply.len() - 2].to_vec()
-}
+use support::{Lane, bulk, run_on, show, words};
 
 /// Commands that make values of every type and form, small and large, plain and odd.
 fn makers() -> Vec<(String, Vec<Vec<u8>>)> {
@@ -212,8 +205,7 @@ fn a_hash_whose_fields_are_all_due_is_not_dumped() {
     let mut lane = Lane::default();
     run_on(&mut lane, "HSET k a 1 => :1\nHPEXPIRE k 100 FIELDS 1 a => [:1]");
     // Nothing has taken it out yet.
-    let later = Millis(lane.store.now().0 + 1000);
-    lane.store.begin_turn(later);
+    lane.wait(1000);
     run_on(&mut lane, "DUMP k => nil");
 }
 

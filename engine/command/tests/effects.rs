@@ -4,7 +4,7 @@
 
 mod support;
 
-use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_base::{Database, Due, HashSeed, Now, SLOT_COUNT};
 use ringlane_store::types::{Hash, List, Set, SortedSet};
 use ringlane_store::{
     Budget, CollectionType, Exported, Limits, Options, OwnedCollection, OwnedValue, PackLimits,
@@ -22,7 +22,7 @@ fn follower() -> Store {
         databases: 16,
         slots: 0..SLOT_COUNT as u16,
     });
-    store.begin_turn(NOW);
+    store.begin_turn(Now::both(NOW));
     store
 }
 
@@ -159,7 +159,7 @@ fn list_line(random: &mut fastrand::Rng, k: &str, l: &str) -> String {
 }
 
 /// The value as a client sees it: `12` may be stored as a number or, when APPEND made it, as text.
-fn as_text(exported: Exported, now: Millis) -> (Vec<u8>, Option<Millis>) {
+fn as_text(exported: Exported, now: Now) -> (Vec<u8>, Option<Due>) {
     let text = match exported.value {
         OwnedValue::Text(text) => text.into_vec(),
         OwnedValue::Integer(integer) => integer.to_string().into_bytes(),
@@ -170,7 +170,7 @@ fn as_text(exported: Exported, now: Millis) -> (Vec<u8>, Option<Millis>) {
 }
 
 /// All that a collection holds, in an order that does not depend on how it is stored.
-fn members_of(collection: &OwnedCollection, now: Millis) -> String {
+fn members_of(collection: &OwnedCollection, now: Now) -> String {
     let body = collection.view().body;
     let mut members: Vec<String> = match collection.type_name {
         TypeName::SortedSet => SortedSet::view(body, now)
@@ -240,6 +240,11 @@ fn replay(seed: u64, limits: Limits) -> Stats {
         let command = random_line(&mut random);
         if random.u8(..4) == 0 {
             lane.wait(random.u64(..1_500));
+            copy.begin_turn(lane.store.now());
+        }
+        if random.u8(..50) == 0 {
+            // Somebody sets the clock, far and a little, back and ahead.
+            lane.set_clock([0, 3_600_000, -3_600_000, 7_000, -7_000][random.usize(..5)]);
             copy.begin_turn(lane.store.now());
         }
         if random.u8(..8) == 0 {

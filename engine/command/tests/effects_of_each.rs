@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::BTreeSet;
 
-use ringlane_base::{Database, Millis};
+use ringlane_base::Database;
 use ringlane_command::spec::{Access, Group};
 use ringlane_command::{Run, table};
 use ringlane_store::{Budget, Recorder};
@@ -304,7 +304,7 @@ fn what_expires_is_gone_from_both() {
         assert!(followed.say(line) > 0, "{line}");
     }
     followed.lane.wait(200);
-    let now: Millis = followed.lane.store.now();
+    let now = followed.lane.store.now();
     followed.copy.store.begin_turn(now);
     followed.say("GET s");
     while followed.lane.store.work(Budget { units: 10 }).more {}

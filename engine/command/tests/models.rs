@@ -7,6 +7,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use ringlane_base::{Due, Now};
 use ringlane_store::{Limits, OwnedEffect, Policy, Recorder, Removal};
 use support::{Lane, NOW, elements};
 
@@ -20,7 +21,7 @@ enum Plain {
     Bits(BTreeSet<u32>),
     List(VecDeque<String>),
     /// With when a field goes.
-    Hash(BTreeMap<String, (String, Option<u64>)>),
+    Hash(BTreeMap<String, (String, Option<Due>)>),
     Set(BTreeSet<String>),
     Sorted(BTreeMap<String, i32>),
     Stream(Vec<(u64, String)>),
@@ -41,7 +42,7 @@ impl Plain {
 
 struct Held {
     plain: Plain,
-    expiry: Option<u64>,
+    expiry: Option<Due>,
 }
 
 struct Run {
@@ -87,8 +88,19 @@ impl Run {
         Self { lane, recorder, dice, model, case: format!("seed {seed}"), evicted: 0, large: 0 }
     }
 
-    fn now(&self) -> u64 {
-        self.lane.store.now().0
+    fn now(&self) -> Now {
+        self.lane.store.now()
+    }
+
+    /// When what lives so long is due: a span from now, or the time that it ends at. With the
+    /// argument that says so, and whether it is a time.
+    fn due(&mut self, wait: u64) -> (Due, u64, bool) {
+        let now = self.now();
+        if self.dice.bool() {
+            return (Due::after(wait, now), wait, false);
+        }
+        let at = now.wall.plus(wait);
+        (Due::at(at), at.0, true)
     }
 
     fn expect(&mut self, line: &str, answer: &str) {
@@ -165,11 +177,15 @@ impl Run {
 
     fn time_passes(&mut self) {
         self.lane.wait(self.dice.u64(..60));
+        if self.dice.u8(..50) == 0 {
+            let ahead = [0, 3_600_000, -3_600_000, 700, -700][self.dice.usize(..5)];
+            self.lane.set_clock(ahead);
+        }
         let now = self.now();
-        self.model.retain(|_, held| held.expiry.is_none_or(|at| at > now));
+        self.model.retain(|_, held| held.expiry.is_none_or(|at| !at.is_due(now)));
         for held in self.model.values_mut() {
             if let Plain::Hash(hash) = &mut held.plain {
-                hash.retain(|_, (_, expiry)| expiry.is_none_or(|at| at > now));
+                hash.retain(|_, (_, expiry)| expiry.is_none_or(|at| !at.is_due(now)));
             }
         }
         self.model.retain(|_, held| !held.plain.is_empty());
@@ -183,7 +199,8 @@ impl Run {
 
     fn key(&mut self, key: &'static str) {
         let wait = self.dice.u64(1..2_000);
-        let at = self.now() + wait;
+        let (due, argument, is_time) = self.due(wait);
+        let command = if is_time { "PEXPIREAT" } else { "PEXPIRE" };
         let Some(held) = self.model.get_mut(key) else {
             return self.expect(&format!("PTTL {key}"), ":-2");
         };
@@ -197,8 +214,8 @@ impl Run {
                 self.expect(&format!("PERSIST {key}"), &format!(":{}", u8::from(had)));
             }
             _ => {
-                held.expiry = Some(at);
-                self.expect(&format!("PEXPIRE {key} {wait}"), ":1");
+                held.expiry = Some(due);
+                self.expect(&format!("{command} {key} {argument}"), ":1");
                 self.expect(&format!("PTTL {key}"), &format!(":{wait}"));
             }
         }
@@ -248,12 +265,13 @@ impl Run {
 
     fn hash(&mut self, key: &'static str) {
         let (field, value, wait) = (self.member(), self.member(), self.dice.u64(1..150));
-        let at = self.now() + wait;
+        let (due, argument, is_time) = self.due(wait);
+        let command = if is_time { "HPEXPIREAT" } else { "HPEXPIRE" };
         let op = self.dice.u8(..10);
         let line = match op {
             0..5 => format!("HSET {key} {field} {value}"),
             5..7 => format!("HDEL {key} {field}"),
-            7 | 8 => format!("HPEXPIRE {key} {wait} FIELDS 1 {field}"),
+            7 | 8 => format!("{command} {key} {argument} FIELDS 1 {field}"),
             _ => format!("HPERSIST {key} FIELDS 1 {field}"),
         };
         let hash = of_type!(self, key, line, Hash);
@@ -263,7 +281,7 @@ impl Run {
             7 | 8 => match hash.get_mut(&field) {
                 None => "[:-2]".into(),
                 Some((_, expiry)) => {
-                    *expiry = Some(at);
+                    *expiry = Some(due);
                     "[:1]".into()
                 }
             },
@@ -371,7 +389,7 @@ fn every_type_is_as_its_model() {
             run.step();
         }
         assert!(run.evicted == 0, "{}", run.case);
-        assert!(run.now() > NOW.0 + 1_000, "{}", run.case);
+        assert!(run.now().steady > NOW.plus(1_000), "{}", run.case);
         large += run.large;
     }
     assert!(large > 100, "hashes are large at times: {large}");

@@ -4,7 +4,7 @@
 
 mod support;
 
-use ringlane_base::{HashSeed, SLOT_COUNT};
+use ringlane_base::{HashSeed, Now, SLOT_COUNT};
 use ringlane_store::types::{Set, SortedSet};
 use ringlane_store::{Options, Store};
 use support::{Lane, NOW, check_said, run_on, script};
@@ -87,7 +87,7 @@ fn keys_that_a_pattern_forms_must_be_within_reach() {
     let slots = 0..SLOT_COUNT as u16 - 1;
     lane.store =
         Store::new(Options { hash_seed: HashSeed(7), random_seed: 1, databases: 16, slots });
-    lane.store.begin_turn(NOW);
+    lane.store.begin_turn(Now::both(NOW));
     run_on(&mut lane, "RPUSH {t}l b a => :2\nMSET {t}w_a 1 {t}w_b 2 => +OK");
     lines(
         &mut lane,

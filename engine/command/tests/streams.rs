@@ -4,7 +4,7 @@
 
 mod support;
 
-use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_base::{Database, HashSeed, SLOT_COUNT};
 use ringlane_command::Wait;
 use ringlane_store::types::{Stream, StreamId};
 use ringlane_store::{Options, Recorder, Store};
@@ -247,7 +247,7 @@ fn entries_that_have_been_pending_for_long_are_claimed_while_reading() {
     }
     // Who waits is to try again when the entry will have been pending for long enough.
     let wait = wait_of(&mut lane, "XREADGROUP GROUP g erin BLOCK 0 CLAIM 500 STREAMS s >").unwrap();
-    let again = Some(lane.store.now().plus(500));
+    let again = Some(lane.store.now().steady.plus(500));
     assert_eq!(wait, Wait { again, needs_keys: true, ..Wait::default() });
     lane.check("XACK s g 5-0", ":1");
     let wait = wait_of(&mut lane, "XREADGROUP GROUP g erin BLOCK 0 CLAIM 500 STREAMS s >").unwrap();
@@ -357,7 +357,7 @@ fn effects_make_the_same_streams() {
         for step in 0..1_500 {
             let command = random_line(&mut random);
             lane.wait(random.u64(..3));
-            follower.begin_turn(Millis(lane.store.now().0));
+            follower.begin_turn(lane.store.now());
             lane.say(&command);
             for effect in recorder.take() {
                 follower.apply(&effect).expect("no limit is set");

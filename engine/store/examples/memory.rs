@@ -1,7 +1,7 @@
 //! Resident bytes per item beyond key and value: `cargo run --release -p ringlane-store --example
 //! memory [items]`. Keys of 16 bytes; values of 8, 32, 100 and 512; without and with an expiry.
 
-use ringlane_base::{Database, HashSeed, Millis};
+use ringlane_base::{Database, Due, HashSeed, Millis, Now};
 use ringlane_store::{Expiry, NewValue, Options, Store};
 
 const KEY_BYTES: usize = 16;
@@ -22,13 +22,13 @@ fn measure(items: usize, value_bytes: usize, expiry: bool) {
         slots: 0..16384,
     });
     let now = 1_700_000_000_000;
-    store.begin_turn(Millis(now));
+    store.begin_turn(Now::both(Millis(now)));
     let mut value = vec![b'v'; value_bytes];
     for item in 0..items {
         let bytes = format!("key:{item:012}");
         assert_eq!(bytes.len(), KEY_BYTES);
         let key = store.key(Database(0), bytes.as_bytes());
-        let at = Expiry::At(Millis(now + 3_600_000 + item as u64));
+        let at = Expiry::At(Due::at(Millis(now + 3_600_000 + item as u64)));
         let expiry = if expiry { at } else { Expiry::Never };
         let tag = item.to_le_bytes();
         value[..8].copy_from_slice(&tag);

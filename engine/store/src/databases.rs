@@ -2,7 +2,7 @@
 //! gives the logical database a fresh physical number, a swap exchanges two: both at once, however
 //! many keys there are.
 
-use ringlane_base::{Database, Millis};
+use ringlane_base::{Clock, Database, Due, Now};
 
 const PHYSICAL_COUNT: usize = 256;
 
@@ -12,8 +12,10 @@ pub const DATABASES_MAX: u8 = 128;
 #[derive(Clone, Copy, Default)]
 struct Counts {
     keys: usize,
+    /// Those with an expiry, and those of them that go by the steady clock.
     expiring: usize,
-    /// Sum of the expiries in milliseconds since the epoch, for their average.
+    steady: usize,
+    /// Sum of the expiries in milliseconds, each on its own clock, for their average.
     expiry_sum: u128,
 }
 
@@ -69,13 +71,14 @@ impl Databases {
     }
 
     /// The mean time that keys with an expiry have left, in milliseconds.
-    pub fn average_ttl_ms(&self, database: Database, now: Millis) -> u64 {
+    pub fn average_ttl_ms(&self, database: Database, now: Now) -> u64 {
         let counts = self.counts(database);
-        let count = counts.expiring as u128;
+        let (count, steady) = (counts.expiring as u128, counts.steady as u128);
         if count == 0 {
             return 0;
         }
-        u64::try_from(counts.expiry_sum / count).unwrap_or(u64::MAX).saturating_sub(now.0)
+        let begun = u128::from(now.wall.0) * (count - steady) + u128::from(now.steady.0) * steady;
+        u64::try_from(counts.expiry_sum.saturating_sub(begun) / count).unwrap_or(u64::MAX)
     }
 
     /// Entries of all databases, the flushed ones included.
@@ -97,14 +100,14 @@ impl Databases {
     }
 
     #[inline]
-    pub fn came(&mut self, physical: u8, expiry: Option<Millis>) {
+    pub fn came(&mut self, physical: u8, expiry: Option<Due>) {
         self.counts[usize::from(physical)].keys += 1;
         self.entries += 1;
         self.expiry_came(physical, expiry);
     }
 
     #[inline]
-    pub fn went(&mut self, physical: u8, expiry: Option<Millis>) {
+    pub fn went(&mut self, physical: u8, expiry: Option<Due>) {
         self.counts[usize::from(physical)].keys -= 1;
         self.entries -= 1;
         if self.logical[usize::from(physical)].is_none() {
@@ -114,21 +117,23 @@ impl Databases {
     }
 
     #[inline]
-    pub fn expiry_came(&mut self, physical: u8, expiry: Option<Millis>) {
-        if let Some(at) = expiry {
+    pub fn expiry_came(&mut self, physical: u8, expiry: Option<Due>) {
+        if let Some(due) = expiry {
             let counts = &mut self.counts[usize::from(physical)];
             counts.expiring += 1;
-            counts.expiry_sum += u128::from(at.0);
+            counts.steady += usize::from(due.clock() == Clock::Steady);
+            counts.expiry_sum += u128::from(due.time().0);
             self.expiring += 1;
         }
     }
 
     #[inline]
-    pub fn expiry_went(&mut self, physical: u8, expiry: Option<Millis>) {
-        if let Some(at) = expiry {
+    pub fn expiry_went(&mut self, physical: u8, expiry: Option<Due>) {
+        if let Some(due) = expiry {
             let counts = &mut self.counts[usize::from(physical)];
             counts.expiring -= 1;
-            counts.expiry_sum -= u128::from(at.0);
+            counts.steady -= usize::from(due.clock() == Clock::Steady);
+            counts.expiry_sum -= u128::from(due.time().0);
             self.expiring -= 1;
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ringlane_base::Millis;
+use ringlane_base::{Clock, Soonest};
 
 use crate::entry::{self, Entry, Form};
 use crate::store::{Found, Room, Store, handle_at};
@@ -22,28 +22,24 @@ const FIELDS_STEP: usize = 64;
 /// Units that such a field counts for: it is looked up, taken out of two structures and freed.
 const FIELD_UNITS: usize = 4;
 
-/// When the first field of the hash is due, if it is a hash that has such fields.
+/// When the first fields of the hash are due, if it is a hash that has such fields.
 #[inline]
-fn next_field_expiry(entry: Entry<'_>) -> Option<Millis> {
+fn next_field_expiry(entry: Entry<'_>) -> Soonest {
     if entry.header().type_name() != TypeName::Hash {
-        return None;
+        return Soonest::default();
     }
     crate::types::next_field_expiry(entry.collection().body)
 }
 
-/// When the wheel must look at the entry: at its expiry or at that of its first field.
-pub(crate) fn soonest(entry: Entry<'_>) -> Option<Millis> {
-    let (whole, field) = (entry.expiry(), next_field_expiry(entry));
-    match (whole, field) {
-        (Some(whole), Some(field)) => Some(whole.min(field)),
-        (whole, field) => whole.or(field),
-    }
+/// When the wheels must look at the entry: at its expiry or at that of its first fields.
+pub(crate) fn soonest(entry: Entry<'_>) -> Soonest {
+    Soonest::of(entry.expiry().into_iter().chain(next_field_expiry(entry).each()))
 }
 
 /// Whether some field of the entry has an expiry.
 #[inline]
 pub(crate) fn is_fielded(entry: Entry<'_>) -> bool {
-    next_field_expiry(entry).is_some()
+    !next_field_expiry(entry).is_none()
 }
 
 /// What an edit began with.
@@ -52,8 +48,8 @@ struct Before {
     found: Option<Found>,
     /// What it was charged, if it is large.
     charged: Option<usize>,
-    /// When the first field was due.
-    fields: Option<Millis>,
+    /// When the first fields were due.
+    fields: Soonest,
 }
 
 impl Store {
@@ -194,7 +190,7 @@ impl Store {
 
     /// The value to change, and what it was.
     fn take_out<T: CollectionType>(&mut self, found: Option<Found>) -> (T, Before) {
-        let none = Before { found, charged: None, fields: None };
+        let none = Before { found, charged: None, fields: Soonest::default() };
         let mut bytes = std::mem::take(&mut self.spare_block);
         bytes.clear();
         let Some(at) = found else { return (T::from_packed(bytes), none) };
@@ -228,8 +224,8 @@ impl Store {
             self.eviction.came(clock, self.weight(found));
         }
         let fields = next_field_expiry(self.entry(found));
-        self.fielded += usize::from(fields.is_some());
-        self.fielded -= usize::from(before.fields.is_some());
+        self.fielded += usize::from(!fields.is_none());
+        self.fielded -= usize::from(!before.fields.is_none());
     }
 
     /// Puts a structure into an entry that holds a stand-in of its type.
@@ -237,10 +233,11 @@ impl Store {
         let entry = self.entry(found);
         let (charged, key) = (entry.charged(), entry.key().to_vec());
         let database = self.databases.logical(entry.header().physical());
-        self.put_back(&Before { found: Some(found), charged: None, fields: None }, large, charged);
+        let fields = Soonest::default();
+        self.put_back(&Before { found: Some(found), charged: None, fields }, large, charged);
         if let Some(database) = database {
             let key = self.key(database, &key);
-            self.schedule_fields(&key, found, None);
+            self.schedule_fields(&key, found, Soonest::default());
         }
     }
 
@@ -266,25 +263,26 @@ impl Store {
         }
     }
 
-    /// Has the wheel look at the hash when its first field is due, unless it does so already.
-    fn schedule_fields(&mut self, key: &Key<'_>, found: Found, before: Option<Millis>) {
-        if let Some(at) = next_field_expiry(self.entry(found))
-            && before.is_none_or(|before| at < before)
-        {
-            self.schedule(key, at);
+    /// Has the wheels look at the hash when its first fields are due, unless they do so already.
+    fn schedule_fields(&mut self, key: &Key<'_>, found: Found, before: Soonest) {
+        for at in next_field_expiry(self.entry(found)).each() {
+            if !before.on(at.clock()).is_some_and(|before| before.precedes(at)) {
+                self.schedule(key, at);
+            }
         }
     }
 
     /// The same after a whole value was written.
     pub(crate) fn schedule_fields_of(&mut self, key: &Key<'_>) {
         if let Some(found) = self.find(key) {
-            self.schedule_fields(key, found, None);
+            self.schedule_fields(key, found, Soonest::default());
         }
     }
 
-    /// A step of the fields of a hash that are due; what it cost. The item comes again while there
-    /// are others with an expiry: in the same upkeep if they are due too.
-    pub(crate) fn expire_fields(&mut self, found: Found, item: Item) -> usize {
+    /// A step of the fields of a hash that are due; what it cost. The item, which is of this clock's
+    /// wheel, comes again while there are others that expire by that clock: in the same upkeep if they
+    /// are due too.
+    pub(crate) fn expire_fields(&mut self, found: Found, clock: Clock, item: Item) -> usize {
         let entry = self.entry(found);
         let Some(database) = self.databases.logical(entry.header().physical()) else { return 1 };
         let bytes = entry.key().to_vec();
@@ -296,9 +294,9 @@ impl Store {
             self.stats.expired_fields += gone as u64;
             self.notify(NoticeClasses::HASH, "hexpired", &key);
         }
-        match self.find(&key).map(|found| soonest(self.entry(found))) {
-            Some(Some(at)) if at <= self.now => self.upkeep.due_fields.push(item),
-            Some(Some(at)) => self.wheel.schedule(at, item),
+        match self.find(&key).map(|found| soonest(self.entry(found)).on(clock)) {
+            Some(Some(at)) if at.is_due(self.now) => self.upkeep.due_fields.push((clock, item)),
+            Some(Some(at)) => self.wheels.schedule(at, item),
             None if gone > 0 => self.notify(NoticeClasses::GENERIC, "del", &key),
             Some(None) | None => {}
         }
@@ -348,7 +346,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::Database;
+    use ringlane_base::{Database, Due, Millis, Now};
 
     use super::*;
     use crate::tests::small_store as store;
@@ -427,15 +425,15 @@ mod tests {
         let mut store = store();
         let key = store.key(Database(0), b"list");
         store.edit::<List, _>(&key, 8, |list| list.push(End::Back, b"a")).expect("it fits");
-        store.set_expiry(&key, Some(Millis(2000)));
+        store.set_expiry(&key, Some(Due::at(Millis(2000))));
         store.pin(key.slot);
-        store.begin_turn(Millis(3000));
+        store.begin_turn(Now::both(Millis(3000)));
         while store.work(Budget { units: 100 }).more {
             if store.find(&key).is_none() {
                 break;
             }
-            let next = store.now().0 + 20;
-            store.begin_turn(Millis(next));
+            let next = store.now().steady.0 + 20;
+            store.begin_turn(Now::both(Millis(next)));
             if next > 4000 {
                 break;
             }

@@ -1,9 +1,11 @@
 //! What a store says of every change: absolute, deterministic, in order. Replication, migration,
-//! snapshots and invalidation live on it.
+//! snapshots and invalidation live on it. An expiry is said with the clock it goes by, so that who
+//! repeats it loses nothing when the wall clock is set; to those whose steady clock is another, who
+//! passes it on says what is left of it (`Due::left_ms`).
 
 use std::sync::{Arc, Mutex};
 
-use ringlane_base::{Database, KeyHash, Millis, Slot};
+use ringlane_base::{Database, Due, KeyHash, Slot};
 
 use crate::types::Change;
 use crate::{Key, OwnedValue, Removal, Store, TypeName, Value};
@@ -15,7 +17,7 @@ pub enum Effect<'a> {
     Set {
         key: Key<'a>,
         value: Value<'a>,
-        expiry: Option<Millis>,
+        expiry: Option<Due>,
     },
     /// The collection was changed so, or made by these changes; the expiry stays. When it has
     /// become empty, a `Remove` follows.
@@ -27,7 +29,7 @@ pub enum Effect<'a> {
     /// The key's expiry is now this; the value stays.
     Expire {
         key: Key<'a>,
-        expiry: Option<Millis>,
+        expiry: Option<Due>,
     },
     Remove {
         key: Key<'a>,
@@ -115,9 +117,9 @@ impl From<Key<'_>> for OwnedKey {
 /// An effect that travels to another lane or node.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OwnedEffect {
-    Set { key: OwnedKey, value: OwnedValue, expiry: Option<Millis> },
+    Set { key: OwnedKey, value: OwnedValue, expiry: Option<Due> },
     Edit { key: OwnedKey, type_name: TypeName, changes: Vec<Change> },
-    Expire { key: OwnedKey, expiry: Option<Millis> },
+    Expire { key: OwnedKey, expiry: Option<Due> },
     Remove { key: OwnedKey, cause: Removal },
     Flush { database: Option<Database> },
     Swap { a: Database, b: Database },

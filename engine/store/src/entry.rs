@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringlane_base::{Millis, number};
+use ringlane_base::{Due, Now, number};
 
 use crate::classes::Class;
 use crate::memory::size_class;
@@ -280,7 +280,7 @@ pub struct Draft<'a> {
     pub physical: u8,
     pub key: &'a [u8],
     pub form: Form<'a>,
-    pub expiry: Option<Millis>,
+    pub expiry: Option<Due>,
     pub clock: u8,
     pub in_wheel: bool,
 }
@@ -331,7 +331,7 @@ unsafe fn write(start: NonNull<u8>, header: Header, draft: Draft<'_>, with_key: 
     unsafe {
         start.cast::<u64>().write(header.0);
         if let Some(expiry) = draft.expiry {
-            start.add(HEADER_BYTES).cast::<u64>().write(expiry.0);
+            start.add(HEADER_BYTES).cast::<u64>().write(expiry.to_word());
         }
         let key = start.add(header.key_offset());
         if with_key {
@@ -417,15 +417,16 @@ impl<'a> Entry<'a> {
     }
 
     #[inline]
-    pub fn expiry(self) -> Option<Millis> {
+    pub fn expiry(self) -> Option<Due> {
         let present = self.header().has_expiry();
         // SAFETY: the header says that it is there, 8-aligned.
-        present.then(|| Millis(unsafe { self.start.add(HEADER_BYTES).cast::<u64>().read() }))
+        present
+            .then(|| Due::from_word(unsafe { self.start.add(HEADER_BYTES).cast::<u64>().read() }))
     }
 
     #[inline]
-    pub fn is_due(self, now: Millis) -> bool {
-        self.expiry().is_some_and(|at| at <= now)
+    pub fn is_due(self, now: Now) -> bool {
+        self.expiry().is_some_and(|expiry| expiry.is_due(now))
     }
 
     #[inline]
@@ -516,10 +517,10 @@ pub fn set_header(slab: &Slab, handle: &mut Handle, header: Header) {
 
 /// Changes the expiry of an entry that has one and keeps one.
 #[inline]
-pub fn set_expiry(slab: &Slab, handle: &mut Handle, expiry: Millis) {
+pub fn set_expiry(slab: &Slab, handle: &mut Handle, expiry: Due) {
     assert!(Entry::of(slab, handle).header().has_expiry(), "there is a place for it");
     // SAFETY: the place is there, and the handle is ours alone.
-    unsafe { slab.pointer(handle).add(HEADER_BYTES).cast::<u64>().write(expiry.0) };
+    unsafe { slab.pointer(handle).add(HEADER_BYTES).cast::<u64>().write(expiry.to_word()) };
 }
 
 /// Writes a new value (and expiry) over an entry, in its cell, if the class stays the same and no
@@ -630,7 +631,7 @@ pub fn relocate(slab: &Slab, handle: &mut Handle) -> bool {
 
 /// Gives an entry another expiry or none: in its cell if that is of the right class, else in a new
 /// one.
-pub fn reshape(slab: &Slab, handle: &mut Handle, expiry: Option<Millis>) {
+pub fn reshape(slab: &Slab, handle: &mut Handle, expiry: Option<Due>) {
     let entry = Entry::of(slab, handle);
     let old = entry.header();
     if old.has_expiry() == expiry.is_some() {
@@ -657,7 +658,7 @@ pub fn reshape(slab: &Slab, handle: &mut Handle, expiry: Option<Millis>) {
         from.add(old.outside_offset()).copy_to(rest_to, rest);
         start.cast::<u64>().write(new.0);
         if let Some(at) = expiry {
-            start.add(HEADER_BYTES).cast::<u64>().write(at.0);
+            start.add(HEADER_BYTES).cast::<u64>().write(at.to_word());
         }
     }
     if let Some(to) = to {

@@ -132,7 +132,7 @@ impl Store {
         self.upkeep.bury(old);
         self.databases.forget_all();
         self.eviction.forget_all();
-        self.wheel.clear();
+        self.wheels.clear();
         self.wide_bytes = 0;
     }
 

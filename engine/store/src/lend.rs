@@ -117,7 +117,7 @@ impl Store {
 mod tests {
     use std::sync::Mutex;
 
-    use ringlane_base::{Database, Millis};
+    use ringlane_base::{Database, Due, Millis, Now};
 
     use super::*;
     use crate::tests::small_store as store;
@@ -212,10 +212,12 @@ mod tests {
         // Replaced by another type, with an expiry.
         lend(&mut store, &mut scratch, b"hash");
         let key = store_key(b"hash");
-        scratch.set(&key, NewValue::Text(b"now a text"), Expiry::At(Millis(5000))).expect("fits");
+        scratch
+            .set(&key, NewValue::Text(b"now a text"), Expiry::At(Due::at(Millis(5000))))
+            .expect("fits");
         store.give_back(&key, scratch.lend(&key));
         assert_eq!(store.peek(&key), Some(Value::Text(b"now a text")));
-        assert_eq!(store.expiry(&key), Some(Some(Millis(5000))));
+        assert_eq!(store.expiry(&key), Some(Some(Due::at(Millis(5000)))));
         // Gone.
         lend(&mut store, &mut scratch, b"list");
         let key = store_key(b"list");
@@ -236,20 +238,20 @@ mod tests {
         fill(&mut store);
         let key = store_key(b"hash");
         let expire = |hash: &mut crate::types::Edit<'_, Hash>| {
-            hash.expire(b"member 7", Some(Millis(2000)));
+            hash.expire(b"member 7", Some(Due::at(Millis(2000))));
         };
         store.edit::<Hash, _>(&key, 0, expire).expect("fits");
         store.pin(key.slot);
         let lent = store.lend(&key);
         // The wheel comes by while it is away.
         for now in (2000..2200).step_by(20) {
-            store.begin_turn(Millis(now));
+            store.begin_turn(Now::both(Millis(now)));
             store.work(Budget { units: 1000 });
         }
         store.give_back(&key, lent);
         store.unpin(key.slot);
         for now in (2200..2600).step_by(20) {
-            store.begin_turn(Millis(now));
+            store.begin_turn(Now::both(Millis(now)));
             while store.work(Budget { units: 1000 }).used > 1 {}
         }
         let hash = store.view::<Hash>(&key).expect("a hash").expect("there");
@@ -262,10 +264,10 @@ mod tests {
         let mut store = store();
         fill(&mut store);
         let key = store_key(b"set");
-        store.set_expiry(&key, Some(Millis(2000)));
+        store.set_expiry(&key, Some(Due::at(Millis(2000))));
         store.pin(key.slot);
         let lent = store.lend(&key);
-        store.begin_turn(Millis(3000));
+        store.begin_turn(Now::both(Millis(3000)));
         store.give_back(&key, lent);
         store.unpin(key.slot);
         assert_eq!(store.peek(&key), None);

@@ -31,6 +31,7 @@ pub mod types;
 mod upkeep;
 mod value;
 mod wheel;
+mod wheels;
 
 pub use arena::Arena;
 pub use effect::{Effect, EffectSink, OwnedEffect, OwnedKey, Recorder, Sweep};

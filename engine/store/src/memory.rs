@@ -21,7 +21,7 @@ pub struct Memory {
     pub blobs: usize,
     /// Fingerprints of evicted keys.
     pub ghosts: usize,
-    /// The timer wheel.
+    /// Items of the timer wheels.
     pub wheel: usize,
     /// The slot array, directories, the slab's books.
     pub fixed: usize,

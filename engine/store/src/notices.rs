@@ -209,7 +209,7 @@ impl Store {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::Millis;
+    use ringlane_base::{Due, Millis, Now};
 
     use super::*;
     use crate::{Expiry, NewValue, Removal};
@@ -261,9 +261,9 @@ mod tests {
         let mut store = store("EAnm");
         let key = store.key(Database(0), b"k");
         assert!(store.get(&key).is_none());
-        store.set(&key, NewValue::Text(b"v"), Expiry::At(Millis(1010))).unwrap();
+        store.set(&key, NewValue::Text(b"v"), Expiry::At(Due::at(Millis(1010)))).unwrap();
         store.set(&key, NewValue::Text(b"w"), Expiry::Keep).unwrap();
-        store.begin_turn(Millis(1010));
+        store.begin_turn(Now::both(Millis(1010)));
         assert!(store.peek(&key).is_none());
         store.set(&key, NewValue::Text(b"v"), Expiry::Never).unwrap();
         store.remove(&key, Removal::Evicted);

@@ -46,7 +46,7 @@ pub struct Settle {
     position: Position,
     /// Within the collection there.
     cursor: SettleCursor,
-    /// When the walk began, and what it has done since.
+    /// When the walk began by the steady clock, and what it has done since.
     began: Option<Millis>,
     seen: u64,
     moved: u64,
@@ -64,7 +64,7 @@ impl Store {
     pub(crate) fn settle_is_due(&self) -> bool {
         self.settle.wanted
             && self.outside_bytes > 0
-            && self.settle.rests_until.is_none_or(|until| self.now >= until)
+            && self.settle.rests_until.is_none_or(|until| self.now.steady >= until)
     }
 
     /// One slice; returns the units that it took.
@@ -72,7 +72,7 @@ impl Store {
         if !self.settle_is_due() {
             return 0;
         }
-        self.settle.began.get_or_insert(self.now);
+        self.settle.began.get_or_insert(self.now.steady);
         let units = budget.min(u32::MAX as usize) as u32;
         let mut slice = Settling { units, seen: 0, moved: 0 };
         while slice.units > 0 {
@@ -93,9 +93,10 @@ impl Store {
         self.stats.settled += slice.moved;
         let (seen, moved) = (self.settle.seen + slice.seen, self.settle.moved + slice.moved);
         let pays = moved > seen / WORTH_SHARE;
-        let took = self.now.since(self.settle.began.unwrap_or(self.now));
+        let now = self.now.steady;
+        let took = now.since(self.settle.began.unwrap_or(now));
         let rest = (took * REST_TIMES).max(REST_MS_MIN);
-        let rests_until = (!pays).then_some(Millis(self.now.0 + rest));
+        let rests_until = (!pays).then_some(now.plus(rest));
         self.settle = Settle { wanted: true, rests_until, ..Settle::default() };
     }
 

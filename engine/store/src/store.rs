@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use ringlane_base::{Database, HashSeed, Millis, Slot};
+use ringlane_base::{Database, Due, HashSeed, Now, Slot};
 
 use crate::databases::Databases;
 use crate::edit::{is_fielded, soonest};
@@ -16,7 +16,8 @@ use crate::slab::{Handle, Slab};
 use crate::slot_table::{Piece, Rehash, SlotTable};
 use crate::types::PackLimits;
 use crate::upkeep::Upkeep;
-use crate::wheel::{Item, Wheel};
+use crate::wheel::Item;
+use crate::wheels::Wheels;
 use crate::{
     Effect, EffectSink, Expiry, Exported, KEY_BYTES_MAX, Key, Limits, NewValue, Options,
     OutOfMemory, Removal, Stats, TypeName, Value,
@@ -29,8 +30,8 @@ pub struct Store {
     pub(crate) slab: Rc<Slab>,
     pub(crate) hashing: Hashing,
     pub(crate) databases: Databases,
-    pub(crate) now: Millis,
-    pub(crate) wheel: Wheel,
+    pub(crate) now: Now,
+    pub(crate) wheels: Wheels,
     pub(crate) eviction: Eviction,
     pub(crate) upkeep: Upkeep,
     pub(crate) settle: Settle,
@@ -112,8 +113,8 @@ impl Store {
             first_slot: options.slots.start,
             hashing: Hashing::new(options.hash_seed, &mut dice),
             databases: Databases::new(options.databases),
-            now: Millis(0),
-            wheel: Wheel::new(),
+            now: Now::default(),
+            wheels: Wheels::new(),
             eviction: Eviction::new(options.slots.len()),
             upkeep: Upkeep::default(),
             settle: Settle::default(),
@@ -142,16 +143,16 @@ impl Store {
         (0..count).map(|_| SlotTable::new(&memory)).collect()
     }
 
-    /// Sets the time of everything until the next call. It may jump either way: expiries are
-    /// absolute.
+    /// Sets the time of everything until the next call. Each clock may jump either way: what goes
+    /// by the other does not notice.
     #[inline]
-    pub fn begin_turn(&mut self, now: Millis) {
+    pub fn begin_turn(&mut self, now: Now) {
         self.now = now;
-        self.wheel.advance(now);
+        self.wheels.advance(now);
     }
 
     #[inline]
-    pub fn now(&self) -> Millis {
+    pub fn now(&self) -> Now {
         self.now
     }
 
@@ -285,12 +286,12 @@ impl Store {
     }
 
     /// The key's expiry, if it has one; None if there is no such key.
-    pub fn expiry(&mut self, key: &Key<'_>) -> Option<Option<Millis>> {
+    pub fn expiry(&mut self, key: &Key<'_>) -> Option<Option<Due>> {
         let found = self.find_live(key)?;
         Some(self.entry(found).expiry())
     }
 
-    /// Sets value and expiry, whatever was there. An expiry that is not after now removes the key.
+    /// Sets value and expiry, whatever was there. An expiry that is due already removes the key.
     ///
     /// # Errors
     /// `OutOfMemory`: nothing changed, but for evictions that did not suffice.
@@ -350,7 +351,7 @@ impl Store {
             Expiry::Never => None,
             Expiry::At(at) => Some(at),
         };
-        if expiry.is_some_and(|at| at <= self.now) {
+        if expiry.is_some_and(|at| at.is_due(self.now)) {
             if let Some(found) = found {
                 self.remove_found(found, Removal::Deleted);
             }
@@ -360,7 +361,8 @@ impl Store {
         let Some(found) = found else { return self.insert(key, form, expiry, room).map(|()| true) };
         let fielded = is_fielded(self.entry(found));
         let header = self.entry(found).header();
-        let scheduled = expiry.is_some() && header.in_wheel() && old_expiry <= expiry;
+        let scheduled = header.in_wheel()
+            && expiry.is_some_and(|at| old_expiry.is_some_and(|before| before.precedes(at)));
         let draft = Draft {
             physical,
             key: key.bytes,
@@ -433,7 +435,7 @@ impl Store {
         &mut self,
         key: &Key<'_>,
         form: Form<'_>,
-        expiry: Option<Millis>,
+        expiry: Option<Due>,
         room: Room,
     ) -> Result<(), OutOfMemory> {
         if key.bytes.len() > KEY_BYTES_MAX {
@@ -486,12 +488,10 @@ impl Store {
         let before = table.wide_bytes();
         let rehash = Rehash { slab: &self.slab, hashing: &self.hashing };
         let number = Slot::new(slot as u16 + self.first_slot).expect("within this lane's range");
-        let wheel = &mut self.wheel;
+        let wheels = &mut self.wheels;
         table.grow(piece, rehash, &mut |handle, hash| {
-            // Its timer finds it by the old hash no longer.
-            if let Some(at) = soonest(Entry::of(&self.slab, handle)) {
-                wheel.schedule(at, Item::new(number, hash));
-            }
+            // Its timers find it by the old hash no longer.
+            wheels.schedule_each(soonest(Entry::of(&self.slab, handle)), Item::new(number, hash));
         });
         self.wide_bytes += table.wide_bytes();
         self.wide_bytes -= before;
@@ -519,14 +519,14 @@ impl Store {
         self.wide_bytes -= before;
     }
 
-    /// Puts an item for this key into the wheel.
-    pub(crate) fn schedule(&mut self, key: &Key<'_>, at: Millis) {
+    /// Puts an item for this key into the wheel of the clock that it is due by.
+    pub(crate) fn schedule(&mut self, key: &Key<'_>, at: Due) {
         let physical = self.databases.physical(key.database);
         let table = &self.slots[self.slot_index(key.slot)];
         let hash = Hashing::placed(key.hash, physical);
         let (_, hash) = table.piece(hash, || self.hashing.hardened(physical, key.bytes));
         self.upkeep.stuck = false;
-        self.wheel.schedule(at, Item::new(key.slot, hash));
+        self.wheels.schedule(at, Item::new(key.slot, hash));
     }
 
     /// What the entry counts for: its cell and its value outside.
@@ -587,15 +587,15 @@ impl Store {
         }
     }
 
-    /// Sets, changes or (None) removes the expiry; whether there was such a key. A time that is
-    /// not after now removes the key.
-    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<Millis>) -> bool {
+    /// Sets, changes or (None) removes the expiry; whether there was such a key. One that is due
+    /// already removes the key.
+    pub fn set_expiry(&mut self, key: &Key<'_>, expiry: Option<Due>) -> bool {
         let Some(found) = self.find_live(key) else { return false };
         let entry = self.entry(found);
         let (header, old) = (entry.header(), entry.expiry());
         let physical = header.physical();
         match (old, expiry) {
-            (_, Some(at)) if at <= self.now => {
+            (_, Some(at)) if at.is_due(self.now) => {
                 self.remove_found(found, Removal::Deleted);
                 return true;
             }
@@ -605,7 +605,7 @@ impl Store {
                 entry::set_expiry(&self.slab, handle, at);
                 self.databases.expiry_went(physical, old);
                 self.databases.expiry_came(physical, expiry);
-                if !header.in_wheel() || at < before {
+                if !header.in_wheel() || !before.precedes(at) {
                     self.set_header(found, header.with_in_wheel(true));
                     self.schedule(key, at);
                 }
@@ -625,7 +625,7 @@ impl Store {
     }
 
     /// Gives the entry a place for an expiry, or takes it away: another cell, unless it fits.
-    fn reshape(&mut self, key: &Key<'_>, found: Found, expiry: Option<Millis>) {
+    fn reshape(&mut self, key: &Key<'_>, found: Found, expiry: Option<Due>) {
         let Found { slot, piece, bucket } = found;
         self.forget(found);
         let table = &mut self.slots[slot].segment_mut(piece).table;

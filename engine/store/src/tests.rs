@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use ringlane_base::{Database, HashSeed, KeyHash, Millis};
+use ringlane_base::{Clock, Database, Due, HashSeed, KeyHash, Millis, Now};
 
 use crate::segment::SEGMENT_ENTRIES_MAX;
 use crate::{
@@ -16,7 +16,7 @@ const NOW: Millis = Millis(1_700_000_000_000);
 pub fn small_store() -> Store {
     let options = Options { hash_seed: HashSeed(1), random_seed: 1, databases: 1, slots: 0..16384 };
     let mut store = Store::new(options);
-    store.begin_turn(Millis(1000));
+    store.begin_turn(Now::both(Millis(1000)));
     store
 }
 
@@ -24,7 +24,7 @@ fn store() -> Store {
     let options =
         Options { hash_seed: HashSeed(5), random_seed: 5, databases: 16, slots: 0..16384 };
     let mut store = Store::new(options);
-    store.begin_turn(NOW);
+    store.begin_turn(Now::both(NOW));
     store
 }
 
@@ -70,7 +70,7 @@ fn a_hundred_thousand_colliding_keys_are_kept_by_another_hash() {
     let evil = |number: u32| format!("{{evil}}{number}").into_bytes();
     for number in 0..100_000 {
         let at = NOW.plus(1000 + u64::from(number % 2) * 1_000_000);
-        set(&mut store, &evil(number), b"value", Expiry::At(at));
+        set(&mut store, &evil(number), b"value", Expiry::At(Due::at(at)));
         set(&mut store, format!("good{number}").as_bytes(), b"value", Expiry::Never);
     }
     let slot = store.slot_index(store.key(Database(0), b"{evil}").slot);
@@ -92,7 +92,7 @@ fn a_hundred_thousand_colliding_keys_are_kept_by_another_hash() {
     }
     assert_eq!(seen.len(), 200_000);
     // Their timers find them under the other hash as well.
-    store.begin_turn(NOW.plus(1100));
+    store.begin_turn(Now::both(NOW.plus(1100)));
     work_all(&mut store);
     assert_eq!(store.len(Database(0)), 150_000);
     for number in 0..100_000 {
@@ -110,21 +110,26 @@ fn a_hundred_thousand_colliding_keys_are_kept_by_another_hash() {
 fn due_keys_go_without_being_asked_for_however_the_clock_jumps() {
     let mut store = store();
     let mut number = 0u32;
-    let mut now = NOW;
+    // The clock of the wall jumps so, the steady one goes on by a step.
+    let mut now = Now::both(NOW);
     for jump in [16, 3_600_000i64, -3_600_000, 86_400_000, -7_200_000, 50] {
         for ttl in [1, 20, 900, 5000, 70_000, 5_000_000, 400_000_000, 40_000_000_000u64] {
             number += 1;
             let key = format!("key{number}");
-            set(&mut store, key.as_bytes(), b"v", Expiry::At(now.plus(ttl)));
+            let clock = Clock::ALL[number as usize % 2];
+            let after = |ttl| Due::on(clock, now.on(clock).plus(ttl));
+            set(&mut store, key.as_bytes(), b"v", Expiry::At(after(ttl)));
             if number.is_multiple_of(3) {
-                // An expiry that moves there and back leaves stale items behind.
+                // An expiry that moves there and back, to the other clock too, leaves stale items.
                 let key = store.key(Database(0), key.as_bytes());
-                assert!(store.set_expiry(&key, Some(now.plus(ttl * 2 + 50))));
-                assert!(store.set_expiry(&key, Some(now.plus(ttl))));
+                let other = Clock::ALL[(number as usize + 1) % 2];
+                let ways =
+                    [after(ttl * 2 + 50), Due::on(other, now.on(other).plus(ttl * 3)), after(ttl)];
+                assert!(ways.into_iter().all(|way| store.set_expiry(&key, Some(way))));
             }
         }
         work_all(&mut store);
-        let count_due = |store: &Store, now: Millis| {
+        let count_due = |store: &Store, now: Now| {
             let mut due = 0;
             for table in &store.slots {
                 for segment in table.segments() {
@@ -137,51 +142,57 @@ fn due_keys_go_without_being_asked_for_however_the_clock_jumps() {
             due
         };
         let before = store.len(Database(0));
-        now = Millis(now.0.wrapping_add_signed(jump));
+        let plus = |now: Now, ms| Now { wall: now.wall.plus(ms), steady: now.steady.plus(ms) };
+        now = Now {
+            wall: Millis(now.wall.0.wrapping_add_signed(jump)),
+            steady: now.steady.plus(1000),
+        };
         store.begin_turn(now);
         let due = count_due(&store, now);
-        // The wheel is exact to a tick.
-        let due_later = count_due(&store, now.plus(16));
+        // The wheels are exact to a tick.
+        let due_later = count_due(&store, plus(now, 16));
         work_all(&mut store);
-        now = now.plus(16);
+        let before_tick = now;
+        now = plus(now, 16);
         store.begin_turn(now);
         work_all(&mut store);
         let gone = before - store.len(Database(0));
         assert!((due..=due_later).contains(&gone), "{gone} of {due} after {jump}");
-        assert_eq!(count_due(&store, Millis(now.0 - 16)), 0, "after {jump}");
-        assert!(store.next_due().is_none_or(|at| at > now));
+        assert_eq!(count_due(&store, before_tick), 0, "after {jump}");
+        assert!(store.next_due_ms().is_none_or(|left| left > 0));
     }
     // The far ones too, in their time.
     for _ in 0..20 {
-        now = store.next_due().map_or(now, |at| at.max(now));
+        let left = store.next_due_ms().unwrap_or(0);
+        now = Now { wall: now.wall.plus(left), steady: now.steady.plus(left) };
         store.begin_turn(now);
         work_all(&mut store);
     }
-    now = now.plus(80_000_000_000);
-    store.begin_turn(now);
+    let last = now.wall.plus(200_000_000_000);
+    store.begin_turn(Now::both(last));
     work_all(&mut store);
     assert_eq!(store.len(Database(0)), 0);
-    assert_eq!(store.next_due(), None);
+    assert_eq!(store.next_due_ms(), None);
 }
 
 #[test]
 fn an_expiry_set_again_and_again_leaves_a_bounded_wheel() {
     let mut store = store();
     for number in 0..100u32 {
-        set(&mut store, &number.to_le_bytes(), b"v", Expiry::At(NOW.plus(1_000_000)));
+        set(&mut store, &number.to_le_bytes(), b"v", Expiry::At(Due::at(NOW.plus(1_000_000))));
     }
     for round in 0..2000u64 {
         for number in 0..100u32 {
             let bytes = number.to_le_bytes();
             let key = store.key(Database(0), &bytes);
             store.set_expiry(&key, None);
-            store.set_expiry(&key, Some(NOW.plus(10_000_000 + round)));
+            store.set_expiry(&key, Some(Due::at(NOW.plus(10_000_000 + round))));
         }
         store.work(Budget { units: 500 });
     }
     work_all(&mut store);
-    assert!(store.wheel.len() < 10_000, "{} items for 100 keys", store.wheel.len());
-    store.begin_turn(NOW.plus(20_000_000));
+    assert!(store.wheels.len() < 10_000, "{} items for 100 keys", store.wheels.len());
+    store.begin_turn(Now::both(NOW.plus(20_000_000)));
     work_all(&mut store);
     assert_eq!(store.len(Database(0)), 0);
 }
@@ -353,7 +364,7 @@ fn upkeep_rests_when_nothing_may_be_evicted() {
             calls += 1;
             assert!(calls < 1000, "{policy:?} never rests");
         }
-        assert_eq!(store.next_due(), None, "{policy:?}");
+        assert_eq!(store.next_due_ms(), None, "{policy:?}");
         assert_eq!(store.len(Database(0)), 50_000);
         let key = store.key(Database(0), b"another");
         assert!(store.set(&key, NewValue::Text(&[b'v'; 300]), Expiry::Never).is_err());
@@ -439,7 +450,9 @@ fn left_of(policy: Policy, touch: impl Fn(&mut Store, u32)) -> [usize; 2] {
     let name = |number: u32| format!("key{number}").into_bytes();
     for number in 0..1000 {
         let ttl = if number < 500 { 1_000_000 } else { 10_000_000 };
-        set(&mut store, &name(number), b"v", Expiry::At(NOW.plus(ttl)));
+        // Which of the clocks they go by makes no difference.
+        let clock = Clock::ALL[number as usize / 2 % 2];
+        set(&mut store, &name(number), b"v", Expiry::At(Due::on(clock, NOW.plus(ttl))));
     }
     for _ in 0..20 {
         for number in 0..500 {
@@ -447,7 +460,7 @@ fn left_of(policy: Policy, touch: impl Fn(&mut Store, u32)) -> [usize; 2] {
         }
     }
     for number in 1000..1400 {
-        set(&mut store, &name(number), b"v", Expiry::At(NOW.plus(100_000_000)));
+        set(&mut store, &name(number), b"v", Expiry::At(Due::at(NOW.plus(100_000_000))));
     }
     assert_eq!(store.len(Database(0)), 1000);
     let mut count = |from: u32| (from..from + 500).filter(|&n| has(&mut store, &name(n))).count();
@@ -486,7 +499,7 @@ fn rest_and_frequency_are_told_as_far_as_the_bits_know() {
     store.set_limits(limits);
     let name = |number: u32| format!("key{number}").into_bytes();
     for number in 0..20_000 {
-        store.begin_turn(NOW.plus(u64::from(number) * 100));
+        store.begin_turn(Now::both(NOW.plus(u64::from(number) * 100)));
         set(&mut store, &name(number), b"v", Expiry::Never);
         has(&mut store, b"key0");
     }
@@ -541,7 +554,7 @@ fn a_random_victim_is_not_compared_with_others() {
     for number in 0..100_000u32 {
         let name = number.to_string();
         let key = store.key(Database(0), name.as_bytes());
-        let expiry = Expiry::At(Millis(store.now().0 + 1_000_000 + u64::from(number)));
+        let expiry = Expiry::At(Due::after(1_000_000 + u64::from(number), store.now()));
         store.set(&key, NewValue::Text(&value), expiry).expect("others may go");
     }
     let stats = *store.stats();

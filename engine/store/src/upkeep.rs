@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ringlane_base::Millis;
+use ringlane_base::Clock;
 
 use crate::classes::PAGE_BYTES;
 use crate::edit::soonest;
@@ -22,7 +22,7 @@ const ITEMS_BATCH: usize = 32;
 /// Cells of a leaving page that are handled together.
 const CELLS_BATCH: usize = 32;
 
-/// What the wheel may hold beside one item for each key with an expiry before it is built anew:
+/// What the wheels may hold beside one item for each key with an expiry before they are built anew:
 /// as many again, and this.
 const STALE_ITEMS_MIN: usize = 4096;
 
@@ -55,8 +55,9 @@ pub struct Upkeep {
     large: Vec<Arc<Collection>>,
     /// Bytes that those take still.
     pub(crate) large_bytes: usize,
-    /// Hashes with fields that are due, in no order: at most one for each item of the wheel.
-    pub(crate) due_fields: Vec<Item>,
+    /// Hashes with fields that are due, in no order: at most one for each item of a wheel, with that
+    /// wheel's clock.
+    pub(crate) due_fields: Vec<(Clock, Item)>,
     /// Where the search for entries of flushed databases stands.
     sweep: (usize, Position),
     /// The page being emptied, and from which cell on.
@@ -134,7 +135,7 @@ impl Store {
             + size_of::<Self>()
             + self.wide_bytes
             + self.slab.books_bytes()
-            + self.wheel.bytes()
+            + self.wheels.bytes()
             + self.eviction.ghosts.bytes()
     }
 
@@ -148,7 +149,7 @@ impl Store {
     /// The memory account.
     pub fn memory(&self) -> Memory {
         let ghosts = self.eviction.ghosts.bytes();
-        let wheel = self.wheel.bytes();
+        let wheel = self.wheels.bytes();
         Memory {
             slab_resident: self.slab.resident_bytes(),
             slab_ahead: self.slab.ahead_bytes(),
@@ -161,12 +162,13 @@ impl Store {
         }
     }
 
-    /// When `work` will have something to do, as far as time decides it; at once if it has now.
-    pub fn next_due(&self) -> Option<Millis> {
+    /// In how many milliseconds `work` will have something to do, as far as time decides it and
+    /// nobody sets the clock; 0 if it has now.
+    pub fn next_due_ms(&self) -> Option<u64> {
         if self.has_backlog() {
-            return Some(self.now);
+            return Some(0);
         }
-        self.wheel.next_due().map(|at| at.max(self.now))
+        self.wheels.next_due_ms(self.now)
     }
 
     /// Whether there is upkeep that does not wait for a time.
@@ -176,7 +178,7 @@ impl Store {
             || !self.upkeep.due_fields.is_empty()
             || self.databases.dead() > 0
             || self.upkeep.rewheel.is_some()
-            || self.wheel.has_trash()
+            || self.wheels.has_trash()
             || (self.reserve_is_low() && !self.upkeep.stuck)
             || self.upkeep.leaving.is_some()
             || self.settle_is_due()
@@ -195,7 +197,7 @@ impl Store {
             used += self.evict_ahead(budget - used);
         }
         if used < budget {
-            used += self.rebuild_wheel(budget - used);
+            used += self.rebuild_wheels(budget - used);
         }
         if used < budget {
             used += self.gather(budget - used);
@@ -207,35 +209,37 @@ impl Store {
             let pages = (budget - used).div_ceil(RELEASE_UNITS);
             used += self.slab.release(POOL_PAGES, pages) * RELEASE_UNITS;
         }
-        let more = self.wheel.has_pending() || self.has_backlog() || used >= budget;
+        let more = self.wheels.has_pending() || self.has_backlog() || used >= budget;
         Work { more, used: used as u32 }
     }
 
-    /// Handles the wheel's due items: removes what is due, schedules the rest again.
+    /// Handles the wheels' due items: removes what is due, schedules the rest again.
     fn expire_due(&mut self, budget: usize) -> usize {
         let mut used = 0;
         let mut items = [Item::none(); ITEMS_BATCH];
-        while used < budget && self.wheel.has_pending() {
-            let count = self.wheel.pop(&mut items);
-            if count == 0 {
-                break;
-            }
-            for item in &items[..count] {
-                self.prefetch_item(*item);
-            }
-            for item in &items[..count] {
-                used += self.expire_item(*item);
+        for clock in Clock::ALL {
+            while used < budget {
+                let count = self.wheels.of_mut(clock).pop(&mut items);
+                if count == 0 {
+                    break;
+                }
+                for item in &items[..count] {
+                    self.prefetch_item(*item);
+                }
+                for item in &items[..count] {
+                    used += self.expire_item(clock, *item);
+                }
             }
         }
         while used < budget
-            && let Some(item) = self.upkeep.due_fields.pop()
+            && let Some((clock, item)) = self.upkeep.due_fields.pop()
         {
-            used += match self.find_item(item) {
+            used += match self.find_item(clock, item) {
                 Some((found, at)) if self.is_pinned(found.slot) => {
-                    self.wheel.schedule(at, item);
+                    self.wheels.schedule(at, item);
                     1
                 }
-                Some((found, _)) => self.expire_fields(found, item),
+                Some((found, _)) => self.expire_fields(found, clock, item),
                 None => 1,
             };
         }
@@ -244,10 +248,10 @@ impl Store {
 
     /// Removes what an item names if it is due, schedules it again if it is not, leaves it to a step
     /// of its own if it has fields that are; what that cost.
-    fn expire_item(&mut self, item: Item) -> usize {
-        let Some((found, at)) = self.find_item(item) else { return 1 };
-        if at > self.now || self.is_pinned(found.slot) {
-            self.wheel.schedule(at, item);
+    fn expire_item(&mut self, clock: Clock, item: Item) -> usize {
+        let Some((found, at)) = self.find_item(clock, item) else { return 1 };
+        if !at.is_due(self.now) || self.is_pinned(found.slot) {
+            self.wheels.schedule(at, item);
             return 1;
         }
         if self.entry(found).is_due(self.now) {
@@ -255,15 +259,15 @@ impl Store {
             self.remove_found(found, Removal::Expired);
             return outside / OUTSIDE_BYTES_UNIT + 1;
         }
-        self.upkeep.due_fields.push(item);
+        self.upkeep.due_fields.push((clock, item));
         1
     }
 
     /// Frees what was flushed.
     pub(crate) fn drain(&mut self, budget: usize) -> usize {
         let mut used = 0;
-        while used < budget && self.wheel.has_trash() {
-            used += self.wheel.free_trash(8).max(1);
+        while used < budget && self.wheels.has_trash() {
+            used += self.wheels.free_trash(8).max(1);
         }
         while used < budget && !self.upkeep.large.is_empty() {
             used += self.drain_large(budget - used);
@@ -362,12 +366,12 @@ impl Store {
         used
     }
 
-    /// Forgets the wheel and schedules every key with an expiry anew, when too many of its items
+    /// Forgets the wheels and schedules every key with an expiry anew, when too many of their items
     /// are of no use (keys that were deleted, or whose expiry was shortened again and again).
-    fn rebuild_wheel(&mut self, budget: usize) -> usize {
+    fn rebuild_wheels(&mut self, budget: usize) -> usize {
         let expiring = self.databases.expiring_entries() + self.fielded;
-        if self.upkeep.rewheel.is_none() && self.wheel.len() > expiring * 2 + STALE_ITEMS_MIN {
-            self.wheel.clear();
+        if self.upkeep.rewheel.is_none() && self.wheels.len() > expiring * 2 + STALE_ITEMS_MIN {
+            self.wheels.clear();
             self.upkeep.rewheel = Some(Default::default());
         }
         let mut used = 0;
@@ -376,7 +380,10 @@ impl Store {
         {
             let (next, cost) = self.visit_segment(place, |store, found| {
                 let entry = store.entry(found);
-                let Some(at) = soonest(entry) else { return };
+                let soonest = soonest(entry);
+                if soonest.is_none() {
+                    return;
+                }
                 let hash = match found.piece {
                     crate::slot_table::Piece::Hardened(_) => store.hashing.hardened_of_entry(entry),
                     crate::slot_table::Piece::First | crate::slot_table::Piece::Plain(_) => {
@@ -384,7 +391,7 @@ impl Store {
                     }
                 };
                 let item = Item::new(store.slot_at(found.slot), hash);
-                store.wheel.schedule(at, item);
+                store.wheels.schedule_each(soonest, item);
             });
             self.upkeep.rewheel = next;
             used += cost;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringlane_base::{Database, KeyHash, Millis, Slot};
+use ringlane_base::{Database, Due, KeyHash, Slot};
 
 use crate::types::{Body, BodyView, Collection};
 
@@ -200,7 +200,7 @@ pub enum Expiry {
     Keep,
     Never,
     /// Absolute. A time that is not after `Store::now` removes the key at once.
-    At(Millis),
+    At(Due),
 }
 
 /// Why a key went.
@@ -227,7 +227,7 @@ impl std::error::Error for OutOfMemory {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exported {
     pub value: OwnedValue,
-    pub expiry: Option<Millis>,
+    pub expiry: Option<Due>,
 }
 
 /// The key holds another type than the command works on. Nothing changed.

@@ -1,4 +1,4 @@
-//! The hierarchical timer wheel of a lane: which slots and hashes to look at, and when.
+//! A hierarchical timer wheel, which turns with one clock: which slots and hashes to look at, and when.
 //!
 //! An item is 6 bytes: 14 bits of slot, 27 low and 7 top bits of the hash. It does not own its
 //! entry and does not know its exact time: whoever pops it looks the entry up, removes it if it is
@@ -89,7 +89,7 @@ const _: () = assert!(size_of::<Chunk>() <= 2048);
 #[allow(clippy::vec_box)] // Lists move and grow; their chunks must not be copied for that.
 type List = Vec<Box<Chunk>>;
 
-/// One lane's timers.
+/// The timers of one clock.
 pub struct Wheel {
     /// Everything up to here has been taken out of the lists.
     tick: u64,
@@ -132,8 +132,9 @@ impl Wheel {
         self.items
     }
 
+    /// Heap bytes of the items.
     pub fn bytes(&self) -> usize {
-        self.chunks * size_of::<Chunk>() + size_of::<Self>()
+        self.chunks * size_of::<Chunk>()
     }
 
     /// The item will be popped at the first tick not before `at`, at the soonest at the next.

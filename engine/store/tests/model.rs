@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use bytes::Bytes;
-use ringlane_base::{Database, HashSeed, Millis};
+use ringlane_base::{Clock, Database, Due, HashSeed, Millis, Now};
 use ringlane_store::{
     Budget, Expiry, Key, Limits, NewValue, Options, OwnedEffect, OwnedValue, Policy, Recorder,
     Removal, Store, Value,
@@ -30,7 +30,7 @@ struct World {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
     text: Vec<u8>,
-    expiry: Option<Millis>,
+    expiry: Option<Due>,
 }
 
 type Model = HashMap<(u8, Vec<u8>), Held>;
@@ -101,7 +101,7 @@ struct Run {
     replica: Store,
     model: Model,
     recorder: Recorder,
-    now: Millis,
+    now: Now,
     evicted: u64,
 }
 
@@ -110,10 +110,10 @@ impl Run {
         let mut store = Store::new(options(world.seed));
         let recorder = Recorder::attach(&mut store);
         store.set_limits(world.limits);
-        let now = Millis(1_700_000_000_000);
+        let now = Now::both(Millis(1_700_000_000_000));
         store.begin_turn(now);
         let mut replica = Store::new(options(world.seed ^ 1));
-        replica.begin_turn(Millis(0));
+        replica.begin_turn(Now::both(Millis(0)));
         let dice = fastrand::Rng::with_seed(world.seed);
         Self { world, dice, store, replica, model: Model::new(), recorder, now, evicted: 0 }
     }
@@ -146,11 +146,13 @@ impl Run {
     }
 
     fn expiry(&mut self) -> Expiry {
+        let clock = Clock::ALL[usize::from(self.dice.bool())];
+        let here = self.now.on(clock);
         match self.dice.u32(..6) {
             0 => Expiry::Keep,
-            1 => Expiry::At(self.now.plus(self.dice.u64(1..200))),
-            2 => Expiry::At(self.now.plus(self.dice.u64(1..200_000))),
-            3 => Expiry::At(Millis(self.now.0.saturating_sub(self.dice.u64(..2)))),
+            1 => Expiry::At(Due::on(clock, here.plus(self.dice.u64(1..200)))),
+            2 => Expiry::At(Due::on(clock, here.plus(self.dice.u64(1..200_000)))),
+            3 => Expiry::At(Due::on(clock, Millis(here.0 - self.dice.u64(..2)))),
             _ => Expiry::Never,
         }
     }
@@ -188,10 +190,10 @@ impl Run {
     }
 
     /// What a write must leave behind.
-    fn expect(&mut self, key: &Key<'_>, text: Vec<u8>, expiry: Option<Millis>) {
+    fn expect(&mut self, key: &Key<'_>, text: Vec<u8>, expiry: Option<Due>) {
         self.follow();
         let held = self.held(key.database, key.bytes).cloned();
-        if expiry.is_some_and(|at| at <= self.now) {
+        if expiry.is_some_and(|at| at.is_due(self.now)) {
             assert_eq!(held, None, "{:?}", self.world);
         } else {
             assert_eq!(held, Some(Held { text, expiry }), "{:?}", self.world);
@@ -292,10 +294,15 @@ impl Run {
     }
 
     fn time_passes(&mut self) {
-        self.now = match self.dice.u32(..200) {
-            0 => Millis(self.now.0 - 3_600_000),
-            1 => self.now.plus(3_600_000),
-            _ => self.now.plus(self.dice.u64(..40)),
+        const HOUR: u64 = 3_600_000;
+        let passed = self.dice.u64(..40);
+        let (wall, steady) = (self.now.wall, self.now.steady);
+        self.now = match self.dice.u32(..300) {
+            // Somebody sets the clock, back and ahead; an hour passes.
+            0 => Now { wall: Millis(wall.0 - HOUR), steady },
+            1 => Now { wall: wall.plus(HOUR), steady },
+            2 => Now { wall: wall.plus(HOUR), steady: steady.plus(HOUR) },
+            _ => Now { wall: wall.plus(passed), steady: steady.plus(passed) },
         };
         self.store.begin_turn(self.now);
     }
@@ -340,7 +347,7 @@ impl Run {
     fn scan(&mut self, database: Database) {
         let now = self.now;
         // What is due is gone, and may come again.
-        let lives = |held: &Held| held.expiry.is_none_or(|at| at > now);
+        let lives = |held: &Held| held.expiry.is_none_or(|at| !at.is_due(now));
         let of = |((number, key), held): (&(u8, Vec<u8>), &Held)| {
             (*number == database.0 && lives(held)).then(|| key.clone())
         };

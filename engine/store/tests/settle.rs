@@ -4,7 +4,7 @@
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
-use ringlane_base::{Database, HashSeed, Millis};
+use ringlane_base::{Database, HashSeed, Millis, Now};
 use ringlane_store::types::{Hash, List, Set, SortedSet, Stream, StreamId};
 use ringlane_store::{Budget, End, Options, Store, set_settle};
 
@@ -61,7 +61,7 @@ fn collections_of_every_type_are_the_same_after_all_of_them_has_moved() {
         let options =
             Options { hash_seed: HashSeed(1), random_seed: 1, databases: 1, slots: 0..16384 };
         let mut store = Store::new(options);
-        store.begin_turn(Millis(1));
+        store.begin_turn(Now::both(Millis(1)));
         fill(&mut store);
         let (before, memory) = (contents(&mut store), store.memory());
         while store.work(Budget { units }).more {}

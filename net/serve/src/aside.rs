@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use ringlane_base::{LaneId, Millis, Slot};
+use ringlane_base::{LaneId, Now, Slot};
 use ringlane_command::lookups::look_up;
 use ringlane_command::{Args, CommandError, Flags, Lookups, Run};
 use ringlane_script::PausedScript;
@@ -520,7 +520,7 @@ impl Core {
     }
 
     /// What a helper needs to know of this lane.
-    pub fn surroundings(&self, now: Millis) -> Surroundings {
+    pub fn surroundings(&self, now: Now) -> Surroundings {
         Surroundings {
             now,
             limits: self.handler_limits,

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ringlane_base::{LaneId, Millis, SLOT_COUNT};
+use ringlane_base::{LaneId, Now, SLOT_COUNT};
 use ringlane_command::{Args, CommandError, HandlerLimits, Lookups};
 use ringlane_script::{Tape, call_aside};
 use ringlane_store::{
@@ -41,7 +41,7 @@ pub enum Whose {
 /// What the lane's store is like.
 #[derive(Clone, Copy)]
 pub struct Surroundings {
-    pub now: Millis,
+    pub now: Now,
     pub limits: HandlerLimits,
     pub pack_limits: PackLimits,
     pub notices: NoticeClasses,

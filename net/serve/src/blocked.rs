@@ -72,7 +72,7 @@ impl Waiter {
     }
 }
 
-/// When a waiting command runs though nothing has changed.
+/// When a waiting command runs though nothing has changed, by the steady clock.
 #[derive(Clone, Copy, Debug, Default)]
 struct Times {
     /// It is answered with nothing then.
@@ -150,7 +150,7 @@ impl Blocked {
     /// A number that is greater than all before. Asks the clock itself: the turn of a lane that had
     /// to wait for its core has an old time, and who came to another lane before must stay before.
     fn number(&mut self, lane: LaneId) -> Number {
-        self.last = (self.last + 1).max(clock::wall_us());
+        self.last = (self.last + 1).max(clock::boot_us());
         self.last << LANE_BITS | u64::from(lane.0)
     }
 
@@ -266,7 +266,7 @@ impl Core {
 
     /// Puts a command into the queues of its keys.
     fn block(&mut self, from: LaneId, parcel: Box<Parcel>, wait: &Wait) {
-        let now = self.store.now();
+        let now = self.store.now().steady;
         if wait.until.is_some_and(|until| until <= now) {
             self.attempt(from, parcel, Attempt::Last);
             return;
@@ -379,7 +379,7 @@ impl Core {
     /// A command of several lanes has found nothing to take: its slots become free, and it waits.
     pub fn lead(&mut self, mut together: Together) {
         let wait = together.wait.take().expect("it waits");
-        let (now, lane) = (self.store.now(), self.lane);
+        let (now, lane) = (self.store.now().steady, self.lane);
         let number = together.number.unwrap_or_else(|| self.blocked.number(lane));
         let (connection, sequence) = (together.connection, together.sequence);
         let here = self.connections.get(connection).is_some_and(|connection| {
@@ -451,7 +451,7 @@ impl Core {
 
     /// Answers those whose time is over.
     pub fn expire_blocked(&mut self) {
-        let now = self.store.now();
+        let now = self.store.now().steady;
         let due: Vec<Number> = self
             .blocked
             .timeouts

@@ -54,7 +54,7 @@ impl Core {
             doors::keep_alive(socket, seconds);
         }
         let id = self.shared.next_client_id();
-        let mut session = Session::new(id, door, peer, local, self.store.now().0);
+        let mut session = Session::new(id, door, peer, local, self.store.now().steady.0);
         session.authenticated = open;
         Some(session)
     }
@@ -126,7 +126,7 @@ impl Core {
     /// Whether the output of a connection has passed `client-output-buffer-limit`, or the small
     /// bound of one that has not authenticated. Counted and logged.
     pub fn output_limit_reached(&mut self, id: ConnectionId) -> bool {
-        let now = self.store.now().0;
+        let now = self.store.now().steady.0;
         let Some(connection) = self.connections.get(id) else { return false };
         let classes = &self.live.output_limits;
         // What MONITOR shows comes unasked, too.
@@ -169,7 +169,7 @@ impl Core {
         let places = self.connections.places();
         let until = (from + IDLE_CHECKS_A_TICK).min(places);
         let kept_ms = if self.client_memory.is_frugal() { 0 } else { BUFFERS_KEPT_MS };
-        let now = self.store.now().0;
+        let now = self.store.now().steady.0;
         for index in from..until {
             let Some(connection) = self.connections.at(index) else { continue };
             let id = connection.id;

@@ -151,7 +151,7 @@ pub struct Connection {
     pub late: bool,
     /// To be handed to another lane as soon as its receive has ended.
     pub leaving_for: Option<ringlane_base::LaneId>,
-    /// Since when the output has been above the soft limit, in Unix milliseconds.
+    /// Since when the output has been above the soft limit, by the steady clock.
     pub above_soft_since_ms: Option<u64>,
     /// The peer has shut down its sending side, or its reading failed.
     pub input_ended: bool,

@@ -259,7 +259,7 @@ mod tests {
             vec![String::new(), String::new()],
             String::new(),
             ringlane_base::HashSeed(0),
-            0,
+            ringlane_base::Now::default(),
             0,
             Vec::new(),
         );

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ringlane_base::{LaneId, Millis, Slot};
+use ringlane_base::{LaneId, Now, Slot};
 use ringlane_command::{CommandError, HandlerLimits};
 use ringlane_resp::{BLOB_BYTES_MIN, BLOB_RESERVE_BYTES, Limits};
 use ringlane_script::{Clocks, LaneScripts, ScriptLimits, TimeLimits};
@@ -130,7 +130,7 @@ pub struct Core {
 }
 
 impl Core {
-    pub fn new(lane: LaneId, shared: Arc<Shared>, settings: Arc<Settings>, now: Millis) -> Self {
+    pub fn new(lane: LaneId, shared: Arc<Shared>, settings: Arc<Settings>, now: Now) -> Self {
         let live = settings.live();
         let mut random = fastrand::Rng::new();
         let mut store = Store::new(Options {

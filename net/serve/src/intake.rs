@@ -189,7 +189,7 @@ impl Core {
 
     /// Lets those go on for whom there is room, or whose turn has come.
     pub fn let_input_go_on(&mut self) {
-        let now = self.store.now().0;
+        let now = self.store.now().steady.0;
         let mut room = self.intake.limit.saturating_sub(self.intake.bytes);
         while self.intake.has_waiting() {
             let is_full = room < NEXT_BYTES;

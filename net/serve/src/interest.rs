@@ -379,7 +379,7 @@ impl Core {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+    use ringlane_base::{Database, Due, HashSeed, Millis, Now, SLOT_COUNT};
     use ringlane_store::{Budget, Expiry, NewValue, Options, Removal};
 
     use super::*;
@@ -397,7 +397,7 @@ mod tests {
                 databases: 3,
                 slots: 0..SLOT_COUNT as u16,
             });
-            store.begin_turn(Millis(1000));
+            store.begin_turn(Now::both(Millis(1000)));
             Self { store, interest: Interest::default() }
         }
 
@@ -491,11 +491,11 @@ mod tests {
     #[test]
     fn expiry_touches() {
         let mut lane = Lane::new();
-        lane.set(0, "lazily", Expiry::At(Millis(1500)));
-        lane.set(0, "in time", Expiry::At(Millis(1500)));
+        lane.set(0, "lazily", Expiry::At(Due::at(Millis(1500))));
+        lane.set(0, "in time", Expiry::At(Due::at(Millis(1500))));
         lane.want(Party::Watch, 0, "lazily");
         lane.want(Party::Watch, 0, "in time");
-        lane.store.begin_turn(Millis(2000));
+        lane.store.begin_turn(Now::both(Millis(2000)));
         let key = lane.store.key(Database(0), b"lazily");
         assert!(lane.store.peek(&key).is_none());
         assert_eq!(lane.touched(), ["w:0lazily"]);

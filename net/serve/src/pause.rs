@@ -55,7 +55,7 @@ impl Core {
     /// Begins, changes or ends the pause as all lanes have been told.
     pub fn refresh_pause(&mut self) {
         let until = self.shared.pause_until_ms.load(Ordering::Acquire);
-        if until > self.store.now().0 {
+        if until > self.store.now().steady.0 {
             let writes_only = self.shared.pause_writes_only.load(Ordering::Acquire);
             self.pause.get_or_insert_default().writes_only = writes_only;
             return;

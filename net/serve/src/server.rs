@@ -304,7 +304,7 @@ fn new_shared(
         (0..start.lanes).map(|_| hex()).collect(),
         hex(),
         hash_seed,
-        clock::now().0,
+        clock::now(),
         port_of(front),
         lanes.iter().map(|doors| port_of(doors)).collect(),
     )

@@ -54,9 +54,9 @@ pub struct Session {
     pub name: Vec<u8>,
     pub library_name: Vec<u8>,
     pub library_version: Vec<u8>,
-    /// Unix milliseconds.
+    /// By the steady clock.
     pub connected_ms: u64,
-    /// Unix milliseconds of the last command.
+    /// When the last command came, by the steady clock.
     pub active_ms: u64,
     /// The last command's row in the table.
     pub last_command: Option<u16>,

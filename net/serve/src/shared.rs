@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use ringlane_base::{HashSeed, LaneId, SLOT_COUNT, Slot};
+use ringlane_base::{HashSeed, LaneId, Now, SLOT_COUNT, Slot};
 
 use crate::mailbox::Doze;
 
@@ -74,8 +74,7 @@ pub enum Running {
 pub struct Shared {
     pub lines: Vec<LaneLine>,
     pub hash_seed: HashSeed,
-    /// Unix milliseconds.
-    pub started_ms: u64,
+    pub started: Now,
     /// 40 hexadecimal digits, new with each start.
     pub run_id: String,
     /// 40 hexadecimal digits for each lane: its name in `CLUSTER` replies.
@@ -92,7 +91,7 @@ pub struct Shared {
     pub trackings: AtomicUsize,
     /// Connections that watch (MONITOR), over all lanes.
     pub monitors: AtomicUsize,
-    /// Unix milliseconds until which `CLIENT PAUSE` holds; 0: none.
+    /// Until when `CLIENT PAUSE` holds, by the steady clock; 0: not at all.
     pub pause_until_ms: AtomicU64,
     /// Whether the pause is for writes alone.
     pub pause_writes_only: AtomicBool,
@@ -122,14 +121,14 @@ impl Shared {
         lane_ids: Vec<String>,
         run_id: String,
         hash_seed: HashSeed,
-        started_ms: u64,
+        started: Now,
         front_port: u16,
         lane_ports: Vec<u16>,
     ) -> Self {
         Self {
             lines: (0..lane_ids.len()).map(|_| LaneLine::default()).collect(),
             hash_seed,
-            started_ms,
+            started,
             run_id,
             lane_ids,
             scripts: Arc::default(),
@@ -277,7 +276,7 @@ mod tests {
     #[test]
     fn a_look_is_asked_for_once_enough_has_been_taken_since_the_last() {
         let ids = vec![String::new(), String::new()];
-        let shared = Shared::new(ids, String::new(), HashSeed(0), 0, 0, Vec::new());
+        let shared = Shared::new(ids, String::new(), HashSeed(0), Now::default(), 0, Vec::new());
         shared.set_keeper(std::thread::current());
         let woken = |shared: &Shared| shared.keeper_woken.load(Ordering::Relaxed);
         shared.note_taken(LaneId(0), usize::MAX - 50);
@@ -300,7 +299,8 @@ mod tests {
     fn every_slot_has_the_lane_whose_range_holds_it() {
         for lanes in [1, 2, 3, 4, 7, 16, 100] {
             let ids = (0..lanes).map(|_| String::new()).collect();
-            let shared = Shared::new(ids, String::new(), HashSeed(0), 0, 0, Vec::new());
+            let shared =
+                Shared::new(ids, String::new(), HashSeed(0), Now::default(), 0, Vec::new());
             for number in 0..SLOT_COUNT as u16 {
                 let slot = Slot::new(number).expect("below the count");
                 let lane = shared.lane_of(slot);

@@ -228,7 +228,7 @@ impl Core {
     pub fn note_event(&mut self, event: Event, milliseconds: u64) {
         let threshold = self.live.latency_monitor_threshold_ms;
         if threshold.is_some_and(|threshold| milliseconds >= threshold) {
-            self.stats.events.note(event, self.store.now().seconds(), milliseconds);
+            self.stats.events.note(event, self.store.now().wall.seconds(), milliseconds);
         }
     }
 
@@ -249,7 +249,7 @@ impl Core {
 
     #[cold]
     fn slow(&self, spec: &CommandSpec, ticks: u64, args: &[&[u8]]) -> SlowCommand {
-        SlowCommand::new(spec, args, (self.store.now(), ticks / clock::ticks_per_us()))
+        SlowCommand::new(spec, args, (self.store.now().wall, ticks / clock::ticks_per_us()))
     }
 
     /// The lane that has the connection knows whose command it was.

@@ -19,7 +19,7 @@ impl Core {
     /// Tells the log, at most once a minute.
     #[cold]
     pub fn warn_of_web_request(&mut self, peer: SocketAddr) {
-        let now = self.store.now().0;
+        let now = self.store.now().steady.0;
         self.stats.web_requests += 1;
         if now.saturating_sub(self.stats.web_warned_ms) < WARNING_INTERVAL_MS {
             return;

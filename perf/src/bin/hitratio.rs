@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use ringlane_base::{Database, HashSeed, Millis};
+use ringlane_base::{Database, Due, HashSeed, Millis, Now};
 use ringlane_perf::{
     lru::Lru,
     machine::Saved,
@@ -169,7 +169,7 @@ fn store_misses(trace: &Trace, entries: u64, policy: Policy, options: &Options) 
         let now = Millis(virtual_ms(index, options.clock_rate));
         if index % TURN_REQUESTS == 0 {
             signals::check()?;
-            store.begin_turn(now);
+            store.begin_turn(Now::both(now));
             store.work(UPKEEP);
         }
         let name = format!("key:{:012}", request.key);
@@ -181,7 +181,8 @@ fn store_misses(trace: &Trace, entries: u64, policy: Policy, options: &Options) 
         }
         if !hit {
             let ttl_ms = u64::from(request.ttl_s) * 1000;
-            let expiry = if ttl_ms == 0 { Expiry::Never } else { Expiry::At(now.plus(ttl_ms)) };
+            let expiry =
+                if ttl_ms == 0 { Expiry::Never } else { Expiry::At(Due::at(now.plus(ttl_ms))) };
             let stored = store.set(&key, NewValue::Text(b"value"), expiry);
             stored.map_err(|_| anyhow::anyhow!("the store refused a write instead of evicting"))?;
         }

@@ -11,7 +11,7 @@ mod stream;
 mod write;
 
 use crc::{CRC_64_REDIS, Crc};
-use ringlane_base::Millis;
+use ringlane_base::{Due, Millis, Now};
 use ringlane_store::types::{Hash, List, Set, SortedSet, Stream};
 use ringlane_store::{
     CollectionType, CollectionView, Expiry, Key, NewValue, NoticeClasses, Removal, TypeName, Value,
@@ -62,7 +62,7 @@ pub fn dump(context: &mut Context<'_>) -> Result<(), CommandError> {
 }
 
 /// Whether every field of a hash is due: it is about to go, and an empty hash cannot be restored.
-fn is_spent(value: Value<'_>, now: Millis) -> bool {
+fn is_spent(value: Value<'_>, now: Now) -> bool {
     matches!(value, Value::Collection(view) if view.type_name == TypeName::Hash
         && Hash::view(view.body, now).iter().next().is_none())
 }
@@ -154,8 +154,8 @@ pub fn restore(context: &mut Context<'_>) -> Result<(), CommandError> {
     let now = context.store.now();
     let expiry = match ttl {
         0 => None,
-        ttl if options.absolute => Some(Millis(ttl)),
-        ttl => Some(Millis(now.0.saturating_add(ttl))),
+        ttl if options.absolute => Some(Due::at(Millis(ttl))),
+        ttl => Some(Due::after(ttl, now)),
     };
     // Elements are taken to be short: one that goes aside for nothing has lost little.
     let payload = &context.args[3];
@@ -167,7 +167,7 @@ pub fn restore(context: &mut Context<'_>) -> Result<(), CommandError> {
     let restored = read::value(body, version).ok_or(CommandError::Fixed("ERR Bad data format"))?;
     let restored = restored.without_due_fields(now);
     let replaced = options.replace && context.store.remove(&key, Removal::Deleted);
-    let Some(restored) = restored.filter(|_| expiry.is_none_or(|at| at > now)) else {
+    let Some(restored) = restored.filter(|_| expiry.is_none_or(|at| !at.is_due(now))) else {
         if replaced {
             context.notify(NoticeClasses::GENERIC, "del", &key);
         }

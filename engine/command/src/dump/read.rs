@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use ringlane_base::Millis;
+use ringlane_base::{Due, Millis, Now};
 
 use super::stream::{self, RestoredStream};
 use super::{VERSION_VALKEY, form, packed};
@@ -21,9 +21,9 @@ pub enum Restored {
 
 impl Restored {
     /// What is left at this instant, if anything is: fields that are due are gone.
-    pub fn without_due_fields(mut self, now: Millis) -> Option<Self> {
+    pub fn without_due_fields(mut self, now: Now) -> Option<Self> {
         if let Self::Hash(fields) = &mut self {
-            fields.retain(|(.., expiry)| expiry.is_none_or(|at| at > now));
+            fields.retain(|(.., expiry)| expiry.is_none_or(|at| !at.is_due(now)));
             if fields.is_empty() {
                 return None;
             }
@@ -33,7 +33,7 @@ impl Restored {
 }
 
 /// Field, value, and when the field is due.
-pub type Field = (Vec<u8>, Vec<u8>, Option<Millis>);
+pub type Field = (Vec<u8>, Vec<u8>, Option<Due>);
 
 /// A string may unfold to this many bytes at most.
 pub const TEXT_BYTES_MAX: usize = 512 << 20;
@@ -148,14 +148,14 @@ fn typed(kind: u8, version: u16, bytes: &mut Bytes<'_>) -> Option<Restored> {
         // Valkey 9's own form, by a number that Redis had used before its 7.4 was out.
         form::HASH_EXPIRY_EARLY if version == VERSION_VALKEY => valkey_hash(bytes)?,
         form::HASH_EXPIRY_EARLY => {
-            hash(bytes, |bytes| bytes.length().map(|at| (at > 0).then_some(Millis(at))))?
+            hash(bytes, |bytes| bytes.length().map(|at| (at > 0).then_some(Due::at(Millis(at)))))?
         }
         form::HASH_LISTPACK_EXPIRY_EARLY => hash_with_times(packed::listpack(&bytes.string()?)?)?,
         form::HASH_EXPIRY => {
             let first = u64::from_le_bytes(bytes.array()?);
             hash(bytes, |bytes| match bytes.length()? {
                 0 => Some(None),
-                after => Some(Some(Millis(first.checked_add(after - 1)?))),
+                after => Some(Some(Due::at(Millis(first.checked_add(after - 1)?)))),
             })?
         }
         form::HASH_LISTPACK_EXPIRY => {
@@ -234,7 +234,7 @@ fn sorted_of(items: Vec<Vec<u8>>) -> Option<Restored> {
 
 fn hash(
     bytes: &mut Bytes<'_>,
-    expiry: impl Fn(&mut Bytes<'_>) -> Option<Option<Millis>>,
+    expiry: impl Fn(&mut Bytes<'_>) -> Option<Option<Due>>,
 ) -> Option<Restored> {
     let count = bytes.count(2)?;
     let mut fields = Vec::with_capacity(count.min(bytes.0.len() / 2));
@@ -252,7 +252,7 @@ fn valkey_hash(bytes: &mut Bytes<'_>) -> Option<Restored> {
     for _ in 0..count {
         let (field, value) = (bytes.owned()?, bytes.owned()?);
         let at = i64::from_le_bytes(bytes.array()?);
-        fields.push((field, value, u64::try_from(at).ok().map(Millis)));
+        fields.push((field, value, u64::try_from(at).ok().map(|at| Due::at(Millis(at)))));
     }
     distinct_hash(fields)
 }
@@ -279,7 +279,7 @@ fn hash_with_times(items: Vec<Vec<u8>>) -> Option<Restored> {
     let mut items = items.into_iter();
     while let (Some(field), Some(value), Some(at)) = (items.next(), items.next(), items.next()) {
         let at: u64 = std::str::from_utf8(&at).ok()?.parse().ok()?;
-        fields.push((field, value, (at > 0).then_some(Millis(at))));
+        fields.push((field, value, (at > 0).then_some(Due::at(Millis(at)))));
     }
     distinct_hash(fields)
 }

@@ -1,7 +1,7 @@
 //! Values in Redis's form: the plain types, which every version reads and packs as it likes. Streams
 //! have no plain type, and a file of their own (`stream`).
 
-use ringlane_base::Millis;
+use ringlane_base::{Due, Now};
 use ringlane_store::types::{CollectionType, Hash, HashView, Item, List, Set, SortedSet, Stream};
 use ringlane_store::{CollectionView, TypeName, Value};
 
@@ -12,7 +12,7 @@ use crate::CommandError;
 ///
 /// # Errors
 /// A stream with an entry that is too long for the form.
-pub fn value(value: Value<'_>, now: Millis, out: &mut Vec<u8>) -> Result<u16, CommandError> {
+pub fn value(value: Value<'_>, now: Now, out: &mut Vec<u8>) -> Result<u16, CommandError> {
     match value {
         Value::Text(bytes) => write_text(bytes, out),
         Value::Integer(integer) => {
@@ -29,11 +29,7 @@ fn write_text(bytes: &[u8], out: &mut Vec<u8>) {
     string(bytes, out);
 }
 
-fn collection(
-    view: CollectionView<'_>,
-    now: Millis,
-    out: &mut Vec<u8>,
-) -> Result<u16, CommandError> {
+fn collection(view: CollectionView<'_>, now: Now, out: &mut Vec<u8>) -> Result<u16, CommandError> {
     match view.type_name {
         TypeName::String => unreachable!("a string is no collection"),
         TypeName::List => {
@@ -57,7 +53,7 @@ fn collection(
                 out.extend_from_slice(&score.to_le_bytes());
             }
         }
-        TypeName::Hash => return Ok(hash(Hash::view(view.body, now), out)),
+        TypeName::Hash => return Ok(hash(Hash::view(view.body, now), now, out)),
         TypeName::Stream => {
             out.push(form::STREAM_7_0);
             stream::write(Stream::view(view.body, now), out)?;
@@ -66,10 +62,12 @@ fn collection(
     Ok(VERSION)
 }
 
-fn hash(hash: HashView<'_>, out: &mut Vec<u8>) -> u16 {
+fn hash(hash: HashView<'_>, now: Now, out: &mut Vec<u8>) -> u16 {
     // Those that are due are not shown, so they are counted by walking.
     let count = hash.iter().count() as u64;
-    let Some(first) = hash.fields().filter_map(|field| field.expiry).min() else {
+    // The form knows times of the wall clock alone: a span becomes the time at which it ends.
+    let wall = |at: Due| at.wall(now).0;
+    let Some(first) = hash.fields().filter_map(|field| field.expiry.map(wall)).min() else {
         out.push(form::HASH);
         length(count, out);
         for (field, value) in hash.iter() {
@@ -79,11 +77,11 @@ fn hash(hash: HashView<'_>, out: &mut Vec<u8>) -> u16 {
         return VERSION;
     };
     out.push(form::HASH_EXPIRY);
-    out.extend_from_slice(&first.0.to_le_bytes());
+    out.extend_from_slice(&first.to_le_bytes());
     length(count, out);
     for field in hash.fields() {
         // Relative to the first, and one more, since 0 means none.
-        length(field.expiry.map_or(0, |at| at.0 - first.0 + 1), out);
+        length(field.expiry.map_or(0, |at| wall(at) - first + 1), out);
         item(field.field, out);
         item(field.value, out);
     }

@@ -7,7 +7,7 @@
 pub mod redis;
 
 use bytes::Bytes;
-use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_base::{Database, HashSeed, Millis, Now, SLOT_COUNT};
 use ringlane_command::{
     Args, CommandError, CommandSpec, Context, Handler, HandlerLimits, Merge, Reply, RoutedKey, Run,
     ServeCommand, Wait, Waiting, table,
@@ -114,7 +114,7 @@ impl Default for Lane {
             databases: 16,
             slots: 0..SLOT_COUNT as u16,
         });
-        store.begin_turn(NOW);
+        store.begin_turn(Now::both(NOW));
         Self { store, database: Database(0), limits: HandlerLimits::default(), may_block: false }
     }
 }
@@ -222,6 +222,13 @@ impl Lane {
         let now = self.store.now().plus(milliseconds);
         self.store.begin_turn(now);
     }
+
+    /// Somebody sets the wall clock: it is ahead of the steady one by so many milliseconds now.
+    pub fn set_clock(&mut self, ahead: i64) {
+        let steady = self.store.now().steady;
+        let wall = Millis(steady.0.saturating_add_signed(ahead));
+        self.store.begin_turn(Now { wall, steady });
+    }
 }
 
 /// Runs lines of `command => answer` on a fresh lane.
@@ -230,11 +237,16 @@ pub fn script(lines: &str) {
     run_on(&mut lane, lines);
 }
 
-/// The same on a lane that holds something already. `wait n`: n milliseconds pass.
+/// The same on a lane that holds something already. `wait n`: n milliseconds pass; `clock n`: the wall
+/// clock is set to be so many ahead of the steady one.
 pub fn run_on(lane: &mut Lane, lines: &str) {
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         if let Some(milliseconds) = line.strip_prefix("wait ") {
             lane.wait(milliseconds.parse().unwrap());
+            continue;
+        }
+        if let Some(ahead) = line.strip_prefix("clock ") {
+            lane.set_clock(ahead.parse().unwrap());
             continue;
         }
         let (command, expected) = line.split_once(" => ").expect("command => answer");
@@ -308,6 +320,12 @@ pub fn wait_of(lane: &mut Lane, command: &str) -> Option<Wait> {
         Some(CommandError::Blocked(wait)) => Some(*wait),
         _ => None,
     }
+}
+
+/// The bytes of a bulk reply.
+pub fn bulk(reply: &[u8]) -> Vec<u8> {
+    let end = reply.windows(2).position(|pair| pair == b"\r\n").expect("a reply has a line");
+    reply[end + 2..reply.len() - 2].to_vec()
 }
 
 /// The elements of the flat array that the command answers.

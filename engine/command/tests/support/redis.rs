@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ringlane_base::Millis;
+use ringlane_base::{Millis, Now};
 use ringlane_testing::{Client, Redis};
 
 /// A redis-server of its own and a connection to it.
@@ -26,10 +26,10 @@ impl Server {
     }
 }
 
-/// The time, as the server has it too.
-pub fn wall_clock() -> Millis {
+/// The time, as the server has it too, on both clocks.
+pub fn wall_clock() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
-    Millis(since.as_millis() as u64)
+    Now::both(Millis(since.as_millis() as u64))
 }
 
 /// The seeds of random runs: some, or the one of `RINGLANE_SEED`.

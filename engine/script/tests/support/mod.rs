@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ringlane_base::{Database, HashSeed, Millis, SLOT_COUNT};
+use ringlane_base::{Database, HashSeed, Millis, Now, SLOT_COUNT};
 use ringlane_command::{Args, CommandError, Context, HandlerLimits, Reply, Run, Waiting, table};
 use ringlane_script::{
     Clocks, LaneScripts, PausedScript, Place, Registry, ScriptLimits, Tape, TimeLimits,
@@ -61,7 +61,7 @@ impl Lane {
             databases: 16,
             slots: 0..SLOT_COUNT as u16,
         });
-        store.begin_turn(NOW);
+        store.begin_turn(Now::both(NOW));
         let clocks = Clocks { cpu_ns, wall_us, ticks: cpu_ns, log };
         let mut scripts = LaneScripts::new(registry, clocks, 0..SLOT_COUNT as u16);
         scripts.set_limits(limits());

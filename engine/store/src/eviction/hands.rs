@@ -35,6 +35,7 @@ pub struct Ground<'a> {
     /// A bit for each slot that may have entries.
     pub occupied: &'a [u64],
     pub slab: &'a Slab,
+    /// By the steady clock.
     pub now: Millis,
 }
 

@@ -1,6 +1,9 @@
 //! Choosing what goes, and making room for a write.
 
+use ringlane_base::{Clock, Due};
+
 use crate::classes::PAGE_BYTES;
+use crate::edit::soonest;
 use crate::entry::{self, Entry};
 use crate::eviction::ghosts::Origin;
 use crate::eviction::{FRESH, Ground, LEVEL, MAIN, USES, weight_of};
@@ -270,7 +273,7 @@ impl Store {
         let hand =
             if main { &mut self.eviction.main_hand } else { &mut self.eviction.probation_hand };
         let (slots, occupied, slab) = (&self.slots, &self.occupied, &self.slab);
-        hand.next(Ground { slots, occupied, slab, now: self.now })
+        hand.next(Ground { slots, occupied, slab, now: self.now.steady })
     }
 
     fn set_clock(&mut self, found: Found, clock: u8) {
@@ -394,25 +397,27 @@ impl Store {
     /// The best, which the caller evicts, of a few entries that the wheel names: for `volatile-ttl` those that are due next,
     /// else any.
     fn sampled_victim(&mut self, policy: Policy) -> Option<Found> {
-        let soonest = policy == Policy::VolatileTtl;
+        let first = policy == Policy::VolatileTtl;
         // Any will do for `volatile-random`: nothing is compared.
         let samples = if policy == Policy::VolatileRandom { 1 } else { SAMPLES };
-        let mut best: Option<(u64, Found, (ringlane_base::Millis, Item))> = None;
+        let mut best: Option<(u64, Found, (Due, Item))> = None;
         // Items of no use are dropped from the wheel on the way, so this ends.
-        while best.is_none() && self.wheel.len() > 0 {
+        while best.is_none() && self.wheels.len() > 0 {
             let mut items = [Item::none(); SAMPLES];
-            let count = self.wheel.draw(&mut items[..samples], soonest, &mut self.dice);
+            let clock = self.wheels.choose(first, self.now, &mut self.dice);
+            let wheel = self.wheels.of_mut(clock);
+            let count = wheel.draw(&mut items[..samples], first, &mut self.dice);
             self.stats.sampled += count as u64;
             for item in &items[..count] {
                 self.prefetch_item(*item);
             }
             for item in &items[..count] {
-                let Some((found, at)) = self.find_item(*item) else { continue };
-                let clock = self.entry(found).header().clock();
+                let Some((found, at)) = self.find_item(clock, *item) else { continue };
+                let bits = self.entry(found).header().clock();
                 let rank = match policy {
-                    Policy::VolatileTtl => at.0,
-                    Policy::VolatileLru => u64::from(clock & USES),
-                    Policy::VolatileLfu | Policy::VolatileFifo => u64::from(clock & LEVEL),
+                    Policy::VolatileTtl => at.left_ms(self.now),
+                    Policy::VolatileLru => u64::from(bits & USES),
+                    Policy::VolatileLfu | Policy::VolatileFifo => u64::from(bits & LEVEL),
                     _ => 0,
                 };
                 let mine = (at, *item);
@@ -428,14 +433,14 @@ impl Store {
                     }
                 };
                 // All but the best stay; that one goes, and leaves no item of no use behind.
-                self.wheel.schedule(at, item);
+                self.wheels.schedule(at, item);
             }
         }
         best.map(|(_, found, _)| found)
     }
 
-    /// The entry that an item of the wheel names, with its expiry.
-    pub(crate) fn find_item(&self, item: Item) -> Option<(Found, ringlane_base::Millis)> {
+    /// The entry that an item of this clock's wheel names, and when it is due first by that clock.
+    pub(crate) fn find_item(&self, clock: Clock, item: Item) -> Option<(Found, Due)> {
         let slot = self.slot_index(item.slot);
         let table = &self.slots[slot];
         for (index, piece) in table.pieces_of_cut(item.cut).into_iter().enumerate() {
@@ -447,11 +452,11 @@ impl Store {
                 } else {
                     self.hashing.hardened_of_entry(entry)
                 };
-                crate::wheel::cut(hash) == item.cut && crate::edit::soonest(entry).is_some()
+                crate::wheel::cut(hash) == item.cut && soonest(entry).on(clock).is_some()
             };
             if let Some(bucket) = table.segment(piece).table.find_bucket_index(item.cut, matches) {
                 let found = Found { slot, piece, bucket };
-                return Some((found, crate::edit::soonest(self.entry(found))?));
+                return Some((found, soonest(self.entry(found)).on(clock)?));
             }
         }
         None

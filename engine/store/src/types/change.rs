@@ -2,7 +2,7 @@
 //! lives on them: a step is absolute and deterministic, and repeated on a copy of what was there
 //! before it gives an equal copy of what is there after.
 
-use ringlane_base::Millis;
+use ringlane_base::Due;
 
 use super::{CollectionType, Edit, End, StreamChange, Structure};
 
@@ -26,7 +26,7 @@ pub enum HashChange {
     /// A field that is there has this expiry.
     Expire {
         field: Box<[u8]>,
-        at: Option<Millis>,
+        at: Option<Due>,
     },
     Remove {
         field: Box<[u8]>,

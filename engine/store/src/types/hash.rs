@@ -2,7 +2,7 @@
 //! fields that are due, and what an edit records. A field whose expiry is not after the reader's
 //! time is absent from all reads but `len`; it stands there until `expire_due` removes it.
 
-use ringlane_base::Millis;
+use ringlane_base::{Due, Now, Soonest};
 
 use super::hash_block::{self, BlockField, BlockFields};
 use super::hash_table::{Before, HashTable, OnPut, Record};
@@ -16,7 +16,7 @@ pub type Hash = Packable<HashTable>;
 impl Packs for HashTable {
     type View<'a> = HashView<'a>;
 
-    fn view(form: Form<'_>, now: Millis) -> HashView<'_> {
+    fn view(form: Form<'_>, now: Now) -> HashView<'_> {
         HashView { form, now }
     }
 
@@ -40,7 +40,7 @@ impl Packs for HashTable {
 
 impl Hash {
     /// The view of what is owned here.
-    pub fn as_view(&self, now: Millis) -> HashView<'_> {
+    pub fn as_view(&self, now: Now) -> HashView<'_> {
         HashView { form: self.form(), now }
     }
 }
@@ -51,7 +51,7 @@ type Form<'a> = PackableView<'a, HashTable>;
 #[derive(Clone, Copy, Debug)]
 pub struct HashView<'a> {
     form: Form<'a>,
-    now: Millis,
+    now: Now,
 }
 
 /// A field with all that belongs to it.
@@ -59,7 +59,7 @@ pub struct HashView<'a> {
 pub struct HashField<'a> {
     pub field: Item<'a>,
     pub value: Item<'a>,
-    pub expiry: Option<Millis>,
+    pub expiry: Option<Due>,
 }
 
 impl<'a> From<BlockField<'a>> for HashField<'a> {
@@ -76,14 +76,14 @@ impl<'a> From<&'a Record> for HashField<'a> {
 }
 
 impl HashField<'_> {
-    fn is_live(&self, now: Millis) -> bool {
+    fn is_live(&self, now: Now) -> bool {
         is_live(self.expiry, now)
     }
 }
 
 #[inline]
-fn is_live(expiry: Option<Millis>, now: Millis) -> bool {
-    expiry.is_none_or(|at| at > now)
+fn is_live(expiry: Option<Due>, now: Now) -> bool {
+    expiry.is_none_or(|at| !at.is_due(now))
 }
 
 impl<'a> HashView<'a> {
@@ -118,7 +118,7 @@ impl<'a> HashView<'a> {
 
     /// Value and expiry of a field, due or not.
     #[inline]
-    fn find(self, field: &[u8]) -> Option<(Item<'a>, Option<Millis>)> {
+    fn find(self, field: &[u8]) -> Option<(Item<'a>, Option<Due>)> {
         match self.form {
             Form::Packed(block) => {
                 hash_block::find(block, field).map(|found| (found.value, found.expiry))
@@ -138,18 +138,18 @@ impl<'a> HashView<'a> {
     }
 
     /// When the field is due: None if there is no such field, `Some(None)` if it has no expiry.
-    pub fn expiry(self, field: &[u8]) -> Option<Option<Millis>> {
+    pub fn expiry(self, field: &[u8]) -> Option<Option<Due>> {
         let (_, expiry) = self.find(field)?;
         is_live(expiry, self.now).then_some(expiry)
     }
 
-    /// The earliest time at which a field is due, those that are due already included.
-    pub fn next_expiry(self) -> Option<Millis> {
+    /// When the first fields are due, those that are due already included.
+    pub fn next_expiry(self) -> Soonest {
         match self.form {
             Form::Packed(block) if hash_block::is_timed(block) => {
-                hash_block::fields(block).filter_map(|field| field.expiry).min()
+                Soonest::of(hash_block::fields(block).filter_map(|field| field.expiry))
             }
-            Form::Packed(_) => None,
+            Form::Packed(_) => Soonest::default(),
             Form::Large(table) => table.next_expiry(),
         }
     }
@@ -213,7 +213,7 @@ enum Walk<'a> {
 #[derive(Clone)]
 pub struct HashFields<'a> {
     walk: Walk<'a>,
-    now: Millis,
+    now: Now,
 }
 
 impl<'a> Iterator for HashFields<'a> {
@@ -275,9 +275,9 @@ impl Edit<'_, Hash> {
         is_live(before.expiry, self.now)
     }
 
-    /// Sets when a field is due, or that it never is. False: there is no such field. A time that
-    /// is not after `now` makes it due at once; beyond `hash_block::EXPIRY_MAX` it is that.
-    pub fn expire(&mut self, field: &[u8], at: Option<Millis>) -> bool {
+    /// Sets when a field is due, or that it never is. False: there is no such field. It may be due
+    /// at once.
+    pub fn expire(&mut self, field: &[u8], at: Option<Due>) -> bool {
         if !self.view().contains(field) {
             return false;
         }
@@ -298,9 +298,8 @@ impl Edit<'_, Hash> {
         };
         match self.value {
             Hash::Large(large) => {
-                let is_due = |at| at <= now;
                 // Without a copy of what is shared when there is nothing to do.
-                if !large.next_expiry().is_some_and(is_due) {
+                if !large.next_expiry().is_due(now) {
                     return 0;
                 }
                 large.make_mut().remove_due(now, max, gone)
@@ -358,7 +357,7 @@ impl Edit<'_, Hash> {
     }
 
     /// Changes the expiry of a field if it is there, due or not.
-    fn put_expiry(&mut self, field: &[u8], at: Option<Millis>) {
+    fn put_expiry(&mut self, field: &[u8], at: Option<Due>) {
         let Hash::Packed(block) = self.value else {
             self.large().expire(field, at);
             return;

@@ -5,9 +5,9 @@
 //! plain block: | head 2 | field | value | field | value | ..
 //! timed block: | head 2 | field | value | time | field | value | time | ..
 //! ```
-//! A time is an integer element: 0 for never, else the milliseconds and one.
+//! A time is an integer element: 0 for never, else `Due::to_integer`.
 
-use ringlane_base::Millis;
+use ringlane_base::Due;
 
 use super::block::{HEAD_BYTES, count, kind, replace, set_head};
 use super::pack::{Item, read, skip, write};
@@ -15,15 +15,12 @@ use super::pack::{Item, read, skip, write};
 /// The kind in the head of a timed block; a plain one, as an empty one, has 0.
 const TIMED: u8 = 1;
 
-/// The latest expiry that can be kept; later ones become this one.
-pub const EXPIRY_MAX: Millis = Millis(i64::MAX as u64 - 1);
-
 /// A field of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockField<'a> {
     pub field: Item<'a>,
     pub value: Item<'a>,
-    pub expiry: Option<Millis>,
+    pub expiry: Option<Due>,
     /// Where it begins in the block, where its value does, and where the next field does.
     start: usize,
     value_at: usize,
@@ -35,8 +32,8 @@ pub fn is_timed(block: &[u8]) -> bool {
     kind(block) == TIMED
 }
 
-fn time_item(expiry: Option<Millis>) -> Item<'static> {
-    Item::Integer(expiry.map_or(0, |at| at.min(EXPIRY_MAX).0 as i64 + 1))
+fn time_item(expiry: Option<Due>) -> Item<'static> {
+    Item::Integer(expiry.map_or(0, Due::to_integer))
 }
 
 /// The fields of a block, in their order.
@@ -62,7 +59,7 @@ impl<'a> BlockFields<'a> {
         if self.timed {
             let (time, len) = read(&self.block[self.at..]);
             let Item::Integer(time) = time else { unreachable!("a time is an integer") };
-            expiry = (time > 0).then(|| Millis(time as u64 - 1));
+            expiry = Due::from_integer(time);
             self.at += len;
         }
         BlockField { field, value, expiry, start, value_at, end: self.at }
@@ -107,7 +104,7 @@ pub fn len_after_put(
     old: Option<BlockField<'_>>,
     field: &[u8],
     value: &[u8],
-    expiry: Option<Millis>,
+    expiry: Option<Due>,
 ) -> usize {
     let time_len = if is_timed(block) { time_item(expiry).packed_len() } else { 0 };
     let new = Item::of(value).packed_len() + time_len;
@@ -131,7 +128,7 @@ impl BlockField<'_> {
 }
 
 /// Gives the field at its place a value and an expiry, which needs a timed block.
-pub fn put_at(block: &mut Vec<u8>, place: &Place, value: &[u8], expiry: Option<Millis>) {
+pub fn put_at(block: &mut Vec<u8>, place: &Place, value: &[u8], expiry: Option<Due>) {
     let timed = is_timed(block);
     debug_assert!(timed || expiry.is_none());
     replace(block, place.value_at..place.end, |out| {
@@ -153,7 +150,7 @@ pub fn push(block: &mut Vec<u8>, field: &[u8], value: &[u8]) {
 }
 
 /// Changes the expiry of the field at its place, in a timed block.
-pub fn set_expiry(block: &mut Vec<u8>, place: &Place, expiry: Option<Millis>) {
+pub fn set_expiry(block: &mut Vec<u8>, place: &Place, expiry: Option<Due>) {
     debug_assert!(is_timed(block));
     let from = place.value_at + skip(&block[place.value_at..]);
     replace(block, from..place.end, |out| write(time_item(expiry), out));

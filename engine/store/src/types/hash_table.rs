@@ -6,11 +6,10 @@
 //!         | expiry 8, if timed | field | value: its bytes, or an integer in 1 to 8 |
 //! ```
 
-use ringlane_base::Millis;
+use ringlane_base::{Due, Now, Soonest};
 
 use super::SettleCursor;
 use super::due::DueIndex;
-use super::hash_block::EXPIRY_MAX;
 use super::pack::Item;
 use super::table::{Iter, Segmented, hash_bytes};
 use super::thin::Thin;
@@ -35,7 +34,7 @@ pub struct Record(Thin);
 pub struct RecordParts<'a> {
     pub field: &'a [u8],
     pub value: Item<'a>,
-    pub expiry: Option<Millis>,
+    pub expiry: Option<Due>,
 }
 
 /// The bytes that stand before a record's field.
@@ -56,7 +55,7 @@ impl Front {
         }
         front.push(&[head as u8]);
         if let Some(at) = parts.expiry {
-            front.push(&at.0.to_le_bytes());
+            front.push(&at.to_word().to_le_bytes());
         }
         front
     }
@@ -130,7 +129,8 @@ impl Record {
         let mut expiry = None;
         if head & TIMED != 0 {
             let (time, behind) = rest.split_at(EXPIRY_BYTES);
-            expiry = Some(Millis(u64::from_le_bytes(time.try_into().expect("8 bytes"))));
+            let word = u64::from_le_bytes(time.try_into().expect("8 bytes"));
+            expiry = Some(Due::from_word(word));
             rest = behind;
         }
         let (field, value) = rest.split_at(head >> 2);
@@ -146,12 +146,13 @@ impl Record {
     }
 
     /// Changes the expiry alone.
-    fn set_expiry(&mut self, expiry: Option<Millis>) {
+    fn set_expiry(&mut self, expiry: Option<Due>) {
         let (head, len) = Self::head(self.0.as_slice());
         if let Some(at) = expiry
             && head & TIMED != 0
         {
-            self.0.as_mut_slice()[len..len + EXPIRY_BYTES].copy_from_slice(&at.0.to_le_bytes());
+            self.0.as_mut_slice()[len..len + EXPIRY_BYTES]
+                .copy_from_slice(&at.to_word().to_le_bytes());
             return;
         }
         let copy = self.clone();
@@ -178,7 +179,7 @@ pub enum OnPut {
 /// What a field was before a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Before {
-    pub expiry: Option<Millis>,
+    pub expiry: Option<Due>,
 }
 
 /// A large hash.
@@ -251,13 +252,12 @@ impl HashTable {
     }
 
     /// Changes the expiry of a field; false if it is not there.
-    pub fn expire(&mut self, field: &[u8], expiry: Option<Millis>) -> bool {
+    pub fn expire(&mut self, field: &[u8], expiry: Option<Due>) -> bool {
         let hash = hash_bytes(field);
         let Some(record) = self.table.find_mut(hash, |record| record.field() == field) else {
             return false;
         };
         let before = record.parts().expiry;
-        let expiry = expiry.map(|at| at.min(EXPIRY_MAX));
         if before != expiry {
             self.records_bytes -= record.heap_bytes();
             record.set_expiry(expiry);
@@ -284,9 +284,9 @@ impl HashTable {
         Some(Before { expiry })
     }
 
-    /// Removes up to `max` fields whose time is not after `now`, earliest first, and shows each.
-    /// Gives their number.
-    pub fn remove_due(&mut self, now: Millis, max: usize, mut removed: impl FnMut(&[u8])) -> usize {
+    /// Removes up to `max` fields that are due, the earliest of a clock first, and shows each. Gives
+    /// their number.
+    pub fn remove_due(&mut self, now: Now, max: usize, mut removed: impl FnMut(&[u8])) -> usize {
         let mut left = max;
         while left > 0 {
             let due = self.due.take_due(now, left);
@@ -306,10 +306,10 @@ impl HashTable {
         max - left
     }
 
-    /// The earliest time at which a field is due.
+    /// When the first fields are due.
     #[inline]
-    pub fn next_expiry(&self) -> Option<Millis> {
-        self.due.first()
+    pub fn next_expiry(&self) -> Soonest {
+        self.due.soonest()
     }
 
     /// All fields, those that are due too.
@@ -318,9 +318,9 @@ impl HashTable {
     }
 
     /// A field that is not due, all of them equally likely.
-    pub fn random(&self, now: Millis, dice: &mut fastrand::Rng) -> Option<RecordParts<'_>> {
-        let is_live = |parts: &RecordParts<'_>| parts.expiry.is_none_or(|at| at > now);
-        if self.due.len() == self.len() && self.due.last().is_none_or(|last| last <= now) {
+    pub fn random(&self, now: Now, dice: &mut fastrand::Rng) -> Option<RecordParts<'_>> {
+        let is_live = |parts: &RecordParts<'_>| parts.expiry.is_none_or(|at| !at.is_due(now));
+        if self.due.len() == self.len() && self.due.all_due(now) {
             return None;
         }
         for _ in 0..RANDOM_DRAWS_MAX {
@@ -368,7 +368,11 @@ impl HashTable {
 
 #[cfg(test)]
 mod tests {
+    use ringlane_base::{Clock, Millis};
+
     use super::*;
+
+    const LATE: Millis = Millis(u64::MAX);
 
     #[test]
     fn records_come_back_in_few_bytes() {
@@ -378,12 +382,13 @@ mod tests {
         values.extend([Item::Text(b""), Item::Text(b"007"), Item::Text(&long)]);
         for field in [&b""[..], b"f", &long[..31], &long[..32], &long] {
             for value in &values {
-                for expiry in [None, Some(Millis(0)), Some(EXPIRY_MAX)] {
+                for expiry in [None, Some(Due::at(Millis(0))), Some(Due::on(Clock::Steady, LATE))] {
                     let parts = RecordParts { field, value: *value, expiry };
                     let mut record = Record::new(parts);
                     assert_eq!((record.field(), record.parts()), (field, parts));
-                    record.set_expiry(Some(Millis(5)));
-                    assert_eq!(record.parts(), RecordParts { expiry: Some(Millis(5)), ..parts });
+                    let expiry = Some(Due::at(Millis(5)));
+                    record.set_expiry(expiry);
+                    assert_eq!(record.parts(), RecordParts { expiry, ..parts });
                 }
             }
         }

@@ -3,22 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
+use ringlane_base::{Clock, Millis};
 
 use super::*;
 use crate::memory::size_class;
-use crate::types::{Body, CollectionType, EXPIRY_MAX, PackLimits, SetChange};
+use crate::types::{Body, CollectionType, PackLimits, SetChange};
 
 /// A hash, what it was told, and a copy that only hears of changes.
 struct Pair {
     hash: Hash,
     copy: Hash,
     limits: PackLimits,
-    now: Millis,
+    now: Now,
 }
 
 impl Pair {
     fn new(limits: PackLimits) -> Self {
-        Self { hash: Hash::empty(), copy: Hash::empty(), limits, now: Millis(1000) }
+        Self { hash: Hash::empty(), copy: Hash::empty(), limits, now: Now::both(Millis(1000)) }
     }
 
     fn edit<R>(&mut self, edit: impl FnOnce(&mut Edit<'_, Hash>) -> R) -> R {
@@ -28,7 +29,7 @@ impl Pair {
         let result = edit(&mut editing);
         // A copy that lags behind in time must come to the same.
         let mut repeated = Vec::new();
-        let (value, now) = (&mut self.copy, Millis(0));
+        let (value, now) = (&mut self.copy, Now::default());
         let mut copy = Edit { value, limits, now, changes: Some(&mut repeated) };
         for change in &changes {
             assert!(copy.apply(change));
@@ -51,7 +52,7 @@ impl Pair {
     }
 }
 
-type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<Millis>)>;
+type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<Due>)>;
 
 fn contents(view: HashView<'_>) -> Model {
     let all: Model =
@@ -141,7 +142,7 @@ fn no_block_passes_16_kib() {
         let value = pair.view().get(b"f").expect("it is there").to_vec();
         assert_eq!(value, vec![b'v'; len]);
         // An expiry needs bytes too.
-        pair.edit(|hash| hash.expire(b"f", Some(Millis(5000))));
+        pair.edit(|hash| hash.expire(b"f", Some(Due::at(Millis(5000)))));
         assert_eq!(pair.encoding(), "hashtable");
         assert_eq!(contents(pair.view()), contents(pair.copy.as_view(pair.now)));
     }
@@ -180,18 +181,18 @@ fn fields_that_are_due_are_absent_until_they_go() {
         for field in [b"a", b"b", b"c"] {
             pair.set(field, b"1");
         }
-        assert_eq!(pair.view().next_expiry(), None);
-        assert!(!pair.edit(|hash| hash.expire(b"none", Some(Millis(2000)))));
-        assert!(pair.edit(|hash| hash.expire(b"a", Some(Millis(2000)))));
-        assert!(pair.edit(|hash| hash.expire(b"b", Some(Millis(3000)))));
+        assert_eq!(pair.view().next_expiry(), Soonest::default());
+        assert!(!pair.edit(|hash| hash.expire(b"none", Some(Due::at(Millis(2000))))));
+        assert!(pair.edit(|hash| hash.expire(b"a", Some(Due::at(Millis(2000))))));
+        assert!(pair.edit(|hash| hash.expire(b"b", Some(Due::at(Millis(3000))))));
         assert_eq!(pair.encoding(), if limit == 0 { "hashtable" } else { "listpackex" });
-        assert_eq!(pair.view().expiry(b"a"), Some(Some(Millis(2000))));
+        assert_eq!(pair.view().expiry(b"a"), Some(Some(Due::at(Millis(2000)))));
         assert_eq!(pair.view().expiry(b"c"), Some(None));
         assert_eq!(pair.view().expiry(b"none"), None);
-        assert_eq!(pair.view().next_expiry(), Some(Millis(2000)));
-        pair.now = Millis(1999);
+        assert_eq!(pair.view().next_expiry(), Soonest::of([Due::at(Millis(2000))]));
+        pair.now = Now::both(Millis(1999));
         assert!(pair.view().contains(b"a"));
-        pair.now = Millis(2000);
+        pair.now = Now::both(Millis(2000));
         assert!(!pair.view().contains(b"a"));
         assert_eq!((pair.view().expiry(b"a"), pair.view().len()), (None, 3));
         assert_eq!(pair.view().iter().count(), 2);
@@ -199,15 +200,20 @@ fn fields_that_are_due_are_absent_until_they_go() {
         assert!(pair.edit(|hash| hash.set_keeping_expiry(b"a", b"2")), "it is new");
         assert_eq!(pair.view().expiry(b"a"), Some(None));
         assert!(!pair.edit(|hash| hash.set_keeping_expiry(b"b", b"2")));
-        assert_eq!(pair.view().expiry(b"b"), Some(Some(Millis(3000))));
+        assert_eq!(pair.view().expiry(b"b"), Some(Some(Due::at(Millis(3000)))));
         assert!(!pair.set(b"b", b"3"), "which clears the expiry");
-        assert_eq!((pair.view().expiry(b"b"), pair.view().next_expiry()), (Some(None), None));
-        pair.edit(|hash| hash.expire(b"c", Some(Millis(0))));
+        assert_eq!(
+            (pair.view().expiry(b"b"), pair.view().next_expiry()),
+            (Some(None), Soonest::default())
+        );
+        pair.edit(|hash| hash.expire(b"c", Some(Due::at(Millis(0)))));
         assert_eq!(pair.view().get(b"c"), None);
         assert!(!pair.edit(|hash| hash.remove(b"c")), "it was due");
         assert_eq!(pair.view().len(), 2);
-        pair.edit(|hash| hash.expire(b"a", Some(Millis(u64::MAX))));
-        assert_eq!(pair.view().expiry(b"a"), Some(Some(EXPIRY_MAX)));
+        pair.edit(|hash| hash.expire(b"a", Some(Due::at(Millis(u64::MAX)))));
+        // A block is a millisecond short of the end of time.
+        let latest = i64::MAX as u64 - u64::from(limit > 0);
+        assert_eq!(pair.view().expiry(b"a"), Some(Some(Due::at(Millis(latest)))));
         assert_eq!(contents(pair.view()), contents(pair.copy.as_view(pair.now)));
     }
 }
@@ -216,17 +222,17 @@ fn fields_that_are_due_are_absent_until_they_go() {
 fn a_hundred_thousand_fields_expire_in_slices() {
     let mut hash = Hash::empty();
     let limits = PackLimits::default();
-    let mut edit = Edit { value: &mut hash, limits: &limits, now: Millis(0), changes: None };
+    let mut edit = Edit { value: &mut hash, limits: &limits, now: Now::default(), changes: None };
     for number in 0..100_000u64 {
         let field = number.to_be_bytes();
         edit.set(&field, b"value");
         // Many at one time, in no order.
-        edit.expire(&field, Some(Millis(number.wrapping_mul(7919) % 50_000 + 1)));
+        edit.expire(&field, Some(Due::at(Millis(number.wrapping_mul(7919) % 50_000 + 1))));
     }
     for number in 0..1000u64 {
         edit.expire(&(number * 3).to_be_bytes(), None);
     }
-    edit.now = Millis(40_000);
+    edit.now = Now::both(Millis(40_000));
     let mut dice = fastrand::Rng::with_seed(9);
     let (field, _) = edit.view().random(&mut dice).expect("some are live");
     assert!(edit.view().contains(&field.to_vec()));
@@ -238,12 +244,12 @@ fn a_hundred_thousand_fields_expire_in_slices() {
             break;
         }
     }
-    assert!(edit.view().next_expiry() > Some(Millis(40_000)));
+    assert!(!edit.view().next_expiry().is_due(edit.now));
     assert_eq!(edit.view().len() + gone.len(), 100_000);
     assert_eq!(edit.view().iter().count(), edit.view().len());
-    edit.now = Millis(50_000);
+    edit.now = Now::both(Millis(50_000));
     while edit.expire_due(7777, &mut |_| ()) > 0 {}
-    assert_eq!((edit.view().len(), edit.view().next_expiry()), (1000, None));
+    assert_eq!((edit.view().len(), edit.view().next_expiry()), (1000, Soonest::default()));
     check_bytes(&hash);
     let Hash::Large(mut large) = hash else { panic!("large stays large") };
     assert!(!large.is_shared());
@@ -286,10 +292,10 @@ fn chance_falls_on_live_fields_alone() {
         for number in 0..100u8 {
             pair.set(&[number], &[number]);
             if number >= 10 {
-                pair.edit(|hash| hash.expire(&[number], Some(Millis(2000))));
+                pair.edit(|hash| hash.expire(&[number], Some(Due::at(Millis(2000)))));
             }
         }
-        pair.now = Millis(2000);
+        pair.now = Now::both(Millis(2000));
         let mut drawn = BTreeMap::new();
         for _ in 0..2000 {
             let (field, value) = pair.view().random(&mut dice).expect("ten are live");
@@ -348,7 +354,7 @@ proptest! {
         for (action, field, value, time) in steps {
             let (field, value) = (field_of(field), value_of(value));
             let now = pair.now;
-            let is_live = |of: &(Vec<u8>, Option<Millis>)| of.1.is_none_or(|at| at > now);
+            let is_live = |of: &(Vec<u8>, Option<Due>)| of.1.is_none_or(|at| !at.is_due(now));
             let live = model.get(&field).is_some_and(is_live);
             match action {
                 0..=3 => {
@@ -365,13 +371,19 @@ proptest! {
                     model.remove(&field);
                 }
                 7..=9 => {
-                    let at = (action < 9).then(|| now.plus(time));
+                    let clock = Clock::ALL[value.len() % 2];
+                    let at = (action < 9).then(|| Due::on(clock, now.on(clock).plus(time)));
                     prop_assert_eq!(pair.edit(|of| of.expire(&field, at)), live);
                     if live {
                         model.get_mut(&field).expect("live").1 = at;
                     }
                 }
-                10 => pair.now = now.plus(time / 4),
+                10 => {
+                    // The wall clock is set, too, there and back.
+                    let set = if time % 7 == 0 { (time as i64 - 30) * 9 } else { 0 };
+                    pair.now.steady = now.steady.plus(time / 4);
+                    pair.now.wall = Millis((now.wall.0 + time / 4).saturating_add_signed(set).max(900));
+                }
                 _ => {
                     let max = time as usize / 6;
                     let due = model.values().filter(|of| !is_live(of)).count();
@@ -389,10 +401,10 @@ proptest! {
         check_bytes(&pair.hash);
         prop_assert_eq!(pair.hash.is_empty(), model.is_empty());
         // At the beginning of time nothing is due, so this compares what stands there.
-        prop_assert_eq!(&contents(pair.hash.as_view(Millis(0))), &contents(pair.copy.as_view(Millis(0))));
-        prop_assert_eq!(pair.view().next_expiry(), model.values().filter_map(|of| of.1).min());
+        prop_assert_eq!(&contents(pair.hash.as_view(Now::default())), &contents(pair.copy.as_view(Now::default())));
+        prop_assert_eq!(pair.view().next_expiry(), Soonest::of(model.values().filter_map(|of| of.1)));
         let now = pair.now;
-        model.retain(|_, of| of.1.is_none_or(|at| at > now));
+        model.retain(|_, of| of.1.is_none_or(|at| !at.is_due(now)));
         for number in 0..60 {
             let field = field_of(number);
             let expected = model.get(&field);

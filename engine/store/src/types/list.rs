@@ -3,7 +3,7 @@
 //!
 //! block: | count 2 | element, back length | element, back length | .. |  (empty: no bytes at all)
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 
 use super::counted::{ELEMENTS, packed_count, packed_run, set_packed_count};
 use super::deque::{ChunkLimit, ListDeque, Runs, element_len, first, last, offset_of, put_element};
@@ -35,7 +35,7 @@ pub type List = Packable<ListDeque>;
 impl Packs for ListDeque {
     type View<'a> = ListView<'a>;
 
-    fn view(form: ListView<'_>, _now: Millis) -> ListView<'_> {
+    fn view(form: ListView<'_>, _now: Now) -> ListView<'_> {
         form
     }
 

@@ -45,7 +45,7 @@ impl Trial {
 
     fn edit(&mut self, change: impl FnOnce(&mut Edit<'_, List>)) {
         let mut changes = Vec::new();
-        let (limits, now) = (&self.limits, Millis(0));
+        let (limits, now) = (&self.limits, Now::default());
         change(&mut Edit { value: &mut self.list, limits, now, changes: Some(&mut changes) });
         let mut edit = Edit { value: &mut self.replayed, limits, now, changes: None };
         for change in &changes {
@@ -231,7 +231,7 @@ fn pushes_and_pops_at_both_ends_of_many_groups() {
 
 fn list_of(limits: &PackLimits, count: usize, element: impl Fn(usize) -> Vec<u8>) -> List {
     let mut list = List::empty();
-    let mut edit = Edit { value: &mut list, limits, now: Millis(0), changes: None };
+    let mut edit = Edit { value: &mut list, limits, now: Now::default(), changes: None };
     for index in 0..count {
         edit.push(End::Back, &element(index));
     }
@@ -251,7 +251,8 @@ fn large_lists_take_little_more_than_their_text() {
     let limits = PackLimits::default();
     for front in [false, true] {
         let mut list = List::empty();
-        let mut edit = Edit { value: &mut list, limits: &limits, now: Millis(0), changes: None };
+        let mut edit =
+            Edit { value: &mut list, limits: &limits, now: Now::default(), changes: None };
         for index in 0..100_000 {
             edit.push(end(front), format!("element{index:06}").as_bytes());
         }
@@ -271,7 +272,8 @@ fn a_list_becomes_large_exactly_at_the_limit_and_packed_again_at_half_of_it() {
     assert_eq!(list.as_view().encoding(), "listpack");
     for (bytes, encoding) in [(last_bytes - 2, "listpack"), (last_bytes - 1, "quicklist")] {
         let mut list = list.clone();
-        let mut edit = Edit { value: &mut list, limits: &limits, now: Millis(0), changes: None };
+        let mut edit =
+            Edit { value: &mut list, limits: &limits, now: Now::default(), changes: None };
         edit.push(End::Back, &vec![b'x'; bytes]);
         assert_eq!(edit.view().encoding(), encoding);
     }
@@ -279,7 +281,8 @@ fn a_list_becomes_large_exactly_at_the_limit_and_packed_again_at_half_of_it() {
         let limits = PackLimits { list_max_listpack_size: size, ..PackLimits::default() };
         let mut list = list_of(&limits, most, |_| b"1".to_vec());
         assert_eq!(list.as_view().encoding(), "listpack");
-        let mut edit = Edit { value: &mut list, limits: &limits, now: Millis(0), changes: None };
+        let mut edit =
+            Edit { value: &mut list, limits: &limits, now: Now::default(), changes: None };
         edit.insert(1, b"2");
         assert_eq!(edit.view().encoding(), "quicklist");
         while edit.view().len() > most / 2 {
@@ -310,7 +313,7 @@ fn an_element_larger_than_a_chunk_has_its_own() {
 fn a_trim_of_a_great_list_hands_the_rest_out() {
     let limits = PackLimits { list_max_listpack_size: 10, ..PackLimits::default() };
     let mut list = list_of(&limits, 10_000, |index| index.to_string().into_bytes());
-    let mut edit = Edit { value: &mut list, limits: &limits, now: Millis(0), changes: None };
+    let mut edit = Edit { value: &mut list, limits: &limits, now: Now::default(), changes: None };
     let garbage = edit.trim(4000, 7).expect("whole groups went");
     assert!(garbage.len() > 6000);
     free(Some(garbage));
@@ -339,7 +342,7 @@ fn a_copy_lives_on_its_own() {
 fn a_list_that_empties_takes_next_to_nothing() {
     let limits = PackLimits { list_max_listpack_size: 4, ..PackLimits::default() };
     let mut list = list_of(&limits, 10_000, |index| index.to_string().into_bytes());
-    let mut edit = Edit { value: &mut list, limits: &limits, now: Millis(0), changes: None };
+    let mut edit = Edit { value: &mut list, limits: &limits, now: Now::default(), changes: None };
     while edit.view().len() > 3 {
         edit.pop(End::Front);
     }

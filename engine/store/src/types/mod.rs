@@ -27,13 +27,12 @@ mod tree;
 
 use std::sync::Arc;
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 
 pub use self::change::{Change, HashChange, ListChange, SetChange, SortedChange};
 pub use self::deque::ListDeque;
 pub(crate) use self::dispatch::{encoding, next_field_expiry};
 pub use self::hash::{Hash, HashField, HashFields, HashView};
-pub use self::hash_block::EXPIRY_MAX;
 pub use self::hash_table::HashTable;
 pub use self::list::{List, ListIter, ListView};
 pub use self::pack::Item;
@@ -73,7 +72,7 @@ pub trait CollectionType: Sized {
     /// The value whose `into_body` was this structure, which must be of this type.
     fn from_large(large: Arc<Collection>) -> Self;
     fn into_body(self) -> Body;
-    fn view(body: BodyView<'_>, now: Millis) -> Self::View<'_>;
+    fn view(body: BodyView<'_>, now: Now) -> Self::View<'_>;
     /// Whether nothing is left, so that the key should go.
     fn is_empty(&self) -> bool;
     /// Does again what was recorded as this change.
@@ -297,7 +296,7 @@ impl Default for PackLimits {
 pub struct Edit<'s, T> {
     pub value: &'s mut T,
     pub limits: &'s PackLimits,
-    pub now: Millis,
+    pub now: Now,
     /// None: nobody wants to know.
     pub changes: Option<&'s mut Vec<Change>>,
 }

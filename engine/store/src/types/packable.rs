@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 
 use super::{Body, BodyView, Collection, CollectionType, Edit, Structure};
 
@@ -17,7 +17,7 @@ pub trait Packs: Structure {
     where
         Self: 'a;
 
-    fn view(form: PackableView<'_, Self>, now: Millis) -> Self::View<'_>;
+    fn view(form: PackableView<'_, Self>, now: Now) -> Self::View<'_>;
     /// Elements of a packed block.
     fn packed_len(block: &[u8]) -> usize;
     /// As `CollectionType::repeat`.
@@ -78,7 +78,7 @@ impl<S: Packs> CollectionType for Packable<S> {
         }
     }
 
-    fn view(body: BodyView<'_>, now: Millis) -> S::View<'_> {
+    fn view(body: BodyView<'_>, now: Now) -> S::View<'_> {
         let form = match body {
             BodyView::Packed(block) => PackableView::Packed(block),
             BodyView::Large(large) => PackableView::Large(structure(large)),

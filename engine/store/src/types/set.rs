@@ -6,7 +6,7 @@
 //! block of members:  | head 2 | member | member | ..
 //! ```
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 
 use super::block::{self, HEAD_BYTES, set_head};
 use super::intset::{self, Integers};
@@ -110,7 +110,7 @@ pub type Set = Packable<SetTable>;
 impl Packs for SetTable {
     type View<'a> = SetView<'a>;
 
-    fn view(form: PackableView<'_, Self>, _now: Millis) -> SetView<'_> {
+    fn view(form: PackableView<'_, Self>, _now: Now) -> SetView<'_> {
         match form {
             PackableView::Packed(block) => SetView::of_block(block),
             PackableView::Large(table) => SetView(Form::Table(table)),
@@ -132,7 +132,7 @@ impl Packs for SetTable {
 impl Set {
     /// The view of what is owned here.
     pub fn as_view(&self) -> SetView<'_> {
-        SetTable::view(self.form(), Millis(0))
+        SetTable::view(self.form(), Now::default())
     }
 }
 

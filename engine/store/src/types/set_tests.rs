@@ -22,7 +22,7 @@ impl Pair {
 
     fn edit<R>(&mut self, edit: impl FnOnce(&mut Edit<'_, Set>) -> R) -> R {
         let mut changes = Vec::new();
-        let (limits, now) = (&self.limits, Millis(0));
+        let (limits, now) = (&self.limits, Now::default());
         let mut editing = Edit { value: &mut self.set, limits, now, changes: Some(&mut changes) };
         let result = edit(&mut editing);
         let mut copy = Edit { value: &mut self.copy, limits, now, changes: None };

@@ -7,7 +7,7 @@
 //! A large set holds each member's bytes once, in a leaf. The table has 8 bytes for each: half of
 //! the member's hash and the name of the leaf.
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 
 use super::counted::{ELEMENTS, packed_count, packed_run, set_packed_count};
 use super::pack::Item;
@@ -172,7 +172,7 @@ pub type SortedSet = Packable<SortedTree>;
 impl Packs for SortedTree {
     type View<'a> = SortedView<'a>;
 
-    fn view(form: SortedView<'_>, _now: Millis) -> SortedView<'_> {
+    fn view(form: SortedView<'_>, _now: Now) -> SortedView<'_> {
         form
     }
 

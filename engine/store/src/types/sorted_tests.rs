@@ -53,7 +53,7 @@ fn limits(entries: usize) -> PackLimits {
 }
 
 fn editing<'s>(set: &'s mut SortedSet, limits: &'s PackLimits) -> Edit<'s, SortedSet> {
-    Edit { value: set, limits, now: Millis(0), changes: None }
+    Edit { value: set, limits, now: Now::default(), changes: None }
 }
 
 impl Trial {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map;
 use std::sync::Arc;
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 
 use super::SettleCursor;
 use super::pack::{self, Item};
@@ -483,7 +483,7 @@ impl CollectionType for Stream {
         Body::Large(self.0.into_collection())
     }
 
-    fn view(body: BodyView<'_>, _now: Millis) -> StreamView<'_> {
+    fn view(body: BodyView<'_>, _now: Now) -> StreamView<'_> {
         match body {
             BodyView::Packed(_) => StreamView(&NOTHING),
             BodyView::Large(large) => StreamView(packable::structure(large)),

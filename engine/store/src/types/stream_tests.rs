@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use ringlane_base::Millis;
+
 use super::*;
 use crate::types::{Change, Delivery};
 
@@ -33,7 +35,7 @@ impl Subject {
         edit(&mut Edit {
             value: &mut self.stream,
             limits: &self.limits,
-            now: Millis(5),
+            now: Now::both(Millis(5)),
             changes: Some(&mut self.changes),
         })
     }

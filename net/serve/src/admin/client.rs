@@ -70,7 +70,7 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
 /// The lines of a slice of this lane's connections, those that the filter means, from place `from`
 /// on. A connection that moves to another lane meanwhile may be told twice or not at all.
 pub fn lines(core: &Core, filter: &Filter, from: usize) -> Answer {
-    let (now, places) = (core.store.now(), core.connections.places());
+    let (now, places) = (core.store.now().steady, core.connections.places());
     let until = places.min(from + CONNECTIONS_A_SLICE);
     let mut fields = Fields(String::new());
     for index in from..until {
@@ -85,7 +85,7 @@ pub fn lines(core: &Core, filter: &Filter, from: usize) -> Answer {
 /// Ends a slice of this lane's connections, those that the filter means, from place `from` on. The
 /// one that asks is counted; its end comes after its reply.
 pub fn kill_matching(core: &mut Core, filter: &Filter, from: usize) -> Answer {
-    let (now, places) = (core.store.now(), core.connections.places());
+    let (now, places) = (core.store.now().steady, core.connections.places());
     let until = places.min(from + CONNECTIONS_A_SLICE);
     let mut count = 0;
     for index in from..until {
@@ -310,7 +310,7 @@ fn set_info(core: &mut Core, id: ConnectionId, args: Args<'_>) -> Outcome {
 
 /// `CLIENT INFO`.
 fn info(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
-    let (lane, now) = (core.lane, core.store.now());
+    let (lane, now) = (core.lane, core.store.now().steady);
     let connection = core.connections.get(id).expect("its command is running");
     let text = line(connection, lane, now);
     done(core, id, |reply| reply.verbatim(&text))
@@ -357,7 +357,7 @@ fn finish_kill(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>)
 
 /// A client that has killed itself still gets its reply.
 fn end_myself_if_meant(core: &mut Core, answers: &Answers<'_>) {
-    let now = core.store.now();
+    let now = core.store.now().steady;
     let databases = core.live.databases;
     let Some(connection) = core.connections.get(answers.connection) else { return };
     let slices: Vec<&[u8]> = answers.args.iter().map(Vec::as_slice).collect();
@@ -387,7 +387,7 @@ fn pause(core: &mut Core, _: ConnectionId, args: Args<'_>) -> Outcome {
         }
         _ => return Err(CommandError::Syntax),
     };
-    let now = core.store.now();
+    let now = core.store.now().steady;
     let shared = &core.shared;
     let until = shared.pause_until_ms.load(Ordering::Acquire);
     let lasts = until > now.0;

@@ -136,7 +136,7 @@ fn info(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
 
 /// `CLUSTER NODES`.
 fn nodes(core: &mut Core, id: ConnectionId, _: Args<'_>) -> Outcome {
-    let text = View::of(core, id).nodes_text(core.store.now().0);
+    let text = View::of(core, id).nodes_text(core.store.now().wall.0);
     done(core, id, |reply| reply.verbatim(&text))
 }
 
@@ -306,13 +306,13 @@ pub fn read_write(core: &mut Core, id: ConnectionId) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use ringlane_base::HashSeed;
+    use ringlane_base::{HashSeed, Now};
 
     use super::*;
 
     fn shared() -> Shared {
         let ids = ["a", "b", "c"].map(|letter| letter.repeat(40)).to_vec();
-        Shared::new(ids, "f".repeat(40), HashSeed(0), 0, 6379, vec![7379, 7380, 7381])
+        Shared::new(ids, "f".repeat(40), HashSeed(0), Now::default(), 6379, vec![7379, 7380, 7381])
     }
 
     fn view(advertise: Advertise, door: Door) -> View {

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use ringlane_base::Millis;
+use ringlane_base::Now;
 use ringlane_command::{Args, Reply};
 use ringlane_settings::Advertise;
 
@@ -99,7 +99,7 @@ struct Facts<'a> {
     lanes: &'a [LaneReport],
     /// Those that this client is told of.
     told: &'a [LaneReport],
-    now: Millis,
+    now: Now,
 }
 
 impl Facts<'_> {
@@ -167,7 +167,7 @@ fn human(bytes: u64) -> String {
 
 fn server(facts: &Facts<'_>, fields: &mut Fields) {
     let core = facts.core;
-    let uptime = facts.now.since(Millis(core.shared.started_ms)) / 1000;
+    let uptime = facts.now.steady.since(core.shared.started.steady) / 1000;
     let file = core.settings.path().map(|path| path.display().to_string()).unwrap_or_default();
     let program =
         std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default();
@@ -183,7 +183,7 @@ fn server(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("process_supervised", supervised);
     fields.add("run_id", &core.shared.run_id);
     fields.add("tcp_port", core.shared.front_port);
-    fields.add("server_time_usec", facts.now.0.saturating_mul(1000));
+    fields.add("server_time_usec", facts.now.wall.0.saturating_mul(1000));
     fields.add("uptime_in_seconds", uptime);
     fields.add("uptime_in_days", uptime / 86_400);
     fields.add("executable", program);
@@ -268,7 +268,7 @@ fn persistence(facts: &Facts<'_>, fields: &mut Fields) {
     fields.zeros(&["loading", "async_loading"]);
     fields.add("rdb_changes_since_last_save", report::writes(facts.told));
     fields.zeros(&["rdb_bgsave_in_progress"]);
-    fields.add("rdb_last_save_time", facts.core.shared.started_ms / 1000);
+    fields.add("rdb_last_save_time", facts.core.shared.started.wall.seconds());
     fields.add("rdb_last_bgsave_status", "ok");
     fields.add("rdb_last_bgsave_time_sec", -1);
     fields.add("rdb_current_bgsave_time_sec", -1);

@@ -87,7 +87,7 @@ fn finish_graph(core: &mut Core, answers: Answers<'_>, reply: &mut RespReply<'_>
     let skipped = series.samples.len().saturating_sub(GRAPH_COLUMNS);
     let samples: Vec<Sample> = series.samples.iter().skip(skipped).copied().collect();
     let name = event.name();
-    reply.verbatim(&drawn(name, series.longest_ms, &samples, core.store.now().seconds()));
+    reply.verbatim(&drawn(name, series.longest_ms, &samples, core.store.now().wall.seconds()));
 }
 
 /// A column for each sample, its age below it from top to bottom. `now`: Unix seconds.

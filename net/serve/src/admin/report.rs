@@ -382,7 +382,7 @@ impl Core {
             bytes_in: stats.bytes_in,
             bytes_out: stats.bytes_out,
         };
-        stats.rates.sample(self.store.now().0, totals);
+        stats.rates.sample(self.store.now().steady.0, totals);
     }
 }
 

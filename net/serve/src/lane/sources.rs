@@ -80,7 +80,7 @@ impl Lane {
                 self.ring.recycle(buffer);
                 continue;
             };
-            connection.session.active_ms = self.core.store.now().0;
+            connection.session.active_ms = self.core.store.now().steady.0;
             // What fits a buffer by itself passes: it takes little.
             if self.core.gate.is_closed()
                 && (connection.set_aside

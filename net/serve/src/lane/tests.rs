@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use ringlane_base::HashSeed;
+use ringlane_base::{HashSeed, Now};
 use ringlane_command::Args;
 use ringlane_settings::{Machine, Settings, Sources};
 
@@ -40,7 +40,7 @@ impl Bench {
         let sources = Sources { arguments, ..Sources::default() };
         let settings = Arc::new(Settings::load(machine, &sources).expect("settings are right"));
         let names = vec![String::new(), String::new()];
-        let shared = Shared::new(names, String::new(), HashSeed(1), 0, 0, Vec::new());
+        let shared = Shared::new(names, String::new(), HashSeed(1), Now::default(), 0, Vec::new());
         // More than this lane will have: none of its own is to move but as the test says.
         shared.lines[1].front_connections.store(CONNECTIONS_ELSEWHERE, Ordering::Relaxed);
         let core = Core::new(LaneId(0), Arc::new(shared), settings, clock::now());
