@@ -118,7 +118,7 @@ fn import_command() -> Command {
              where it was if --state names a file; otherwise it copies all from the beginning.",
         )
         .arg(
-            number("from", "URL", "Where the keys are: redis://[user:password@]host:port")
+            number("from", "URL", "Where the keys are: redis://[user:password@]host:port[/database]")
                 .required(true),
         )
         .arg(

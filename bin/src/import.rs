@@ -27,7 +27,7 @@ const FUNCTIONS_STAY: &str = "; functions are not copied: \
 /// What to copy, from where to where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Import {
-    /// `redis://[user:password@]host:port`
+    /// `redis://[user:password@]host:port[/database]`
     pub from: String,
     pub to: String,
     /// Glob of the keys that are wanted.
@@ -94,10 +94,16 @@ impl Import {
             ));
         }
         let mut progress = self.load()?;
+        let chosen = self.chosen_databases()?;
+        for database in &chosen {
+            redis::cmd("SELECT")
+                .arg(database)
+                .exec(&mut source)
+                .map_err(|error| format!("database {database} of {}", told(&self.from, &error)))?;
+        }
         let sizes = sizes(&mut source).map_err(|error| told(&self.from, &error))?;
         let wanted = |database: &i64| {
-            (self.databases.is_empty() || self.databases.contains(database))
-                && !progress.done.contains(database)
+            (chosen.is_empty() || chosen.contains(database)) && !progress.done.contains(database)
         };
         let databases: Vec<i64> = sizes.keys().copied().filter(wanted).collect();
         let total = databases.iter().filter_map(|database| sizes.get(database)).sum();
@@ -115,6 +121,28 @@ impl Import {
         read?;
         self.forget()?;
         tally.report()
+    }
+
+    /// The databases that the arguments and the addresses name; none: all.
+    fn chosen_databases(&self) -> Result<Vec<i64>, String> {
+        let chosen = match named_database(&self.from)? {
+            None => self.databases.clone(),
+            Some(named) if self.databases.iter().all(|database| *database == named) => vec![named],
+            Some(named) => {
+                return Err(format!(
+                    "--from {} names database {named}, and --database another: leave out one of them",
+                    without_password(&self.from)
+                ));
+            }
+        };
+        match named_database(&self.to)? {
+            Some(named) if chosen != [named] => Err(format!(
+                "--to {} names a database: keys go to the database of the number that they come \
+                 from, so leave it out",
+                without_password(&self.to)
+            )),
+            Some(_) | None => Ok(chosen),
+        }
     }
 
     /// From now on a signal ends the process with a line that says how to go on. Before any other
@@ -315,6 +343,22 @@ fn connect(url: &str) -> Result<Connection, String> {
     client.get_connection().map_err(|error| told(url, &error))
 }
 
+/// The database that an address names: `redis://host:port/3`.
+fn named_database(url: &str) -> Result<Option<i64>, String> {
+    let parsed = redis::parse_redis_url(url)
+        .ok_or_else(|| format!("'{}' is no redis:// address", without_password(url)))?;
+    if parsed.scheme().contains("unix") {
+        return Ok(None); // The path is the socket's.
+    }
+    match parsed.path().trim_matches('/') {
+        "" => Ok(None),
+        number => number
+            .parse()
+            .map(Some)
+            .map_err(|_| format!("'{}' names a database that is no number", without_password(url))),
+    }
+}
+
 /// Whether both are one server, under whichever names: every start of one draws an id of its own.
 fn is_same(source: &mut Connection, target: &mut Connection) -> bool {
     let run_id = |server: &mut Connection| -> Option<String> {
@@ -423,6 +467,39 @@ mod tests {
         assert_eq!(Progress::parse(&text, from), Some(progress));
         assert_eq!(Progress::parse(&text, "redis://other:6379"), None);
         assert_eq!(Progress::parse("from redis://host:6379\n0 x\n", from), None);
+    }
+
+    #[test]
+    fn an_address_may_name_a_database() {
+        let chosen = |from: &str, to: &str, databases: &[i64]| {
+            let import = Import {
+                from: from.to_owned(),
+                to: to.to_owned(),
+                pattern: None,
+                databases: databases.to_vec(),
+                keep_existing: false,
+                batch: 1,
+                state: None,
+            };
+            import.chosen_databases().ok()
+        };
+        let (plain, third) = ("redis://user:secret@host:1", "redis://user:secret@host:1/3");
+        for (from, to, databases, expected) in [
+            (plain, plain, &[][..], Some(vec![])),
+            (plain, plain, &[1, 2], Some(vec![1, 2])),
+            (third, plain, &[], Some(vec![3])),
+            (third, plain, &[3], Some(vec![3])),
+            (third, third, &[], Some(vec![3])),
+            (plain, third, &[3], Some(vec![3])),
+            ("redis://host:1/", plain, &[], Some(vec![])),
+            ("redis://host:1/0", plain, &[], Some(vec![0])),
+            (third, plain, &[3, 4], None),
+            (plain, third, &[], None),
+            (third, "redis://host:1/0", &[], None),
+            ("redis://host:1/x", plain, &[], None),
+        ] {
+            assert_eq!(chosen(from, to, databases), expected, "{from} {to} {databases:?}");
+        }
     }
 
     #[test]

@@ -506,7 +506,10 @@ const SCRIPTS: &str = "keys that are not named in KEYS are refused unless they s
      clients are served while it runs, or wait for its slots, and are not refused with BUSY; if it has not written it ends \
      after `script-time-limit`; time goes on for it; PUBLISH counts the listeners that \
      its lane knows of: with several lanes, of a channel whose slot is of another only those by patterns, \
-     since a script waits for no other lane; there is no `os.clock`";
+     since a script waits for no other lane; for the same reason INFO, SLOWLOG, PUBSUB, CLUSTER, ACL, MODULE \
+     and MEMORY but MEMORY USAGE are refused within it; there is no `os.clock`";
+const FLUSHES: &str = "SYNC and ASYNC are the same: gone at once, freed in slices; a client that tracks may be told \
+     to forget everything more than once, by each lane";
 const HALF_A_PAIR: &str =
     "half a pair is refused when it is queued in a transaction, not when that runs";
 const BEFORE_FIELDS: &str = "options stand before FIELDS, as up to Redis 8.2";
@@ -537,6 +540,11 @@ const DIFFERENT: &[(&str, &str)] = &[
         "at the front door `myself` is the lane of the connection, with its own port: \
          redis-benchmark --cluster keeps to the port it was given, so it is given a lane's",
     ),
+    (
+        "command|docs",
+        "texts of its own, without `history`; of `doc_flags` there is `deprecated` alone",
+    ),
+    ("command|info", "key specifications come without `notes`"),
     ("debug", "only what tests of clients need"),
     ("del", NO_SNAPSHOT),
     (
@@ -551,8 +559,8 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("exists", NO_SNAPSHOT),
     ("fcall", SCRIPTS),
     ("fcall_ro", SCRIPTS),
-    ("flushall", "SYNC and ASYNC are the same: gone at once, freed in slices"),
-    ("flushdb", "SYNC and ASYNC are the same: gone at once, freed in slices"),
+    ("flushall", FLUSHES),
+    ("flushdb", FLUSHES),
     ("function|kill", KILLS),
     (
         "function|load",
@@ -569,11 +577,21 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("hpexpireat", BEFORE_FIELDS),
     ("hsetex", BEFORE_FIELDS),
     ("hscan", "the order is the table's own"),
-    ("info", "its own fields beside Redis's; figures that have no meaning here are 0"),
+    (
+        "info",
+        "its own fields beside Redis's; figures that have no meaning here are 0, or not there: `hz`, \
+         `configured_hz`, `lru_clock`, `gcc_version`, `used_cpu_sys_main_thread`, \
+         `used_cpu_user_main_thread` (each lane is a thread), `expired_stale_perc`, \
+         `expired_time_cap_reached_count`",
+    ),
     ("keys", "the order is the table's own"),
     ("lcs", "strings of up to 16 KiB; Redis bounds the memory that it would take"),
     ("lolwut", "VERSION without a number draws too"),
     ("ltrim", "what takes nothing away changes nothing: no WATCH fails, no copy becomes invalid"),
+    (
+        "memory|stats",
+        "its own figures beside Redis's, and no `db.N`: the tables hold the keys of all databases",
+    ),
     ("memory|usage", "what the value really takes here"),
     ("mget", NO_SNAPSHOT),
     ("monitor", "held to the `pubsub` class of `client-output-buffer-limit`"),

@@ -12,7 +12,8 @@ use crate::spec::{CommandSpec, Keys};
 use crate::{CommandError, Context, Reply, introspect, table};
 
 /// Whole numbers, by the names that rows give them.
-const INTEGERS: [&str; 24] = [
+const INTEGERS: [&str; 25] = [
+    "cursor",
     "seconds",
     "milliseconds",
     "offset",
@@ -83,13 +84,24 @@ fn write_docs(reply: &mut dyn Reply, specs: &[&CommandSpec]) {
             ("group", spec.group.name()),
             ("complexity", spec.complexity),
         ];
+        let of_deprecated =
+            spec.deprecated.map(|it| [("deprecated_since", it.since), ("replaced_by", it.instead)]);
         let arguments =
             if spec.subcommands.is_empty() { parse(spec.arguments) } else { Vec::new() };
         let more = usize::from(!arguments.is_empty()) + usize::from(!spec.subcommands.is_empty());
-        reply.map(fields.len() + more);
+        reply.map(fields.len() + more + of_deprecated.map_or(0, |texts| 1 + texts.len()));
         for (name, text) in fields {
             reply.bulk(name.as_bytes());
             reply.bulk(text.as_bytes());
+        }
+        if let Some(texts) = of_deprecated {
+            reply.bulk(b"doc_flags");
+            reply.set(1);
+            reply.simple("deprecated");
+            for (name, text) in texts {
+                reply.bulk(name.as_bytes());
+                reply.bulk(text.as_bytes());
+            }
         }
         if !arguments.is_empty() {
             reply.bulk(b"arguments");
@@ -390,7 +402,10 @@ mod tests {
                  oneof(EX=seconds:integer PX=milliseconds:integer EXAT=unix-seconds:unix-time \
                  PXAT=unix-milliseconds:unix-time KEEPTTL=keepttl)?",
             ),
-            ("scan", "cursor:string MATCH=pattern:pattern? COUNT=count:integer? TYPE=type:string?"),
+            (
+                "scan",
+                "cursor:integer MATCH=pattern:pattern? COUNT=count:integer? TYPE=type:string?",
+            ),
             ("incrby", "key:key increment:integer"),
             ("incrbyfloat", "key:key float-increment:double"),
             ("hincrbyfloat", "key:key field:string float-increment:double"),

@@ -54,6 +54,7 @@ mod strings;
 
 pub mod compatibility;
 pub mod introspect;
+pub mod lolwut;
 pub mod reference;
 
 mod docs;

@@ -115,7 +115,6 @@ pub enum ServeCommand {
     Hello,
     Info,
     Latency,
-    Lolwut,
     /// MEMORY's subcommands but USAGE, which is a row of its own for routing.
     Memory,
     Module,
@@ -264,6 +263,15 @@ bitflags! {
     }
 }
 
+/// That a command is old, and another does what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deprecated {
+    /// The version of Redis that first said so.
+    pub since: &'static str,
+    /// What to say instead.
+    pub instead: &'static str,
+}
+
 /// Arguments of a command about connections or the server, its name included: it looks at all of
 /// them on its connection's lane, while others wait.
 pub const SERVER_ARGUMENTS_MAX: usize = 4096;
@@ -285,6 +293,7 @@ pub struct CommandSpec {
     pub since: &'static str,
     pub complexity: &'static str,
     pub summary: &'static str,
+    pub deprecated: Option<Deprecated>,
     /// What follows the name, as documentation writes it; empty if nothing may.
     pub arguments: &'static str,
     pub categories: Categories,

@@ -518,6 +518,36 @@ fn rows_are_those_of_redis() {
     assert!(compared > left_out, "most rows are compared: {compared} of {}", table::ID_COUNT);
 }
 
+/// Deprecated since 7.2, or since then said to be.
+const DEPRECATED_LATER: [&str; 4] = ["setex", "psetex", "setnx", "quit"];
+
+#[test]
+fn deprecated_is_what_redis_says() {
+    let Some(mut server) = Server::start() else { return };
+    let mut lane = Lane::default();
+    let since = |docs: Vec<u8>| -> Option<String> {
+        let docs = String::from_utf8(docs).expect("text");
+        // Of the command itself: its arguments may be deprecated too.
+        let docs = docs.split("$9\r\narguments\r\n").next().expect("there is a first part");
+        let (_, behind) = docs.split_once("$16\r\ndeprecated_since\r\n")?;
+        assert!(docs.contains("$9\r\ndoc_flags\r\n*1\r\n+deprecated\r\n"), "{docs}");
+        assert!(docs.contains("$11\r\nreplaced_by\r\n"), "{docs}");
+        behind.lines().nth(1).map(str::to_owned)
+    };
+    let mut deprecated = 0;
+    for spec in table::all_with_subcommands() {
+        if !spec.subcommands.is_empty() || is_newer(spec) || DEPRECATED_LATER.contains(&spec.name) {
+            continue;
+        }
+        let request: [&[u8]; 3] = [b"COMMAND", b"DOCS", spec.name.as_bytes()];
+        let ours = since(lane.run(&request));
+        assert_eq!(ours, since(server.run(&request)), "{}", spec.name);
+        assert_eq!(ours.as_deref(), spec.deprecated.map(|it| it.since));
+        deprecated += usize::from(ours.is_some());
+    }
+    assert!(deprecated > 10, "{deprecated}");
+}
+
 #[test]
 fn texts_are_those_of_redis() {
     let Some(mut server) = Server::start() else { return };

@@ -38,6 +38,15 @@ pub fn ticks_per_us() -> u64 {
     })
 }
 
+/// What `ticks` reads, in the words of Redis.
+pub fn name() -> String {
+    if cfg!(target_arch = "x86_64") {
+        format!("X86 TSC @ {} ticks/us", ticks_per_us())
+    } else {
+        "POSIX clock_gettime".to_owned()
+    }
+}
+
 /// How long a reading of the thread's CPU time serves, in microseconds by the wall.
 const CPU_READING_US: u64 = 250;
 

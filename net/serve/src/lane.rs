@@ -335,6 +335,7 @@ impl Lane {
                 let length = length as usize;
                 connection.session.bytes_in += length as u64;
                 self.core.stats.bytes_in += length as u64;
+                self.core.stats.reads += 1;
                 let turn = self.core.stats.turns;
                 connection.received_turn = turn;
                 self.arrivals.push_back(Arrival { connection: id, buffer, length, turn });
@@ -581,6 +582,7 @@ impl Lane {
         flight.sent += taken;
         connection.session.bytes_out += taken as u64;
         self.core.stats.bytes_out += taken as u64;
+        self.core.stats.writes += 1;
         if connection.phase == Phase::Closing {
             return self.core.closing.push(id);
         }

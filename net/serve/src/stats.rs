@@ -50,6 +50,9 @@ pub struct Counters {
     pub connections_received: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Receives that brought something, and sends that the kernel has ended.
+    pub reads: u64,
+    pub writes: u64,
     pub errors: u64,
     pub protocol_errors: u64,
     /// Commands refused before they ran: unknown, or with a wrong number of arguments.

@@ -433,7 +433,8 @@ fn info_has_what_dashboards_read() {
          rdb_last_bgsave_status rdb_bgsave_in_progress total_connections_received \
          total_commands_processed instantaneous_ops_per_sec rejected_connections expired_keys \
          expired_subkeys evicted_keys keyspace_hits total_net_input_bytes total_net_output_bytes \
-         instantaneous_input_kbps pubsub_channels latest_fork_usec used_cpu_sys used_cpu_user"]
+         instantaneous_input_kbps pubsub_channels latest_fork_usec used_cpu_sys used_cpu_user \
+         monotonic_clock io_threads_active"]
     .iter()
     .flat_map(|names| names.split(' '))
     {
@@ -451,6 +452,11 @@ fn info_has_what_dashboards_read() {
     ] {
         assert!(text.contains(&format!("\r\n{line}\r\n")), "{line} in {text}");
     }
+    let mut count = |field| info(&mut client, "stats", field).parse::<u64>().expect("a number");
+    let before = [count("total_reads_processed"), count("total_writes_processed")];
+    let after = [count("total_reads_processed"), count("total_writes_processed")];
+    assert!(before[0] > 0 && before[0] < after[0], "{before:?} {after:?}");
+    assert!(before[1] > 0 && before[1] < after[1], "{before:?} {after:?}");
     let used: usize = info(&mut client, "memory", "used_memory").parse().expect("a number");
     let resident: usize = info(&mut client, "memory", "used_memory_rss").parse().expect("a number");
     assert!(used > 0 && resident > 0, "{text}");
@@ -761,6 +767,8 @@ fn commands_of_very_many_arguments() {
         call(many(&["MULTI"], "", 0));
         call(many(&["COMMAND", "DOCS"], "", 0));
         assert_eq!(call(many(&["EXEC"], "", 0)), format!("*1\r\n{all}"));
+        let drawn = call(vec!["EVAL".into(), "return redis.call('LOLWUT')".into(), "0".into()]);
+        assert!(drawn.contains("Ringlane ver. "), "{drawn}");
         let within = "return #redis.call('COMMAND', 'DOCS')";
         let count = call(many(&["EVAL", within, "0"], "", 0));
         assert!(all.starts_with(&format!("*{}", &count[1..])), "{count}");

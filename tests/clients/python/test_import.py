@@ -138,6 +138,27 @@ def test_databases(tmp_path):
                 assert there.get("k") == expected
 
 
+def test_a_database_named_by_the_address(tmp_path):
+    with source(tmp_path) as client, Server() as server:
+        for database in (0, 3):
+            with redis.Redis(port=port_of(client), db=database) as there:
+                there.set("k", database)
+        addresses = [f"redis://127.0.0.1:{port_of(client)}/3", "--to", f"redis://127.0.0.1:{server.port}"]
+        run = lambda *more: subprocess.run(
+            [BINARY, "import", "--from", *addresses, *more],
+            capture_output=True, text=True, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+        refused = run("--database", "4")
+        assert refused.returncode == 1 and "names database 3" in refused.stderr, refused
+        done = run()
+        assert done.stdout == "1 keys copied" + FUNCTIONS_STAY, done
+        for database, expected in ((0, None), (3, b"3")):
+            with redis.Redis(port=server.port, db=database) as there:
+                assert there.get("k") == expected
+        missing = copy(client, server, "--database", "99")
+        assert missing.returncode == 1 and "database 99 of" in missing.stderr, missing
+
+
 def test_a_copy_that_is_killed_goes_on(tmp_path):
     state = tmp_path / "state"
     with source(tmp_path) as client, Server() as server, redis.Redis(port=server.port) as target:

@@ -22,25 +22,25 @@ commands! { GEO from super::hyperloglogs::HYPERLOGLOGS_END, up to GEO_END;
          [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]"
         [DENYOOM] [GEO] ["RO access", "OW update", "OW update"] []
         Geo "3.2.0" "O(N+log M) in the members around and in the index"
-        "Gives or stores the members within a distance of a place; GEOSEARCH is its newer form.";
+        "Gives or stores the members within a distance of a place; GEOSEARCH is its newer form.", instead "6.2.0" "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS`";
     "georadius_ro" AtLeast(6) Read First Single => Store(geo_search::georadius_ro),
         "key longitude latitude radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
          [COUNT count [ANY]] [ASC | DESC]"
         [] [GEO] ["RO access"] []
         Geo "3.2.10" "O(N+log M) in the members around and in the index"
-        "Gives the members within a distance of a place.";
+        "Gives the members within a distance of a place.", instead "6.2.0" "`GEOSEARCH` with `BYRADIUS`";
     "georadiusbymember" AtLeast(5) Write AndStoreDist Together => Store(geo_search::georadiusbymember),
         "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
          [COUNT count [ANY]] [ASC | DESC] [STORE key | STOREDIST key]"
         [DENYOOM] [GEO] ["RO access", "OW update", "OW update"] []
         Geo "3.2.0" "O(N+log M) in the members around and in the index"
-        "Gives or stores the members within a distance of a member; GEOSEARCH is its newer form.";
+        "Gives or stores the members within a distance of a member; GEOSEARCH is its newer form.", instead "6.2.0" "`GEOSEARCH` and `GEOSEARCHSTORE` with `BYRADIUS` and `FROMMEMBER`";
     "georadiusbymember_ro" AtLeast(5) Read First Single => Store(geo_search::georadiusbymember_ro),
         "key member radius <M | KM | FT | MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
          [COUNT count [ANY]] [ASC | DESC]"
         [] [GEO] ["RO access"] []
         Geo "3.2.10" "O(N+log M) in the members around and in the index"
-        "Gives the members within a distance of a member.";
+        "Gives the members within a distance of a member.", instead "6.2.0" "`GEOSEARCH` with `BYRADIUS` and `FROMMEMBER`";
     "geosearch" AtLeast(7) Read First Single => Store(geo_search::geosearch),
         "key [FROMMEMBER member | FROMLONLAT longitude latitude] \
          <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | \

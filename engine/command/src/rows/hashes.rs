@@ -47,7 +47,7 @@ commands! { HASHES from super::keys::KEYS_END, up to HASHES_END;
         Hash "2.0.0" "O(N) in the fields" "Gives the values of several fields.";
     "hmset" AtLeast(4) Write First Single => Store(hash::hmset), "key field value [field value ...]"
         [DENYOOM FAST] [HASH] ["RW update"] []
-        Hash "2.0.0" "O(N) in the fields" "Sets fields.";
+        Hash "2.0.0" "O(N) in the fields" "Sets fields.", instead "4.0.0" "`HSET`";
     "hpersist" AtLeast(5) Write First Single => Store(hash_expiry::hpersist), "key FIELDS numfields field [field ...]"
         [FAST] [HASH] ["RW update"] []
         Hash "7.4.0" "O(N) in the fields" "Lets fields live for ever.";

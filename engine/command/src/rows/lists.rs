@@ -25,7 +25,7 @@ commands! { LISTS from super::hashes::HASHES_END, up to LISTS_END;
     "brpoplpush" Exactly(4) Write FirstTwo Together => Store(list_move::brpoplpush),
         "source destination timeout"
         [DENYOOM BLOCKING] [LIST] ["RW access delete", "RW insert"] []
-        List "2.2.0" "O(1)" "The old form of BLMOVE from the right to the left.";
+        List "2.2.0" "O(1)" "The old form of BLMOVE from the right to the left.", instead "6.2.0" "`BLMOVE` with `RIGHT` and `LEFT`";
     "lindex" Exactly(3) Read First Single => Store(list::lindex), "key index"
         [] [LIST] ["RO access"] []
         List "1.0.0" "O(N) in the chunks before it" "Gives the element at an index.";
@@ -76,7 +76,7 @@ commands! { LISTS from super::hashes::HASHES_END, up to LISTS_END;
     "rpoplpush" Exactly(3) Write FirstTwo Together => Store(list_move::rpoplpush),
         "source destination"
         [DENYOOM] [LIST] ["RW access delete", "RW insert"] []
-        List "1.2.0" "O(1)" "The old form of LMOVE from the right to the left.";
+        List "1.2.0" "O(1)" "The old form of LMOVE from the right to the left.", instead "6.2.0" "`LMOVE` with `RIGHT` and `LEFT`";
     "rpush" AtLeast(3) Write First Single => Store(list::rpush), "key element [element ...]"
         [DENYOOM FAST] [LIST] ["RW insert"] []
         List "1.0.0" "O(1) an element" "Puts elements behind the last one of a list.";

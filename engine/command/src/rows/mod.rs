@@ -24,14 +24,16 @@ pub mod tip {
 /// `Group "since" "complexity" "summary"` and, for a container, `of SUBCOMMANDS`; for
 /// a command that can name another database, `at` the function that reads which; if what happens to
 /// the key depends on the arguments, a comma and `by` the function that tells it; if patterns among them
-/// name keys, a comma and `forms` the function that tells which.
+/// name keys, a comma and `forms` the function that tells which; if it is deprecated, a comma and
+/// `instead`, since which version and what is said now.
 macro_rules! commands {
     ($table:ident from $first:expr, up to $end:ident; $(
         $name:literal $arity:ident($count:literal) $access:ident $keys:ident $(($key_at:literal))? $merge:ident
         => $run:ident($target:path), $arguments:literal
         [$($flag:ident)*] [$($category:ident)*] [$($key_flags:literal),*] [$($tip:ident)*]
         $group:ident $since:literal $complexity:literal $summary:literal
-        $(of $subcommands:ident)? $(at $second_database:path)? $(, by $key_flags_by:path)? $(, forms $formed_keys:path)? ;
+        $(of $subcommands:ident)? $(at $second_database:path)? $(, by $key_flags_by:path)? $(, forms $formed_keys:path)?
+        $(, instead $deprecated:literal $instead:literal)? ;
     )*) => {
         pub const $end: usize = {
             const NAMES: &[&str] = &[$($name),*];
@@ -49,6 +51,7 @@ macro_rules! commands {
             since: $since,
             complexity: $complexity,
             summary: $summary,
+            deprecated: deprecated!($($deprecated $instead)?),
             arguments: $arguments,
             member: $crate::spec::member_in($arguments),
             categories: $crate::spec::Categories::empty()$(.union($crate::spec::Categories::$category))*,
@@ -69,6 +72,15 @@ macro_rules! subcommands {
     };
     ($table:ident) => {
         $table
+    };
+}
+
+macro_rules! deprecated {
+    () => {
+        None
+    };
+    ($since:literal $instead:literal) => {
+        Some($crate::spec::Deprecated { since: $since, instead: $instead })
     };
 }
 

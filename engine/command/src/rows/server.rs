@@ -1,8 +1,8 @@
 //! Connections, settings, the server as a whole.
 
 use super::subcommands::{ACL, CLIENT, CLUSTER, COMMAND, CONFIG, LATENCY, MEMORY, MODULE, SLOWLOG};
-use crate::introspect;
 use crate::spec::ServeCommand as On;
+use crate::{introspect, lolwut};
 
 commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
     // Connection
@@ -28,7 +28,7 @@ commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
         Connection "1.0.0" "O(1)" "Answers.";
     "quit" AtLeast(1) Neither None Single => Serve(On::Quit), ""
         [NOSCRIPT LOADING STALE FAST NO_AUTH ALLOW_BUSY] [CONNECTION] [] []
-        Connection "1.0.0" "O(1)" "Closes the connection.";
+        Connection "1.0.0" "O(1)" "Closes the connection.", instead "7.2.0" "closing the connection";
     "readonly" Exactly(1) Neither None Single => Serve(On::ReadOnly), ""
         [LOADING STALE FAST] [CONNECTION] [] []
         Cluster "3.0.0" "O(1)" "Allows reads from a replica on this connection.";
@@ -64,7 +64,7 @@ commands! { SERVER from super::pubsub::PUBSUB_END, up to SERVER_END;
     "latency" AtLeast(2) Neither None Single => Serve(On::Latency), "subcommand [argument ...]"
         [] [] [] []
         Server "2.8.13" "Depends on the subcommand" "Tells how long commands took." of LATENCY;
-    "lolwut" AtLeast(1) Read None Single => Serve(On::Lolwut), "[VERSION version]"
+    "lolwut" AtLeast(1) Read None Single => Store(lolwut::lolwut), "[VERSION version]"
         [FAST] [] [] []
         Server "5.0.0" "O(1)" "Shows a picture and the version.";
     "memory" AtLeast(2) Neither None Single => Serve(On::Memory), "subcommand [argument ...]"

@@ -86,12 +86,12 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         "key min max [LIMIT offset count]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "2.8.9" "O(log N+M) in the set and the members returned"
-        "Gives the members between two, where all scores are equal.";
+        "Gives the members between two, where all scores are equal.", instead "6.2.0" "`ZRANGE` with `BYLEX`";
     "zrangebyscore" AtLeast(4) Read First Single => Store(sorted_range::zrangebyscore),
         "key min max [WITHSCORES] [LIMIT offset count]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "1.0.5" "O(log N+M) in the set and the members returned"
-        "Gives the members within a range of scores.";
+        "Gives the members within a range of scores.", instead "6.2.0" "`ZRANGE` with `BYSCORE`";
     "zrangestore" AtLeast(5) Write FirstTwo Together => Store(sorted_range::zrangestore),
         "destination source start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count]"
         [DENYOOM] [SORTEDSET] ["OW update", "RO access"] []
@@ -122,17 +122,17 @@ commands! { SORTED_SETS from super::sets::SETS_END, up to SORTED_SETS_END;
         "key start stop [WITHSCORES]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "1.2.0" "O(log N+M) in the set and the members returned"
-        "Gives the members within a range of ranks, from the highest score down.";
+        "Gives the members within a range of ranks, from the highest score down.", instead "6.2.0" "`ZRANGE` with `REV`";
     "zrevrangebylex" AtLeast(4) Read First Single => Store(sorted_range::zrevrangebylex),
         "key max min [LIMIT offset count]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "2.8.9" "O(log N+M) in the set and the members returned"
-        "Gives the members between two downward, where all scores are equal.";
+        "Gives the members between two downward, where all scores are equal.", instead "6.2.0" "`ZRANGE` with `BYLEX` and `REV`";
     "zrevrangebyscore" AtLeast(4) Read First Single => Store(sorted_range::zrevrangebyscore),
         "key max min [WITHSCORES] [LIMIT offset count]"
         [] [SORTEDSET] ["RO access"] []
         SortedSet "2.2.0" "O(log N+M) in the set and the members returned"
-        "Gives the members within a range of scores, from the highest down.";
+        "Gives the members within a range of scores, from the highest down.", instead "6.2.0" "`ZRANGE` with `BYSCORE` and `REV`";
     "zrevrank" AtLeast(3) Read First Single => Store(sorted::zrevrank), "key member [WITHSCORE]"
         [FAST] [SORTEDSET] ["RO access"] []
         SortedSet "2.0.0" "O(log N)" "Gives a member's rank from the highest score on.";

@@ -36,7 +36,7 @@ commands! { STRINGS from 0, up to STRINGS_END;
         String "2.4.0" "O(N) in the bytes returned" "Gives a part of a string.";
     "getset" Exactly(3) Write First Single => Store(strings::getset), "key value"
         [DENYOOM FAST] [STRING] ["RW access update"] []
-        String "1.0.0" "O(1)" "Sets a string and gives what it was.";
+        String "1.0.0" "O(1)" "Sets a string and gives what it was.", instead "6.2.0" "`SET` with `GET`";
     "incr" Exactly(2) Write First Single => Store(counter::incr), "key"
         [DENYOOM FAST] [STRING] ["RW access update"] []
         String "1.0.0" "O(1)" "Adds one to an integer.";
@@ -71,7 +71,7 @@ commands! { STRINGS from 0, up to STRINGS_END;
         String "1.0.1" "O(N) in the keys" "Sets several keys if none of them exists.";
     "psetex" Exactly(4) Write First Single => Store(strings::psetex), "key milliseconds value"
         [DENYOOM] [STRING] ["OW update"] []
-        String "2.6.0" "O(1)" "Sets a string that expires, in milliseconds.";
+        String "2.6.0" "O(1)" "Sets a string that expires, in milliseconds.", instead "2.6.12" "`SET` with `PX`";
     "set" AtLeast(3) Write First Single => Store(strings::set),
         "key value [NX | XX | IFEQ value | IFNE value | IFDEQ digest | IFDNE digest] [GET] \
          [EX seconds | PX milliseconds | EXAT unix-seconds | PXAT unix-milliseconds | KEEPTTL]"
@@ -79,10 +79,10 @@ commands! { STRINGS from 0, up to STRINGS_END;
         String "1.0.0" "O(1)" "Sets a string.", by strings::set_key_flags;
     "setex" Exactly(4) Write First Single => Store(strings::setex), "key seconds value"
         [DENYOOM] [STRING] ["OW update"] []
-        String "2.0.0" "O(1)" "Sets a string that expires.";
+        String "2.0.0" "O(1)" "Sets a string that expires.", instead "2.6.12" "`SET` with `EX`";
     "setnx" Exactly(3) Write First Single => Store(strings::setnx), "key value"
         [DENYOOM FAST] [STRING] ["OW insert"] []
-        String "1.0.0" "O(1)" "Sets a string if the key does not exist.";
+        String "1.0.0" "O(1)" "Sets a string if the key does not exist.", instead "2.6.12" "`SET` with `NX`";
     "setrange" Exactly(4) Write First Single => Store(strings::setrange), "key offset value"
         [DENYOOM] [STRING] ["RW update"] []
         String "2.2.0" "O(M) in the bytes written" "Overwrites a part of a string.";
@@ -91,6 +91,6 @@ commands! { STRINGS from 0, up to STRINGS_END;
         String "2.2.0" "O(1)" "Gives the length of a string.";
     "substr" Exactly(4) Read First Single => Store(strings::getrange), "key start end"
         [] [STRING] ["RO access"] []
-        String "1.0.0" "O(N) in the bytes returned" "The old name of GETRANGE.";
+        String "1.0.0" "O(N) in the bytes returned" "The old name of GETRANGE.", instead "2.0.0" "`GETRANGE`";
 
 }

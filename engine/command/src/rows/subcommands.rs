@@ -126,7 +126,7 @@ commands! { CLUSTER from CLIENT_END, up to CLUSTER_END;
         Cluster "7.0.0" "O(N) in the nodes" "The shards with their slots and nodes.";
     "cluster|slots" Exactly(2) Neither None Single => Serve(On::Cluster), ""
         [LOADING STALE] [] [] [VARIES]
-        Cluster "3.0.0" "O(N) in the nodes" "The ranges of slots with their nodes.";
+        Cluster "3.0.0" "O(N) in the nodes" "The ranges of slots with their nodes.", instead "7.0.0" "`CLUSTER SHARDS`";
 }
 
 commands! { COMMAND from CLUSTER_END, up to COMMAND_END;

@@ -15,6 +15,7 @@ use super::process::{self, CpuTime};
 use super::report::{self, DatabaseCounts, LaneReport, Totals};
 use super::{Outcome, auth, client};
 use crate::ask::{Answers, Question, Step};
+use crate::clock;
 use crate::core::Core;
 use crate::error_codes::ErrorCodes;
 use crate::reply::RespReply;
@@ -179,6 +180,7 @@ fn server(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("os", process::system_name());
     fields.add("arch_bits", usize::BITS);
     fields.add("multiplexing_api", "io_uring");
+    fields.add("monotonic_clock", clock::name());
     fields.add("process_id", std::process::id());
     fields.add("process_supervised", supervised);
     fields.add("run_id", &core.shared.run_id);
@@ -188,6 +190,7 @@ fn server(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("uptime_in_days", uptime / 86_400);
     fields.add("executable", program);
     fields.add("config_file", file);
+    fields.zeros(&["io_threads_active"]);
     fields.add("lanes", core.shared.lanes());
 }
 
@@ -315,6 +318,8 @@ fn stats(facts: &Facts<'_>, fields: &mut Fields) {
     fields.add("tracking_evicted_keys", facts.sum(|lane| lane.tracking_evicted));
     fields.zeros(&["unexpected_error_replies"]);
     fields.add("total_error_replies", facts.sum(|lane| lane.errors));
+    fields.add("total_reads_processed", facts.sum(|lane| lane.reads));
+    fields.add("total_writes_processed", facts.sum(|lane| lane.writes));
     fields.add(
         "client_output_buffer_limit_disconnections",
         facts.sum(|lane| lane.output_limit_closed),

@@ -60,7 +60,6 @@ pub fn run(
         ServeCommand::Hello => auth::hello(core, id, args),
         ServeCommand::Info => info::info(args),
         ServeCommand::Latency => subcommand(core, id, spec, args, latency::SUBCOMMANDS),
-        ServeCommand::Lolwut => server::lolwut(core, id),
         ServeCommand::Memory => subcommand(core, id, spec, args, memory::SUBCOMMANDS),
         ServeCommand::Module => subcommand(core, id, spec, args, server::MODULE_SUBCOMMANDS),
         ServeCommand::Monitor => crate::monitor::monitor(core, id),

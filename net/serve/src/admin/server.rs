@@ -1,4 +1,4 @@
-//! Small commands to the server itself: PING, ECHO, TIME, LOLWUT, SHUTDOWN, WAIT, WAITAOF, ROLE, MODULE,
+//! Small commands to the server itself: PING, ECHO, TIME, SHUTDOWN, WAIT, WAITAOF, ROLE, MODULE,
 //! DEBUG.
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -7,7 +7,7 @@ use ringlane_base::number;
 use ringlane_command::{Args, CommandError, Reply, parse};
 use ringlane_resp::Version;
 
-use super::{Outcome, Subcommand, done, info};
+use super::{Outcome, Subcommand, done};
 use crate::ask::Step;
 use crate::core::Core;
 use crate::ring::ConnectionId;
@@ -54,34 +54,6 @@ pub fn time(core: &mut Core, id: ConnectionId) -> Outcome {
         reply.bulk(itoa::Buffer::new().format(now.as_secs()).as_bytes());
         reply.bulk(itoa::Buffer::new().format(now.subsec_micros()).as_bytes());
     })
-}
-
-/// `LOLWUT [VERSION version] […]`: the lanes of a ring and the parcels between them, one picture
-/// whatever the version.
-pub fn lolwut(core: &mut Core, id: ConnectionId) -> Outcome {
-    /// Rows and columns of the picture, in characters.
-    const ROWS: i32 = 13;
-    const COLUMNS: i32 = 41;
-    let mut text = String::new();
-    for row in 0..ROWS {
-        for column in 0..COLUMNS {
-            let (x, y) = (f64::from(column - COLUMNS / 2) / 2.0, f64::from(row - ROWS / 2));
-            let distance = x.hypot(y);
-            text.push(if (5.0..6.4).contains(&distance) {
-                'o'
-            } else if distance < 5.0 && core.random.u8(..) < 24 {
-                '-'
-            } else {
-                ' '
-            });
-        }
-        text.truncate(text.trim_end_matches(' ').len());
-        text.push('\n');
-    }
-    text.push_str("Ringlane ver. ");
-    text.push_str(info::RINGLANE_VERSION);
-    text.push('\n');
-    done(core, id, |reply| reply.verbatim(&text))
 }
 
 /// What SHUTDOWN was asked for.
