@@ -646,7 +646,7 @@ pub fn page() -> String {
          alone means 7.0 or before. Written from the command table; a test holds this page to \
          it.\n\nOf all commands: one of more than 1,048,576 arguments is a protocol error, where Redis takes \
          more; one about connections or the server (CLIENT, CLUSTER, CONFIG, INFO, LATENCY, …, COMMAND INFO and \
-         COMMAND DOCS) takes at most 4,096.\n\nOf commands that give an expiry as a span (EX, PX, EXPIRE, HPEXPIRE, the TTL of \
+         COMMAND DOCS) takes at most 1,024.\n\nOf commands that give an expiry as a span (EX, PX, EXPIRE, HPEXPIRE, the TTL of \
          RESTORE, …): it lasts for that span when somebody sets the machine's clock, where Redis goes by the time of \
          day.\n\n| command | since | here | how, or why not |\n|---|---|---|---|\n",
     );

@@ -274,7 +274,7 @@ pub struct Deprecated {
 
 /// Arguments of a command about connections or the server, its name included: it looks at all of
 /// them on its connection's lane, while others wait.
-pub const SERVER_ARGUMENTS_MAX: usize = 4096;
+pub const SERVER_ARGUMENTS_MAX: usize = 1024;
 
 /// One row of the table, or one subcommand of a row.
 pub struct CommandSpec {

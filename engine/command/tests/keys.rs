@@ -368,7 +368,7 @@ fn many_names_do_not_hold_a_lane() {
     };
     for (words, few) in [(&b"COMMAND INFO"[..], 100), (b"COMMAND DOCS", 20)] {
         assert_eq!(lane.refusal(&with(words, few, b"get")), None);
-        assert_eq!(lane.refusal(&with(words, 2000, b"get")), Some(CommandError::Aside));
+        assert_eq!(lane.refusal(&with(words, 1000, b"get")), Some(CommandError::Aside));
         let refusal = lane.refusal(&with(words, 5000, b"get")).expect("it is refused");
         assert!(refusal.to_string().starts_with("ERR too many arguments for 'command|"));
     }
