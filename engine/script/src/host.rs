@@ -113,6 +113,8 @@ pub struct LaneScripts {
     paused: Option<Box<PausedScript>>,
     /// How many are paused, wherever they are.
     paused_count: usize,
+    /// An interpreter holds what its scripts have left.
+    has_garbage: bool,
     published: Vec<Published>,
     listeners: Option<Rc<dyn Listeners>>,
     watcher: Option<Rc<dyn Watcher>>,
@@ -142,6 +144,7 @@ impl LaneScripts {
             spares: Vec::new(),
             paused: None,
             paused_count: 0,
+            has_garbage: false,
             published: Vec::new(),
             listeners: None,
             watcher: None,
@@ -191,6 +194,22 @@ impl LaneScripts {
     pub fn memory_bytes(&self) -> usize {
         let all = self.spares.iter().chain([&self.interpreter]);
         all.filter_map(|it| it.vm.as_ref()).map(Vm::memory_bytes).sum()
+    }
+
+    /// Whether interpreters hold much that their scripts have left.
+    #[inline]
+    pub fn has_garbage(&self) -> bool {
+        self.has_garbage
+    }
+
+    /// Lets go of a part of that, some 100 µs long; not in the middle of a script.
+    pub fn collect_some(&mut self) {
+        let all = self.spares.iter_mut().chain([&mut self.interpreter]);
+        let mut littered = all.filter_map(|it| it.vm.as_mut()).filter(|vm| vm.has_garbage());
+        match littered.next() {
+            Some(vm) => vm.collect_some(),
+            None => self.has_garbage = false,
+        }
     }
 
     /// The script that was just left, after a command that has answered `CommandError::Aside`. It is none if
@@ -260,13 +279,14 @@ impl LaneScripts {
     ) -> Result<(), CommandError> {
         let vm = self.interpreter.vm.as_mut().expect("the script has run on it");
         match outcome {
-            Outcome::Ended(Ok(())) => {
-                vm.answer(reply);
-                Ok(())
-            }
-            Outcome::Ended(Err(failure)) => {
-                self.interrupted += u64::from(vm.was_interrupted());
-                Err(told(failure, &name))
+            Outcome::Ended(ended) => {
+                self.has_garbage |= vm.has_garbage();
+                if ended.is_ok() {
+                    vm.answer(reply);
+                } else {
+                    self.interrupted += u64::from(vm.was_interrupted());
+                }
+                ended.map_err(|failure| told(failure, &name))
             }
             Outcome::Paused(_) => {
                 let mut spare = self.spares.pop().unwrap_or_default();
@@ -454,6 +474,7 @@ impl LaneScripts {
         let vm = self.interpreter.vm.as_mut().expect("something was compiled");
         let outcome = vm.run(function, style, (keys, arguments), &mut run);
         if outcome == Outcome::Ended(Ok(())) {
+            self.has_garbage |= vm.has_garbage();
             vm.answer(context.reply);
             return Ok(());
         }

@@ -646,6 +646,33 @@ fn a_script_that_has_written_is_not_ended_by_time_and_another_is() {
 }
 
 #[test]
+fn what_large_scripts_have_left_goes_between_scripts() {
+    const STEPS_MAX: usize = 100_000;
+    let mut lane = Lane::new();
+    // Also of one that was paused, whose interpreter is not the one that runs next.
+    let mut pausing = Pausing::new();
+    let large = "local t = {} for i = 1, 20000 do t[i] = i .. string.rep('x', 1000) end return #t";
+    lane.check(large, ":20000");
+    assert_eq!(pausing.eval(large, &[]).0, ":20000");
+    for lane in [&mut lane, &mut pausing.0] {
+        // Scripts that need little do not make Lua collect it.
+        for _ in 0..100 {
+            lane.check("return 1", ":1");
+        }
+        assert!(lane.scripts.memory_bytes() > 8 << 20);
+        for _ in 0..STEPS_MAX {
+            if !lane.scripts.has_garbage() {
+                break;
+            }
+            lane.scripts.collect_some();
+        }
+        assert!(!lane.scripts.has_garbage());
+        assert!(lane.scripts.memory_bytes() < 2 << 20, "{}", lane.scripts.memory_bytes());
+        lane.check("return 1", ":1");
+    }
+}
+
+#[test]
 fn a_paused_script_can_be_killed() {
     let mut lane = Pausing::new();
     let script = "pcall(function() while true do end end) return 1";

@@ -130,6 +130,7 @@ impl Lane {
             || self.core.asides.is_due()
             || self.core.togethers.is_due()
             || self.core.tracking.table.has_slices()
+            || self.core.scripts.has_garbage()
     }
 
     /// One slice of background work: expiry, eviction ahead of need, draining, walks.
@@ -147,6 +148,9 @@ impl Lane {
         self.core.work_on_longs();
         self.core.work_on_asides();
         self.core.work_on_togethers();
+        if self.core.scripts.has_garbage() {
+            self.core.scripts.collect_some();
+        }
         self.note_turn();
     }
 

@@ -18,6 +18,8 @@ pub struct Memory {
     /// that it takes from how often memory is asked for, not from how much: with large strings what is
     /// garbage would reach the limit long before.
     collect_beyond: usize,
+    /// Bytes in use when the last collection had ended.
+    kept: usize,
     /// Bytes of large blocks since the clock was last looked at.
     recent: usize,
     /// Bytes of the largest block that was made since `forget_largest`.
@@ -30,6 +32,8 @@ pub struct Memory {
 const LARGE_BYTES_MIN: usize = 4096;
 /// Bytes of large blocks after which the clock is looked at: some 20 µs of copying.
 const RECENT_BYTES_MAX: usize = 256 << 10;
+/// Bytes beyond what is needed that are worth a collection between scripts.
+const GARBAGE_BYTES_MIN: usize = 4 << 20;
 /// The greatest alignment that Lua's blocks need.
 const ALIGNMENT: usize = 16;
 
@@ -45,6 +49,7 @@ impl Memory {
             used: 0,
             limit: 0,
             collect_beyond: usize::MAX,
+            kept: 0,
             recent: 0,
             largest: 0,
             state: ptr::null_mut(),
@@ -61,8 +66,15 @@ impl Memory {
         self.collect_beyond = if limit == 0 { usize::MAX } else { limit / 2 };
     }
 
+    /// Whether much may be garbage that Lua leaves for long: it waits until twice of what the last script had is
+    /// used, which small ones never do.
+    pub fn has_garbage(&self) -> bool {
+        self.used > 2 * self.kept + GARBAGE_BYTES_MIN
+    }
+
     /// What is in use is needed: the next collection comes when half of what is left is used.
     fn collected(&mut self) {
+        self.kept = self.used;
         if self.limit > 0 {
             let left = self.limit.saturating_sub(self.used);
             self.collect_beyond = (self.used + left / 2).max(self.limit / 2);
@@ -80,9 +92,16 @@ const CYCLES: u32 = 2;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Collection {
     cycles: u32,
+    /// Nothing that is garbage is to be left, whether or not there is room for it.
+    is_thorough: bool,
 }
 
 impl Collection {
+    /// One that leaves no garbage.
+    pub fn thorough() -> Self {
+        Self { is_thorough: true, ..Self::default() }
+    }
+
     /// One step of it. Whether it has ended.
     ///
     /// # Safety
@@ -95,7 +114,8 @@ impl Collection {
             }
             self.cycles += 1;
             let memory = memory_of(state);
-            if self.cycles < CYCLES && (*memory).used > (*memory).collect_beyond {
+            let wants_more = self.is_thorough || (*memory).used > (*memory).collect_beyond;
+            if self.cycles < CYCLES && wants_more {
                 return false;
             }
             (*memory).collected();

@@ -26,7 +26,7 @@ use crate::run::Run;
 use crate::tape::Tape;
 use crate::watch::{TimeLimits, Watch};
 use fiber::{Fibers, Leave, Stop};
-use memory::Memory;
+use memory::{Collection, Memory};
 use stack::{ITEMS_MAX, Shape};
 
 pub use fiber::Pause;
@@ -150,6 +150,8 @@ pub struct Vm {
     state: *mut lua_State,
     bridge: Box<Bridge>,
     memory: Box<Memory>,
+    /// Of what the last scripts have left.
+    collection: Option<Collection>,
 }
 
 impl Drop for Vm {
@@ -209,7 +211,7 @@ impl Vm {
             state
         };
         bridge.main = state;
-        let mut vm = Self { fibers: Fibers::default(), state, bridge, memory };
+        let mut vm = Self { fibers: Fibers::default(), state, bridge, memory, collection: None };
         vm.memory.set_limit(allocator_limit(memory_bytes_max));
         // SAFETY: the state lives and nothing runs on it.
         unsafe { alarm::watch_on(vm.state) };
@@ -219,6 +221,20 @@ impl Vm {
     /// Bytes of memory that the state holds.
     pub fn memory_bytes(&self) -> usize {
         self.memory.used
+    }
+
+    /// Whether the scripts that have run may have left much that nobody needs.
+    pub fn has_garbage(&self) -> bool {
+        self.collection.is_some() || self.memory.has_garbage()
+    }
+
+    /// Lets go of a part of that, some 100 µs long, while nothing runs on this state.
+    pub fn collect_some(&mut self) {
+        let collection = self.collection.get_or_insert_with(Collection::thorough);
+        // SAFETY: the state lives and nothing runs on it.
+        if unsafe { collection.step(self.state) } {
+            self.collection = None;
+        }
     }
 
     /// New limits, also for a script that is paused.
