@@ -121,6 +121,27 @@ fn the_account_of_memory_tells_the_bare_server_from_its_keys() {
 }
 
 #[test]
+fn a_value_beyond_a_lanes_even_share_stays_where_the_others_leave_room() {
+    let limit = LIMIT.to_string();
+    let value = vec![b'x'; LIMIT / 2];
+    // Of either lane, each on a server of its own.
+    for key in [&b"foo"[..], b"bar"] {
+        for policy in ["adaptive", "noeviction"] {
+            let arguments = ["--lanes", "2", "--maxmemory", &limit, "--maxmemory-policy", policy];
+            let program = Program::start(&arguments);
+            let mut client = program.client();
+            let mut commands = Vec::new();
+            command(&mut commands, &[b"SET", key, &value]);
+            command(&mut commands, &[b"EXISTS", key]);
+            client.write_all(&commands).expect("the server reads");
+            let mut replies = [0; b"+OK\r\n:1\r\n".len()];
+            client.read_exact(&mut replies).expect("replies come in time");
+            assert_eq!(&replies, b"+OK\r\n:1\r\n", "{policy}");
+        }
+    }
+}
+
+#[test]
 fn beginnings_of_large_values_stay_within_the_limit_though_nothing_may_go() {
     const CLIENTS: usize = 500;
     /// What each has ready for the server to take at once, and what is taken of it on average.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ringlane_base::LaneId;
 use ringlane_settings::Settings;
 use ringlane_store::Policy;
 
@@ -127,6 +128,18 @@ pub fn share(shared: &Shared, limit: Option<u64>) {
     match limit.map(bytes) {
         Some(limit) => share_rest(shared, limit, resident_bytes().unwrap_or(0)),
         None => shared.lines.iter().for_each(|line| line.budget.store(0, Ordering::Relaxed)),
+    }
+}
+
+/// Gives a lane room for so many bytes that it is about to keep, out of what the others leave unused: now, since
+/// the next look would come too late. The buffers of `from` hold them so far.
+pub fn claim(shared: &Shared, lane: LaneId, from: LaneId, bytes: usize) {
+    let mut used: Vec<usize> = shared.lines.iter().map(LaneLine::used).collect();
+    used[from.index()] = used[from.index()].saturating_sub(bytes);
+    used[lane.index()] += bytes;
+    let pool = shared.lines.iter().map(|line| line.budget.load(Ordering::Relaxed)).sum();
+    for (line, budget) in shared.lines.iter().zip(fair_shares(pool, &used)) {
+        line.budget.store(budget.max(1), Ordering::Relaxed);
     }
 }
 

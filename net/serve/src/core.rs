@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use bytes::Bytes;
 use ringlane_base::{LaneId, Now, Slot};
-use ringlane_command::{CommandError, HandlerLimits};
+use ringlane_command::{Args, CommandError, CommandSpec, Flags, HandlerLimits};
 use ringlane_resp::{BLOB_BYTES_MIN, BLOB_RESERVE_BYTES, Limits};
 use ringlane_script::{Clocks, LaneScripts, ScriptLimits, TimeLimits};
 use ringlane_settings::{LiveSettings, Settings};
@@ -17,7 +18,7 @@ use crate::backer::Backer;
 use crate::client_memory::ClientMemory;
 use crate::clock;
 use crate::connection::{Connection, Connections, Phase};
-use crate::controller::{Parts, split_budget};
+use crate::controller::{self, Parts, split_budget};
 use crate::errands::Errands;
 use crate::gate::Gate;
 use crate::gather::Gathers;
@@ -39,6 +40,9 @@ use crate::tracking::Trackings;
 use crate::watch::Watches;
 
 const NS_PER_MS: u64 = 1_000_000;
+/// A value that is longer than this part of what its lane may keep claims room before it is kept. Shorter ones
+/// leave the lane's part to the looks, which keep room for what arrives.
+const CLAIM_PART: usize = 16;
 /// Microseconds of a batch after which each connection runs one command of it more at most; what is
 /// left of a pipeline is planned again in the next turn.
 const BATCH_BUDGET_US: u64 = 150;
@@ -260,9 +264,33 @@ impl Core {
     /// Publishes what this lane takes, and holds its store to what the controller allows now. Whether
     /// the store may take less than before, so that something may have to go.
     pub fn heed_budget(&mut self) -> bool {
+        self.heed_budget_while(0)
+    }
+
+    /// Before a long value is kept: makes room for it where there is some, so that it is not evicted as soon as it is
+    /// there. Buffers of the lane `from` hold it.
+    #[inline]
+    pub fn claim_room(&mut self, from: LaneId, spec: &CommandSpec, args: Args<'_>) {
+        if !args.blobs().is_empty() && spec.flags.contains(Flags::DENYOOM) {
+            self.claim_room_for(from, args.blobs().iter().map(Bytes::len).sum());
+        }
+    }
+
+    #[cold]
+    fn claim_room_for(&mut self, from: LaneId, bytes: usize) {
+        let limit = self.limits_set.and_then(|limits| limits.bytes_max).unwrap_or(usize::MAX);
+        let is_long = bytes > limit / CLAIM_PART;
+        if is_long && self.store.memory().total().saturating_add(bytes) > limit {
+            controller::claim(&self.shared, self.lane, from, bytes);
+            self.heed_budget_while(bytes);
+        }
+    }
+
+    /// The same while so many bytes are on their way from the buffers into the store.
+    fn heed_budget_while(&mut self, moving: usize) -> bool {
         let line = &self.shared.lines[self.lane.index()];
         let clients = self.client_memory.sum();
-        let buffers = clients.owned + self.intake.forwarded();
+        let buffers = (clients.owned + self.intake.forwarded()).saturating_sub(moving);
         let used = self.store.memory().total();
         line.clients.store(clients.total(), Ordering::Relaxed);
         if self.live.maxmemory.is_some() {

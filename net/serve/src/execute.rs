@@ -213,6 +213,7 @@ impl Core {
     #[inline]
     pub fn execute_here(&mut self, call: &Call<'_>, manner: Manner) -> Ran {
         let Call { connection: id, spec, routed, args, .. } = *call;
+        self.claim_room(self.lane, spec, args);
         self.tracking.writer = manner.mark.map(|mark| (self.lane, mark.connection));
         let connection = self.connections.get(id).expect("looked up by the caller");
         let out = connection.reply_target();
@@ -555,6 +556,7 @@ impl Core {
         let spec = request.spec;
         let begun = *ticks;
         let part = matches!(request.return_to, ReturnTo::Part { .. } | ReturnTo::Slice { .. });
+        self.claim_room(from, spec, args);
         self.tracking.writer = request.mark.map(|mark| (from, mark.connection));
         self.store.set_traceless(manner.no_touch);
         let before = replies.mark();
