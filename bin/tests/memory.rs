@@ -17,6 +17,8 @@ const MEASURED: usize = 2;
 /// How far the process may pass the limit, however late the thread comes that looks after the memory:
 /// lanes wait for it.
 const SLACK: usize = LIMIT / 20;
+/// The same where nothing may go for what has begun to arrive (docs/decisions/memory-limit.md).
+const SLACK_WITHOUT_EVICTION: usize = LIMIT / 8;
 
 /// Commands of one client, written one after another.
 trait Load: FnMut(&mut fastrand::Rng, &mut Vec<u8>) + Send {}
@@ -184,7 +186,7 @@ fn beginnings_of_large_values_stay_within_the_limit_though_nothing_may_go() {
         most = most.max(program.resident_bytes());
     }
     most = most.max(program.resident_bytes());
-    assert!(most <= LIMIT + SLACK, "{most} bytes of {LIMIT}");
+    assert!(most <= LIMIT + SLACK_WITHOUT_EVICTION, "{most} bytes of {LIMIT}");
     drop(clients);
 }
 
