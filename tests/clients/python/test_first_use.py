@@ -43,3 +43,5 @@ def test_a_trace_as_a_read_through_cache(tmp_path):
         assert info["evicted_keys"] > 1000
         assert info["refused_writes"] == 0
         assert info["used_memory"] <= info["maxmemory"]
+        # As the system counts it, too.
+        assert info["used_memory_rss"] <= info["maxmemory"] * 1.05

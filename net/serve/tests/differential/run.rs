@@ -51,7 +51,7 @@ impl Counts {
 }
 
 /// Commands that are not tried, with the reason.
-const LEFT_OUT: [(&str, &str); 11] = [
+const LEFT_OUT: [(&str, &str); 12] = [
     ("dump", "its bytes differ; tried by a step of its own"),
     ("restore", "as dump"),
     ("randomkey", "by chance; tried by a step of its own"),
@@ -63,6 +63,7 @@ const LEFT_OUT: [(&str, &str); 11] = [
     ("object|idletime", "as object|freq"),
     ("object|refcount", "nothing is shared"),
     ("memory|usage", "entries take other sizes"),
+    ("lolwut", "draws something else"),
 ];
 
 /// Options that came after 7.0.
