@@ -337,8 +337,8 @@ impl CommandSpec {
         (many || long()) && self.may_be_given_much()
     }
 
-    /// Whether its arguments may send it aside before its handler has looked: to a store that holds its keys and nothing else, without an interpreter,
-    /// where nobody waits. Commands on keys of whatever type take few (and SORT may read others).
+    /// Whether its arguments may send it aside before its handler has looked: to a store that holds its
+    /// keys and nothing else, without an interpreter, where nobody waits. Commands on keys of whatever type take few (and SORT may read others).
     fn may_be_given_much(&self) -> bool {
         matches!(self.run, Run::Store(_))
             && self.keys != Keys::None

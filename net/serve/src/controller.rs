@@ -180,14 +180,8 @@ pub fn split_budget(budget: usize, used: usize, buffers: usize, policy: Policy) 
 pub fn fair_shares(pool: usize, used: &[usize]) -> Vec<usize> {
     let lanes = used.len();
     let headroom = pool / lanes / HEADROOM_PART;
-    let mut wanted: Vec<(usize, usize)> = used
-        .iter()
-        .map(|used| used + headroom)
-        .enumerate()
-        .collect::<Vec<_>>()
-        .into_iter()
-        .map(|(lane, want)| (want, lane))
-        .collect();
+    let mut wanted: Vec<(usize, usize)> =
+        used.iter().enumerate().map(|(lane, used)| (used + headroom, lane)).collect();
     wanted.sort_unstable();
     let mut shares = vec![0; lanes];
     let mut left = pool;

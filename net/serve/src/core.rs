@@ -267,25 +267,6 @@ impl Core {
         self.heed_budget_while(0)
     }
 
-    /// Before a long value is kept: makes room for it where there is some, so that it is not evicted as soon as it is
-    /// there. Buffers of the lane `from` hold it.
-    #[inline]
-    pub fn claim_room(&mut self, from: LaneId, spec: &CommandSpec, args: Args<'_>) {
-        if !args.blobs().is_empty() && spec.flags.contains(Flags::DENYOOM) {
-            self.claim_room_for(from, args.blobs().iter().map(Bytes::len).sum());
-        }
-    }
-
-    #[cold]
-    fn claim_room_for(&mut self, from: LaneId, bytes: usize) {
-        let limit = self.limits_set.and_then(|limits| limits.bytes_max).unwrap_or(usize::MAX);
-        let is_long = bytes > limit / CLAIM_PART;
-        if is_long && self.store.memory().total().saturating_add(bytes) > limit {
-            controller::claim(&self.shared, self.lane, from, bytes);
-            self.heed_budget_while(bytes);
-        }
-    }
-
     /// The same while so many bytes are on their way from the buffers into the store.
     fn heed_budget_while(&mut self, moving: usize) -> bool {
         let line = &self.shared.lines[self.lane.index()];
@@ -324,6 +305,25 @@ impl Core {
         let whole = self.live.maxmemory.map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         self.store.set_whole_limit(whole);
         bytes_max.is_some_and(|bytes_max| before.is_none_or(|before| bytes_max < before))
+    }
+
+    /// Before a long value is kept: makes room for it where there is some, so that it is not evicted as soon as it is
+    /// there. Buffers of the lane `from` hold it.
+    #[inline]
+    pub fn claim_room(&mut self, from: LaneId, spec: &CommandSpec, args: Args<'_>) {
+        if !args.blobs().is_empty() && spec.flags.contains(Flags::DENYOOM) {
+            self.claim_room_for(from, args.blobs().iter().map(Bytes::len).sum());
+        }
+    }
+
+    #[cold]
+    fn claim_room_for(&mut self, from: LaneId, bytes: usize) {
+        let limit = self.limits_set.and_then(|limits| limits.bytes_max).unwrap_or(usize::MAX);
+        let is_long = bytes > limit / CLAIM_PART;
+        if is_long && self.store.memory().total().saturating_add(bytes) > limit {
+            controller::claim(&self.shared, self.lane, from, bytes);
+            self.heed_budget_while(bytes);
+        }
     }
 
     /// Has pages backed that the store will soon need.
